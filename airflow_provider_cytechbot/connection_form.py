@@ -1,0 +1,130 @@
+"""The form of a ``cytechbot`` connection, defined once for every Airflow version that shows it.
+
+Airflow 3.2 and later read the two dictionaries from the provider metadata and never import the hook for it;
+2.11 to 3.1 ask the hook's class methods, which are derived from the same dictionaries here.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "timeout": {
+        "label": "Timeout (seconds)",
+        "description": "How long to wait for the next bytes of an answer before giving up.",
+        "schema": {"type": ["integer", "null"], "default": 60, "minimum": 1},
+    },
+    "max_retries": {
+        "label": "Retries",
+        "description": (
+            "How often a call is repeated when no usable answer came. "
+            "Only calls that may safely be repeated are. 0: never."
+        ),
+        "schema": {"type": ["integer", "null"], "default": 4, "minimum": 0},
+    },
+    "requests_per_second": {
+        "label": "Requests per second",
+        "description": "A ceiling for one worker process, more than 0. Empty: no ceiling.",
+        # The form knows "minimum" only, and so lets 0 through; the hook refuses it.
+        "schema": {"type": ["number", "null"], "default": None, "minimum": 0, "exclusiveMinimum": 0},
+    },
+    "server_timezone": {
+        "label": "Server time zone",
+        "description": "CyTechBot gives times without a zone: the IANA name of the one it means.",
+        "schema": {
+            "type": ["string", "null"],
+            "default": "UTC",
+            "examples": ["UTC", "America/New_York", "Asia/Dhaka", "Asia/Singapore", "Europe/London"],
+        },
+    },
+    "verify_tls": {
+        "label": "Verify the server's certificate",
+        "description": "Switch off for a test server only: anybody on the way can then read the API key.",
+        "schema": {"type": ["boolean", "null"], "default": True},
+    },
+    "ca_bundle": {
+        "label": "CA bundle",
+        "description": (
+            "Path, on the workers, of a PEM file with the authorities to trust. Empty: the usual ones."
+        ),
+        "schema": {"type": ["string", "null"], "default": None},
+    },
+    "proxy": {
+        "label": "Proxy",
+        "description": (
+            "URL of a proxy to send every call through, such as http://proxy.example.com:3128. "
+            "Airflow treats it as a secret, because such a URL may hold a password. Empty: none."
+        ),
+        # Airflow's REST API and logs hide an extra by its name, "proxy" among them, and not by its format.
+        # The format makes the form hide it as well.
+        "schema": {"type": ["string", "null"], "default": None, "format": "password"},
+    },
+    "allow_http": {
+        "label": "Allow plain http://",
+        "description": (
+            "Let the API key travel unencrypted to a server other than this machine itself. "
+            "For test networks only."
+        ),
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
+}
+"""The extras of a connection by name, in the order of the form (``conn-fields`` of the provider metadata)."""
+
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    # Not "port": Airflow 3.3's form sends 0 for a port left empty, and its Test button then fails for a
+    # stored connection without one. A hidden field could not be put right by hand.
+    "hidden-fields": ["login", "schema"],
+    "relabeling": {"host": "Base URL", "password": "API key"},
+    "placeholders": {
+        "host": "https://cytechbot.com/api",
+        "password": "the API key of your CyTechBot account",
+    },
+}
+"""What the form does with Airflow's own fields (``ui-field-behaviour`` of the provider metadata)."""
+
+
+def connection_form_widgets() -> dict[str, Any]:
+    """
+    Build the form fields that Airflow 2.11 to 3.1 ask a hook for.
+
+    :return: an unbound WTForms field for each extra, by its name
+    :raises ImportError: without WTForms; Airflow expects that, and shows the form without the extras
+    """
+    from wtforms import BooleanField, IntegerField, PasswordField, StringField
+    from wtforms.validators import NumberRange, Optional
+
+    try:
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+    except ImportError:
+        text_widget = password_widget = None
+    else:
+        text_widget, password_widget = BS3TextFieldWidget(), BS3PasswordFieldWidget()
+
+    widgets: dict[str, Any] = {}
+    for name, field in CONN_FIELDS.items():
+        schema = field["schema"]
+        options: dict[str, Any] = {"description": field["description"], "default": schema["default"]}
+        # WTForms takes an empty number for a mistake unless the field is optional.
+        validators = [Optional()]
+        if "boolean" in schema["type"]:
+            field_class = BooleanField
+        elif "integer" in schema["type"]:
+            field_class, options["widget"] = IntegerField, text_widget
+            validators.append(NumberRange(min=schema["minimum"]))
+        elif schema.get("format") == "password":
+            field_class, options["widget"] = PasswordField, password_widget
+        else:
+            # Numbers with a fraction too, as Airflow accepts no other class: the hook reads them from text.
+            field_class, options["widget"] = StringField, text_widget
+        widgets[name] = field_class(field["label"], validators=validators, **options)
+    return widgets
+
+
+def ui_field_behaviour() -> dict[str, Any]:
+    """
+    Describe what the form of Airflow 2.11 to 3.1 does with its own fields.
+
+    :return: :data:`UI_FIELD_BEHAVIOUR` under the names that a hook's class method uses (with underscores)
+    """
+    return {key.replace("-", "_"): copy.deepcopy(value) for key, value in UI_FIELD_BEHAVIOUR.items()}

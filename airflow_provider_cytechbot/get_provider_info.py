@@ -1,0 +1,54 @@
+"""What Airflow reads, at each of its starts, to learn what this provider offers."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from airflow_provider_cytechbot.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+
+INTEGRATION = "CyTechBot"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    Return the provider's metadata.
+
+    :return: a dictionary in the form of Airflow's ``provider_info.schema.json``; its keys are kebab-case, and
+        Airflow ignores any other spelling of them without a word
+    """
+    return {
+        "package-name": "airflow-provider-cytechbot",
+        "name": "CyTechBot",
+        "description": "`CyTechBot <https://cytechbot.com/>`__, a chatbot platform (a XeroChat installation).\n",
+        "integrations": [
+            {
+                "integration-name": INTEGRATION,
+                "external-doc-url": "https://cytechbot.com/api",
+                "tags": ["service"],
+            },
+        ],
+        "hooks": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_cytechbot.hooks.cytechbot"],
+            },
+        ],
+        "transfers": [
+            {
+                "source-integration-name": INTEGRATION,
+                # Airflow's name for what ObjectStoragePath opens.
+                "target-integration-name": "Common IO",
+                "python-module": "airflow_provider_cytechbot.transfers.flow_answers_to_object_storage",
+            },
+        ],
+        "connection-types": [
+            {
+                "connection-type": "cytechbot",
+                "hook-class-name": "airflow_provider_cytechbot.hooks.cytechbot.CyTechBotHook",
+                "hook-name": "CyTechBot",
+                "ui-field-behaviour": copy.deepcopy(UI_FIELD_BEHAVIOUR),
+                "conn-fields": copy.deepcopy(CONN_FIELDS),
+            },
+        ],
+    }
