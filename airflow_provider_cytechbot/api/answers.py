@@ -1,0 +1,226 @@
+"""Deciphering an answer: ``(status, headers, body)`` into a record, or one error of the tree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from airflow_provider_cytechbot.api.endpoints import Repeat
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAuthError,
+    CyTechBotError,
+    CyTechBotNotFoundError,
+    CyTechBotRequestError,
+    CyTechBotResponseError,
+    CyTechBotTransportError,
+    CyTechBotUnansweredError,
+)
+from airflow_provider_cytechbot.api.json_text import decode, loads
+from airflow_provider_cytechbot.api.records import Reading, WriteOutcome, json_type, wrong_shape
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
+
+T = TypeVar("T")
+
+#: How long an error's account of the answer may be, the server's own words in it included.
+MAX_SAID = 400
+
+_BAD_KEY = re.compile(r"api key is required|api key invalid|member validity expired", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"does not exist|not found|no matching", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def decipher(
+    call: Call[T],
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    api_key: str = "",
+    zone: tzinfo = UTC,
+    after_lost_answer: bool = False,
+) -> T:
+    """
+    Return the record that an answer carries.
+
+    :param call: The call that was answered.
+    :param status: The HTTP status.
+    :param headers: The HTTP headers.
+    :param body: The body, decompressed.
+    :param api_key: The key that was sent, to be masked wherever the server repeats it.
+    :param zone: The zone of the server's naive times.
+    :param after_lost_answer: Whether the same call was sent before and its answer lost.
+    :raises CyTechBotError: Always the one that fits; no other exception leaves this function.
+    """
+    redact = call.redactor(api_key)
+    failure: CyTechBotError
+    try:
+        return _decipher(call, status, headers, body, zone, after_lost_answer)
+    except RecursionError:
+        failure = call.lost(wrong_shape("it is nested too deeply"))
+    except CyTechBotUnansweredError as error:
+        error.said = _shorten(redact(error.said))
+        failure = call.lost(error)
+    except CyTechBotError as error:
+        error.said = _shorten(redact(error.said))
+        failure = error
+    failure.asked = redact(call.asked)
+    raise failure
+
+
+def _decipher(
+    call: Call[T],
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    zone: tzinfo,
+    after_lost_answer: bool,
+) -> T:
+    if not 200 <= status < 300:
+        raise _not_the_api(status, headers, body)
+    value = _json(headers, body)
+    verdict = value.get("status") if isinstance(value, dict) else None
+    if verdict == "error":
+        return _judge_refusal(call, _message(value), after_lost_answer)
+    answer = call.endpoint.answer
+    if answer is None:
+        return cast("T", _read_write(value, verdict))
+    if verdict == "info":
+        raise CyTechBotRequestError(f"the API did nothing: {_quote(_message(value))}.")
+    if answer.member is not None:
+        if verdict != "success" or answer.member not in value:
+            raise wrong_shape(f"neither success with {answer.member!r} nor an error ({_outline(value)})")
+        value = value[answer.member]
+    return answer.read(value, Reading(zone, call.fields))
+
+
+def _read_write(value: Any, verdict: Any) -> WriteOutcome:
+    if verdict not in ("success", "info"):
+        raise wrong_shape(f"neither success nor an error ({_outline(value)})")
+    message = _message(value)
+    return WriteOutcome(changed=verdict == "success", message=message or None)
+
+
+def _judge_refusal(call: Call[T], message: str, after_lost_answer: bool) -> T:
+    """Return what a refusal means where it is an answer after all; raise what it is otherwise."""
+    answer, endpoint = call.endpoint.answer, call.endpoint
+    if answer and answer.none_found and message.casefold() == answer.none_found.casefold():
+        return answer.read([], Reading(UTC, call.fields))
+    said = f"the API refused: {_quote(message)}."
+    if _BAD_KEY.search(message):
+        needs = " This endpoint needs an admin's key." if endpoint.admin else ""
+        raise CyTechBotAuthError(
+            said, f"Check the API key in the connection and the member's validity.{needs}"
+        )
+    if _NOT_FOUND.search(message):
+        if endpoint.repeat is Repeat.GONE_IS_DONE and after_lost_answer:
+            return cast("T", WriteOutcome(changed=True, message=message))
+        raise CyTechBotNotFoundError(said, "Check the id.")
+    raise CyTechBotRequestError(said, "Check the fields of the call.")
+
+
+def _json(headers: Mapping[str, str], body: bytes) -> Any:
+    text = decode(body)
+    if not text.strip():
+        raise CyTechBotTransportError(
+            "the answer is empty.", "The server may have crashed: see its error log."
+        )
+    try:
+        return loads(text)
+    except ValueError:
+        pass
+    if text.lstrip().startswith(("{", "[")):
+        raise CyTechBotTransportError(f"the answer was cut off or damaged after {len(body)} bytes.")
+    raise CyTechBotResponseError(
+        f"the answer is not JSON but {_describe(headers, text)}.",
+        "Check the host in the connection: it should be the API's base URL.",
+    )
+
+
+def _not_the_api(status: int, headers: Mapping[str, str], body: bytes) -> CyTechBotUnansweredError:
+    """Return the error for an HTTP status that the API itself never answers with."""
+    came = f"a web server or proxy answered HTTP {status}"
+    if 300 <= status < 400:
+        return CyTechBotResponseError(
+            f"{came}, a redirect{_target(headers)}, which is never followed.",
+            "Put the address that answers without one into the connection's host.",
+            may_have_acted=False,
+            worth_repeating=False,
+        )
+    if status == 429 or status >= 500 or status == 408:
+        return CyTechBotTransportError(
+            f"{came}.",
+            "The server is overloaded or in trouble: try again later.",
+            may_have_acted=status != 429,
+            retry_after=_retry_after(headers),
+        )
+    text = body[:65536].decode("utf-8", errors="replace")
+    return CyTechBotResponseError(
+        f"{came} with {_describe(headers, text)}.",
+        "Check the host in the connection, and what stands before the server.",
+        may_have_acted=False,
+        worth_repeating=False,
+    )
+
+
+def _target(headers: Mapping[str, str]) -> str:
+    """Return where a redirect leads, without the query, which can hold the API key."""
+    try:
+        target = urlsplit(_header(headers, "location"))
+    except ValueError:
+        return ""
+    return f" to {target.scheme}://{target.hostname}{target.path}" if target.hostname else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a ``Retry-After`` header, which may be a number or a date."""
+    value = _header(headers, "retry-after").strip()
+    try:
+        if value.isascii() and value.isdigit():
+            return float(value)
+        moment = parsedate_to_datetime(value)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return next((value for key, value in headers.items() if key.lower() == name), "")
+
+
+def _message(value: dict[str, Any]) -> str:
+    """Return the server's message as one line of text: it can be an object passed on from Facebook."""
+    message = value.get("message")
+    while isinstance(message, dict) and (inner := message.get("message") or message.get("error")):
+        message = inner
+    if not isinstance(message, str):
+        message = json.dumps(message) if message else ""
+    return " ".join(message.split())
+
+
+def _quote(text: str) -> str:
+    return f'"{text}"' if text else "(no message)"
+
+
+def _shorten(text: str) -> str:
+    """Cut what is long, but only after masking: half a key is no longer recognised as one."""
+    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+
+
+def _describe(headers: Mapping[str, str], text: str) -> str:
+    title = _TITLE.search(text[:65536])
+    if title:
+        return f"a web page titled {_quote(' '.join(title.group(1).split()))}"
+    return _header(headers, "content-type").split(";")[0] or "something else"
+
+
+def _outline(value: Any) -> str:
+    """Return what a JSON value looks like, without its content."""
+    return f"an object with {', '.join(sorted(value)[:10])}" if isinstance(value, dict) else json_type(value)

@@ -1,0 +1,248 @@
+"""The 20 endpoints of the CyTechBot API, each declared once as data. Everything else is derived from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, Literal, TypeVar
+
+from airflow_provider_cytechbot.api import records
+from airflow_provider_cytechbot.api.fields import Field, day, id_list, identifier, number, password, text
+from airflow_provider_cytechbot.api.records import Reader, list_of, record
+
+T = TypeVar("T")
+
+
+class Repeat(Enum):
+    """What a second, identical call does."""
+
+    SAFE = "the same again"
+    #: The second answer says that the thing does not exist: the wanted state, if the first answer was lost.
+    GONE_IS_DONE = "the same again, but refused"
+    UNSAFE = "something is made twice, or refused because it exists"
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """
+    What an answer carries when the call succeeded.
+
+    :param read: Reads it into a record.
+    :param member: The member of the JSON object that holds it; ``None`` where it stands bare, without a
+        ``status`` beside it.
+    :param none_found: The refusal that means that there are none, where the API refuses instead of
+        answering with an empty list.
+    """
+
+    read: Reader[T]
+    member: str | None = None
+    none_found: str | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint(Generic[T]):
+    """
+    One endpoint.
+
+    :param verb: ``GET`` carries its fields in the query string, ``POST`` in the form body.
+    :param path: Below the base URL; ``{name}`` stands for a field that travels in the path.
+    :param answer: What success carries; ``None`` for a write that makes nothing new.
+    :param fields: The fields, without the API key.
+    :param repeat: What a second, identical call does.
+    :param one_of: Fields of which exactly one is needed.
+    :param any_of: Fields of which at least one is needed.
+    :param admin: Whether the key must be an admin's.
+    :param drops_falsy: Whether the server takes an empty text or ``0`` as not sent, so that it cannot be set.
+    :param slow: Whether the first byte can take minutes, and costs the server as much each time.
+    :param find_out: For a create: how a person finds out whether a lost one happened.
+    """
+
+    verb: Literal["GET", "POST"]
+    path: str
+    answer: Answer[T] | None
+    fields: tuple[Field, ...] = ()
+    repeat: Repeat = Repeat.SAFE
+    one_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    admin: bool = False
+    drops_falsy: bool = False
+    slow: bool = False
+    find_out: str = ""
+
+    @property
+    def name(self) -> str:
+        """The vendor's name: the first part of the path."""
+        return self.path.split("/")[0]
+
+
+GET_USER = Endpoint(
+    "GET",
+    "get_user_info/",
+    Answer(record(records.User), "user_info"),
+    fields=(number("user_id", required=False), text("email", required=False)),
+    one_of=("user_id", "email"),
+    admin=True,
+)
+CREATE_USER = Endpoint(
+    "POST",
+    "create_system_user",
+    Answer(records.read_new_id, "id"),
+    fields=(
+        text("name"),
+        text("email"),
+        password("password"),
+        number("package_id"),
+        day("expired_date"),
+        text("mobile", required=False),
+        text("address", required=False),
+    ),
+    repeat=Repeat.UNSAFE,
+    admin=True,
+    find_out="Look for the user by e-mail address: get_user(email=...) knows it if it was made.",
+)
+UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
+    "POST",
+    "update_user/{user_id}",
+    None,
+    fields=(
+        number("user_id"),
+        text("name", required=False),
+        text("mobile", required=False),
+        text("address", required=False),
+        number("package_id", required=False),
+        day("expired_date", required=False),
+        text("status", required=False),
+    ),
+    any_of=("name", "mobile", "address", "package_id", "expired_date", "status"),
+    admin=True,
+    drops_falsy=True,
+)
+GET_PACKAGES = Endpoint(
+    "GET", "get_all_packages/", Answer(list_of(record(records.Package)), "packages"), admin=True
+)
+
+GET_SUBSCRIBER = Endpoint(
+    "GET",
+    "subscriber_information/",
+    Answer(record(records.Subscriber), "subscriber_info"),
+    fields=(identifier("subscriber_id"),),
+)
+
+GET_LABELS = Endpoint(
+    "GET",
+    "get_all_labels/",
+    Answer(list_of(record(records.Label)), "label_info", none_found="No Matching Label Found"),
+    fields=(identifier("page_id"),),
+)
+CREATE_LABEL = Endpoint(
+    "POST",
+    "create_label",
+    Answer(records.read_new_id, "label_id"),
+    fields=(text("label_name"), identifier("page_id")),
+    repeat=Repeat.UNSAFE,
+    find_out="Look for the label by name: get_labels(page_id) lists it if it was made.",
+)
+ASSIGN_LABELS: Endpoint[records.WriteOutcome] = Endpoint(
+    "POST",
+    "assign_label",
+    None,
+    fields=(identifier("page_id"), identifier("subscriber_id"), id_list("label_ids")),
+)
+
+GET_CONTACT_GROUP = Endpoint(
+    "GET", "get_contact_group/", Answer(record(records.ContactGroup)), fields=(number("contact_type_id"),)
+)
+CREATE_CONTACT_GROUP = Endpoint(
+    "POST",
+    "create_contact_group",
+    Answer(records.read_new_id, "contact_type_id"),
+    fields=(text("name"),),
+    repeat=Repeat.UNSAFE,
+    find_out="The API cannot list contact groups: look for the name among them in the CyTechBot dashboard.",
+)
+UPDATE_CONTACT_GROUP: Endpoint[records.WriteOutcome] = Endpoint(
+    "POST",
+    "update_contact_group/{contact_type_id}",
+    None,
+    fields=(number("contact_type_id"), text("name")),
+    drops_falsy=True,
+)
+DELETE_CONTACT_GROUP: Endpoint[records.WriteOutcome] = Endpoint(
+    "POST", "delete_contact_group", None, fields=(number("contact_type_id"),), repeat=Repeat.GONE_IS_DONE
+)
+
+GET_CONTACT = Endpoint("GET", "get_contact/", Answer(record(records.Contact)), fields=(number("contact_id"),))
+CREATE_CONTACT = Endpoint(
+    "POST",
+    "create_contact",
+    Answer(records.read_new_id, "new_contact_id"),
+    fields=(
+        number("contact_type_id"),
+        text("email", required=False),
+        text("phone_number", required=False),
+        text("first_name", required=False),
+        text("last_name", required=False),
+    ),
+    repeat=Repeat.UNSAFE,
+    any_of=("email", "phone_number"),
+    find_out="The API cannot search contacts: look for it in its contact group in the CyTechBot dashboard.",
+)
+UPDATE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
+    "POST",
+    "update_contact/{contact_id}",
+    None,
+    fields=(
+        number("contact_id"),
+        text("email", required=False),
+        text("phone_number", required=False),
+        text("first_name", required=False),
+        text("last_name", required=False),
+    ),
+    any_of=("email", "phone_number", "first_name", "last_name"),
+    drops_falsy=True,
+)
+DELETE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
+    "POST", "delete_contact", None, fields=(number("contact_id"),), repeat=Repeat.GONE_IS_DONE
+)
+
+GET_FLOW_CAMPAIGNS = Endpoint("GET", "get_flow_campaigns/", Answer(list_of(record(records.FlowCampaign))))
+GET_FLOW_CAMPAIGN = Endpoint(
+    "GET", "get_flow_campaign_info/", Answer(records.read_questions), fields=(number("flow_campaign_id"),)
+)
+GET_SUBSCRIBER_FLOW_ANSWERS = Endpoint(
+    "GET",
+    "get_single_subscriber_flow_info/",
+    Answer(records.read_subscriber_flow_answers),
+    fields=(number("flow_campaign_id"), identifier("subscriber_id")),
+)
+GET_FLOW_ANSWERS = Endpoint(
+    "GET",
+    "get_all_subscriber_flow_info/",
+    Answer(records.read_flow_answers),
+    fields=(number("flow_campaign_id"),),
+    slow=True,
+)
+
+#: All of them, in the order of the vendor's page.
+ENDPOINTS: tuple[Endpoint[Any], ...] = (
+    GET_USER,
+    CREATE_USER,
+    UPDATE_USER,
+    GET_PACKAGES,
+    GET_SUBSCRIBER,
+    GET_LABELS,
+    CREATE_LABEL,
+    ASSIGN_LABELS,
+    GET_CONTACT_GROUP,
+    CREATE_CONTACT_GROUP,
+    UPDATE_CONTACT_GROUP,
+    DELETE_CONTACT_GROUP,
+    GET_CONTACT,
+    CREATE_CONTACT,
+    UPDATE_CONTACT,
+    DELETE_CONTACT,
+    GET_FLOW_CAMPAIGNS,
+    GET_FLOW_CAMPAIGN,
+    GET_SUBSCRIBER_FLOW_ANSWERS,
+    GET_FLOW_ANSWERS,
+)

@@ -1,0 +1,94 @@
+"""The one tree of errors. Each knows whether a retry can help; none ever holds the API key."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CyTechBotError(Exception):
+    """
+    Base of everything that goes wrong between Airflow and CyTechBot.
+
+    The text of an error is one line: what was asked, of which connection, what happened, what to do.
+
+    :param said: What went wrong, with the server's own words where it gave any.
+    :param advice: What the reader can do about it.
+    :param asked: The call, as verb and path without the query, for example ``GET get_contact/``.
+    :param connection: The id of the Airflow connection that was used.
+    """
+
+    #: Whether the same task, run again, can end differently.
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, said: str, advice: str = "", asked: str = "", connection: str = "") -> None:
+        super().__init__(said, advice, asked, connection)
+        self.said = said
+        self.advice = advice
+        self.asked = asked
+        self.connection = connection
+
+    def __str__(self) -> str:
+        """Return the one line that a person reads in the task log."""
+        where = " ".join(filter(None, (self.asked, self.connection and f"(connection {self.connection!r})")))
+        line = f"{where}: {self.said}" if where else self.said
+        return f"{line} {self.advice}" if self.advice else line
+
+
+class CyTechBotSettingsError(CyTechBotError):
+    """The Airflow connection cannot be used: a field is missing or cannot be read."""
+
+
+class CyTechBotAuthError(CyTechBotError):
+    """The API refused the key: wrong, expired, or a member's key on an admin's endpoint."""
+
+
+class CyTechBotRequestError(CyTechBotError):
+    """The API refused the call: a bad field, an unknown id."""
+
+
+class CyTechBotFieldError(CyTechBotRequestError):
+    """A field was refused before anything was sent."""
+
+
+class CyTechBotNotFoundError(CyTechBotRequestError):
+    """The API knows nothing under the id that was given."""
+
+
+class CyTechBotUnansweredError(CyTechBotError):
+    """
+    The call got no answer of the API: the common part of the two errors below.
+
+    :param may_have_acted: Whether the server can have received the call and acted on it.
+    :param worth_repeating: Whether the same call in a moment can get an answer.
+    :param retry_after: Seconds that the server asked to wait before it.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        said: str,
+        advice: str = "",
+        asked: str = "",
+        connection: str = "",
+        *,
+        may_have_acted: bool = True,
+        worth_repeating: bool = True,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(said, advice, asked, connection)
+        self.may_have_acted = may_have_acted
+        self.worth_repeating = worth_repeating
+        self.retry_after = retry_after
+
+
+class CyTechBotTransportError(CyTechBotUnansweredError):
+    """No whole answer came: no connection, cut off, too late, 429 or 5xx."""
+
+
+class CyTechBotResponseError(CyTechBotUnansweredError):
+    """An answer came that is not the API's: not JSON, of the wrong shape, a redirect, a web server's page."""
+
+
+class CyTechBotAmbiguousWriteError(CyTechBotError):
+    """A create was sent and its answer lost. It may have happened, so it is not sent again."""

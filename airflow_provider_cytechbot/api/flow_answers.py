@@ -1,0 +1,192 @@
+"""Reading all answers of a flow campaign piece by piece, so that memory does not grow with the campaign."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from enum import Enum
+from typing import Any, TypeAlias
+
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, find_root
+from airflow_provider_cytechbot.api.records import FlowAnswer, Reading, clean, read_answers, wrong_shape
+
+SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
+
+#: How much is kept while one member of the answer, such as a subscriber with its answers, is not yet whole.
+MAX_PENDING = 32 * 1024 * 1024
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
+_COMMA_OR_END = re.compile(r"[ \t\r\n]*([,}])")
+
+
+class _Place(Enum):
+    """Where in the answer the reader stands."""
+
+    BEFORE_ROOT = "before the JSON"
+    ROOT_MEMBER = "before a member of the answer, or its end"
+    SUBSCRIBER = "before a subscriber in its data, or the data's end"
+    AFTER_DATA = "behind its data"
+    AFTER_ROOT = "behind the JSON"
+
+
+class _NeedMoreError(Exception):
+    """What is in the buffer does not hold the next piece as a whole."""
+
+
+class FlowAnswersReader:
+    """
+    Cuts the answer of ``get_all_subscriber_flow_info`` into subscribers while it arrives.
+
+    Feed it the body's blocks and, after the last one, :meth:`close` it: only then is it known to be whole.
+    The answer may turn out to hold no subscribers: an empty campaign, an error, a web page. Then
+    :attr:`is_streaming` stays ``False`` and :attr:`head` holds the body, to be deciphered like any other.
+
+    Each member is decoded by the standard library's parser as soon as it is in the buffer whole, so white
+    space, the order of members, and traps inside texts need no care here.
+
+    :param reading: The fields of the call and the zone of the server.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.head = bytearray()
+        self.is_streaming = False
+        self.flow_name: str | None = None
+        self._reading = reading
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._text = ""
+        self._at = 0
+        self._try_at_length = 0
+        self._place = _Place.BEFORE_ROOT
+        self._is_first = True
+
+    def feed(self, block: bytes) -> list[SubscriberAnswers]:
+        """
+        Take the next block of the body and return the subscribers that it completed.
+
+        :param block: Some bytes, cut anywhere.
+        :raises CyTechBotResponseError: The answer has the wrong shape.
+        """
+        if not self.is_streaming:
+            self.head += block
+        self._text += self._decode(block)
+        return self._read() if len(self._text) >= self._try_at_length else []
+
+    def close(self) -> list[SubscriberAnswers]:
+        """
+        Take the end of the body and return the subscribers that were left.
+
+        :raises CyTechBotTransportError: The answer ended early.
+        :raises CyTechBotResponseError: The answer has the wrong shape.
+        """
+        self._text += self._decode(b"", final=True)
+        found = self._read()
+        if self.is_streaming and self._place is not _Place.AFTER_ROOT:
+            raise CyTechBotTransportError("the answer was cut off, or damaged, before its end.")
+        return found
+
+    def _read(self) -> list[SubscriberAnswers]:
+        found: list[SubscriberAnswers] = []
+        try:
+            while True:
+                self._step(found)
+        except _NeedMoreError:
+            self._text = self._text[self._at :]
+            self._at = 0
+        except RecursionError:
+            raise wrong_shape("it is nested too deeply") from None
+        if len(self._text) > MAX_PENDING:
+            raise wrong_shape(f"no end of a member within {MAX_PENDING} characters")
+        # Waiting until the buffer has doubled keeps the cost linear, however long a member is.
+        self._try_at_length = 2 * len(self._text)
+        return found
+
+    def _step(self, found: list[SubscriberAnswers]) -> None:
+        """Read the next piece, or raise :class:`_NeedMoreError` and leave the place as it was."""
+        if self._place is _Place.BEFORE_ROOT:
+            self._find_root()
+        elif self._place is _Place.ROOT_MEMBER:
+            self._read_root_member()
+        elif self._place is _Place.SUBSCRIBER:
+            self._read_subscriber(found)
+        elif self._place is _Place.AFTER_DATA:
+            self._leave(self._at, _Place.ROOT_MEMBER, _Place.AFTER_ROOT)
+        else:
+            self._expect_nothing()
+
+    def _find_root(self) -> None:
+        text = self._text.lstrip("\ufeff")
+        start = find_root(text)
+        if start is None or text[start : start + 1] != "{":
+            # Nothing to stream: whoever closes the reader has the body deciphered as a whole.
+            self._text = text if len(text) <= MAX_NOTICES else ""
+            raise _NeedMoreError
+        self._text, self._at = text, start + 1
+        self._place, self._is_first = _Place.ROOT_MEMBER, True
+
+    def _read_root_member(self) -> None:
+        if self._ended(_Place.AFTER_ROOT):
+            return
+        name, at = self._read_name()
+        if name == "data" and self._text[at : at + 1] == "{":
+            self._at, self._place, self._is_first = at + 1, _Place.SUBSCRIBER, True
+            self.is_streaming = True
+            self.head.clear()
+            return
+        value, at = self._read_value(at)
+        self._leave(at, _Place.ROOT_MEMBER, _Place.AFTER_ROOT)
+        if name == "flow_name" and isinstance(value, str):
+            self.flow_name = clean(value)
+
+    def _read_subscriber(self, found: list[SubscriberAnswers]) -> None:
+        if self._ended(_Place.AFTER_DATA):
+            return
+        subscriber_id, at = self._read_name()
+        value, at = self._read_value(at)
+        self._leave(at, _Place.SUBSCRIBER, _Place.AFTER_DATA)
+        found.append((clean(subscriber_id), read_answers(value, self._reading)))
+
+    def _expect_nothing(self) -> None:
+        at = self._skip_space(self._at)
+        if at < len(self._text) and self.is_streaming:
+            raise wrong_shape("something follows the JSON")
+        self._at = at
+        raise _NeedMoreError
+
+    def _ended(self, place: _Place) -> bool:
+        """Move on past an object that has no members at all."""
+        at = self._skip_space(self._at)
+        if not self._is_first or self._text[at : at + 1] != "}":
+            return False
+        self._at, self._place = at + 1, place
+        return True
+
+    def _leave(self, at: int, after_comma: _Place, after_end: _Place) -> None:
+        """Move on past a member: without what follows it, a number could go on in the next block."""
+        match = _COMMA_OR_END.match(self._text, at)
+        if not match:
+            raise _NeedMoreError
+        self._at = match.end()
+        self._place = after_comma if match[1] == "," else after_end
+        self._is_first = False
+
+    def _read_name(self) -> tuple[str, int]:
+        at = self._skip_space(self._at)
+        if self._text[at : at + 1] != '"':
+            raise _NeedMoreError
+        name, at = self._read_value(at)
+        match = _COLON.match(self._text, at)
+        if not match or match.end() == len(self._text):
+            raise _NeedMoreError
+        return name, match.end()
+
+    def _read_value(self, at: int) -> tuple[Any, int]:
+        try:
+            return DECODER.raw_decode(self._text, at)
+        except ValueError:
+            raise _NeedMoreError from None
+
+    def _skip_space(self, at: int) -> int:
+        match = _SPACE.match(self._text, at)
+        return match.end() if match else at
