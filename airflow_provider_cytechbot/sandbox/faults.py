@@ -1,0 +1,230 @@
+"""Faults that the sandbox can be told to have: their kinds, their notation, which request gets which."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+ALL_ENDPOINTS = "all"
+FOR_EVER = -1
+
+
+class FaultKind(StrEnum):
+    """What goes wrong, and whether a write takes effect all the same unless `Fault.effect` says otherwise."""
+
+    #: The answer is right but late: `seconds` before its first byte. A write has taken effect by then.
+    DELAY = "delay"
+    #: The answer is right but comes in pieces of `size` bytes with `seconds` between them. Takes effect.
+    TRICKLE = "trickle"
+    #: The connection is reset with no answer and no effect.
+    RESET_BEFORE = "reset_before"
+    #: The connection is reset with no answer, after the write took effect.
+    RESET_AFTER = "reset_after"
+    #: A web server's error page with `status`, and `retry_after` where given. No effect.
+    STATUS = "status"
+    #: An HTML login page with status 200. No effect.
+    HTML = "html"
+    #: A redirect (`status`, 302 unless given) to `location`. No effect.
+    REDIRECT = "redirect"
+    #: The body ends after `size` bytes (or half of it) though Content-Length promised more. Takes effect.
+    TRUNCATE = "truncate"
+    #: The JSON ends after `size` bytes and the answer claims to be whole. Takes effect.
+    TRUNCATE_JSON = "truncate_json"
+    #: A chunked answer without its last chunk, cut after `size` bytes. Takes effect.
+    TRUNCATE_CHUNKED = "truncate_chunked"
+    #: `body` in place of the answer, with status 200 unless `status` is given. Takes effect.
+    BODY = "body"
+    #: A byte order mark before the JSON. Takes effect.
+    BOM = "bom"
+    #: A PHP notice (or `body`) before the JSON. Takes effect.
+    NOTICE = "notice"
+    #: The answer compressed with gzip, whatever the client accepts. Takes effect.
+    GZIP = "gzip"
+    #: The answer chunked, without Content-Length. Takes effect.
+    CHUNKED = "chunked"
+
+
+_WITHOUT_EFFECT = {FaultKind.RESET_BEFORE, FaultKind.STATUS, FaultKind.HTML, FaultKind.REDIRECT}
+
+
+class FaultError(ValueError):
+    """A fault that cannot be read; the message is one line and names the field."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """
+    One fault and the requests that get it.
+
+    :param kind: what goes wrong
+    :param endpoint: the endpoint's path name, for example `create_contact`, or `all`
+    :param times: how many requests get it; -1 for ever
+    :param skip: how many matching requests pass unharmed before
+    :param seconds: how long to wait before the first byte (of any kind), or between the pieces of `trickle`
+    :param status: the HTTP status of `status`, `redirect`, `html` and `body`
+    :param retry_after: seconds for a Retry-After header beside `status`
+    :param retry_after_date: write Retry-After as an HTTP date so many seconds from now
+    :param location: where a `redirect` leads
+    :param body: the text of `body`, `notice`, `html` and `status`
+    :param content_type: the Content-Type of such a text
+    :param size: bytes of a `trickle`'s piece, or bytes left by the `truncate` kinds
+    :param effect: whether a write takes effect; None for what the kind says. `status=502` with `effect=True`
+        is a gateway that lost the answer of a write that happened
+    :raises FaultError: for a value out of its range
+    """
+
+    kind: FaultKind
+    endpoint: str = ALL_ENDPOINTS
+    times: int = 1
+    skip: int = 0
+    seconds: float = 0.0
+    status: int | None = None
+    retry_after: float | None = None
+    retry_after_date: bool = False
+    location: str = "/login"
+    body: str | None = None
+    content_type: str | None = None
+    size: int | None = None
+    effect: bool | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "kind", FaultKind(self.kind))
+        except ValueError:
+            known = ", ".join(FaultKind)
+            raise FaultError(f"kind: there is no {self.kind!r}; known are {known}") from None
+        if self.times < FOR_EVER or self.times == 0:
+            raise FaultError("times: must be 1 or more, or -1 for ever")
+        if self.skip < 0:
+            raise FaultError("skip: must be 0 or more")
+        if not 0 <= self.seconds < float("inf"):
+            raise FaultError("seconds: must be 0 or more")
+        if self.retry_after is not None and not 0 <= self.retry_after < float("inf"):
+            raise FaultError("retry_after: must be 0 or more")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise FaultError("status: must be 200 to 599")
+        if self.kind is FaultKind.STATUS and self.status is None:
+            raise FaultError("status: is required for the kind status")
+        if self.size is not None and self.size < (1 if self.kind is FaultKind.TRICKLE else 0):
+            raise FaultError("size: is too small")
+        for name in ("location", "content_type"):
+            value = getattr(self, name)
+            if value is not None and not (value.isascii() and value.isprintable()):
+                raise FaultError(f"{name}: must be printable ASCII")
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether a write that gets this fault takes effect."""
+        return self.kind not in _WITHOUT_EFFECT if self.effect is None else self.effect
+
+
+_FIELDS = {field.name: field for field in fields(Fault)}
+
+
+def read_fault(given: Mapping[str, Any]) -> Fault:
+    """
+    Make a fault from names and values, which may still be text.
+
+    :param given: values by the names of `Fault`'s parameters
+    :raises FaultError: for an unknown name or a value that cannot be read
+    """
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _FIELDS:
+            raise FaultError(f"{name}: there is no such field; known are {', '.join(_FIELDS)}")
+        values[name] = _read_value(name, value)
+    if "kind" not in values:
+        raise FaultError("kind: is required")
+    return Fault(**values)
+
+
+def _read_value(name: str, value: Any) -> Any:
+    kind = str(_FIELDS[name].type).removesuffix(" | None")
+    if value is None:
+        return None
+    try:
+        if kind == "bool":
+            return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
+        if kind == "int":
+            return int(str(value))
+        if kind == "float":
+            return float(str(value))
+    except (KeyError, ValueError):
+        wanted = {"bool": "true or false", "int": "a whole number", "float": "a number"}[kind]
+        raise FaultError(f"{name}: must be {wanted}, not {value!r}") from None
+    if not isinstance(value, str):
+        raise FaultError(f"{name}: must be text, not {value!r}")
+    return value
+
+
+def parse_fault(text: str) -> Fault:
+    """
+    Read a fault from one argument of a command line.
+
+    :param text: `endpoint=create_contact,kind=reset_after,times=1`, or the same as a JSON object, which a
+        value that holds a comma needs
+    :raises FaultError: when it cannot be read
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise FaultError(f"is not JSON: {error}") from None
+        return read_fault(given)
+    given = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise FaultError(f"{part.strip()!r}: must be name=value")
+        given[name.strip()] = value
+    return read_fault(given)
+
+
+class FaultPlan:
+    """The faults still to happen, in the order they were given. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[_Waiting] = []
+
+    def add(self, fault: Fault) -> None:
+        """Let a fault happen from now on."""
+        with self._lock:
+            self._waiting.append(_Waiting(fault, fault.skip, fault.times))
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        with self._lock:
+            self._waiting.clear()
+
+    def waiting(self) -> list[Fault]:
+        """Return the faults that have not happened as often as they should."""
+        with self._lock:
+            return [waiting.fault for waiting in self._waiting]
+
+    def take(self, endpoint: str) -> Fault | None:
+        """Return the fault of a request, None for a request that is answered as it should be."""
+        with self._lock:
+            for waiting in self._waiting:
+                if waiting.fault.endpoint not in (ALL_ENDPOINTS, endpoint):
+                    continue
+                if waiting.skip:
+                    waiting.skip -= 1
+                    continue
+                if waiting.times != FOR_EVER:
+                    waiting.times -= 1
+                    if not waiting.times:
+                        self._waiting.remove(waiting)
+                return waiting.fault
+        return None
+
+
+@dataclass(eq=False)
+class _Waiting:
+    fault: Fault
+    skip: int
+    times: int
