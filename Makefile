@@ -1,0 +1,61 @@
+# Everything one does with this repository; `make` alone lists it. Needs make and Python 3.11 or newer.
+# Each target first makes the environment that it needs, in .venv, once.
+
+CONSTRAINTS := constraints/airflow-3.3.2.txt
+PY := .venv/bin/python
+# Without isolation the package is built by what is pinned, and seconds sooner.
+PIP := $(PY) -m pip install -qq --no-input --no-build-isolation -c $(CONSTRAINTS)
+PIP_FAILED := { echo 'The packages could not be installed: pip says why above. If a package index cannot be' \
+	'reached, see to that first; then run the same command again, it goes on where it stopped.' >&2; exit 1; }
+
+# The caller's Python and Airflow settings, a database's least of all, must reach neither demo nor tests.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+unexport $(filter AIRFLOW_%,$(.VARIABLES))
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format typecheck dist clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
+	@$(PY) scripts/demo.py
+
+test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="-k hook")
+	@$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: .venv/.test ## ruff: rules and format
+	@$(PY) -m ruff check && $(PY) -m ruff format --check \
+		|| { echo 'make format puts right what can be put right by itself.' >&2; exit 1; }
+
+format: .venv/.test ## let ruff put right what it can
+	@$(PY) -m ruff format && $(PY) -m ruff check --fix
+
+typecheck: .venv/.test ## mypy, strict
+	@$(PY) -m mypy
+
+dist: .venv/.test ## build sdist and wheel into dist/
+	@$(PY) -m build --no-isolation --outdir dist .
+
+clean: ## remove all that these targets made, the environment too
+	rm -rf .venv .airflow build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# pip itself too: the one that an older Python brings takes twice as long.
+.venv/.made: $(CONSTRAINTS)
+	@python=$$(sh scripts/find-python) && echo "Making .venv with $$("$$python" --version)" \
+		&& { "$$python" -m venv .venv || { echo 'No environment could be made: Python says why above. Put it' \
+			'right, run make clean and try again.' >&2; exit 1; }; }
+	@$(PIP) --upgrade pip hatchling editables || $(PIP_FAILED)
+	@touch $@
+
+.venv/.runtime: .venv/.made pyproject.toml
+	@echo 'Installing Airflow and this provider (about a minute, the first time only)'
+	@$(PIP) -e '.[sandbox]' || $(PIP_FAILED)
+	@touch $@
+
+.venv/.test: .venv/.made pyproject.toml
+	@echo 'Installing Airflow, this provider and the test tools (about a minute, the first time only)'
+	@$(PIP) -e '.[test]' || $(PIP_FAILED)
+	@touch .venv/.runtime $@
