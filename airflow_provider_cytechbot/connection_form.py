@@ -13,7 +13,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "timeout": {
         "label": "Timeout (seconds)",
         "description": "How long to wait for the next bytes of an answer before giving up.",
-        "schema": {"type": ["integer", "null"], "default": 60, "minimum": 1},
+        "schema": {"type": ["integer", "null"], "default": 60, "minimum": 1, "maximum": 86_400},
     },
     "max_retries": {
         "label": "Retries",
@@ -111,7 +111,7 @@ def connection_form_widgets() -> dict[str, Any]:
             field_class = BooleanField
         elif "integer" in schema["type"]:
             field_class, options["widget"] = IntegerField, text_widget
-            validators.append(NumberRange(min=schema["minimum"]))
+            validators.append(NumberRange(min=schema["minimum"], max=schema.get("maximum")))
         elif schema.get("format") == "password":
             field_class, options["widget"] = PasswordField, password_widget
         else:
