@@ -58,19 +58,14 @@ def decipher(
     :param after_lost_answer: Whether the same call was sent before and its answer lost.
     :raises CyTechBotError: Always the one that fits; no other exception leaves this function.
     """
-    redact = call.redactor(api_key)
     failure: CyTechBotError
     try:
         return _decipher(call, status, headers, body, zone, after_lost_answer)
     except RecursionError:
-        failure = call.lost(wrong_shape("it is nested too deeply"))
-    except CyTechBotUnansweredError as error:
-        error.said = _shorten(redact(error.said))
-        failure = call.lost(error)
+        failure = wrong_shape("it is nested too deeply")
     except CyTechBotError as error:
-        error.said = _shorten(redact(error.said))
         failure = error
-    failure.asked = redact(call.asked)
+    failure.said = _shorten(call.redactor(api_key)(failure.said))
     raise failure
 
 
@@ -150,21 +145,21 @@ def _not_the_api(status: int, headers: Mapping[str, str], body: bytes) -> CyTech
         return CyTechBotResponseError(
             f"{came}, a redirect{_target(headers)}, which is never followed.",
             "Put the address that answers without one into the connection's host.",
-            may_have_acted=False,
+            was_turned_away=True,
             worth_repeating=False,
         )
     if status == 429 or status >= 500 or status == 408:
         return CyTechBotTransportError(
             f"{came}.",
             "The server is overloaded or in trouble: try again later.",
-            may_have_acted=status != 429,
+            was_turned_away=status == 429,
             retry_after=_retry_after(headers),
         )
     text = body[:65536].decode("utf-8", errors="replace")
     return CyTechBotResponseError(
         f"{came} with {_describe(headers, text)}.",
         "Check the host in the connection, and what stands before the server.",
-        may_have_acted=False,
+        was_turned_away=True,
         worth_repeating=False,
     )
 

@@ -58,7 +58,8 @@ class CyTechBotUnansweredError(CyTechBotError):
     """
     The call got no answer of the API: the common part of the two errors below.
 
-    :param may_have_acted: Whether the server can have received the call and acted on it.
+    :param was_sent: Whether any of the call can have left this machine.
+    :param was_turned_away: Whether something before the API answered instead of it, so that it never acted.
     :param worth_repeating: Whether the same call in a moment can get an answer.
     :param retry_after: Seconds that the server asked to wait before it.
     """
@@ -72,14 +73,21 @@ class CyTechBotUnansweredError(CyTechBotError):
         asked: str = "",
         connection: str = "",
         *,
-        may_have_acted: bool = True,
+        was_sent: bool = True,
+        was_turned_away: bool = False,
         worth_repeating: bool = True,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(said, advice, asked, connection)
-        self.may_have_acted = may_have_acted
+        self.was_sent = was_sent
+        self.was_turned_away = was_turned_away
         self.worth_repeating = worth_repeating
         self.retry_after = retry_after
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether the server can have done what the call asked for."""
+        return self.was_sent and not self.was_turned_away
 
 
 class CyTechBotTransportError(CyTechBotUnansweredError):

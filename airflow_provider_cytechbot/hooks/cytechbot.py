@@ -1,0 +1,505 @@
+"""The hook: a typed method for each endpoint of the CyTechBot API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_cytechbot import connection_form
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.answers import decipher
+from airflow_provider_cytechbot.api.calls import Call, build
+from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.hooks.task_failure import for_task
+
+if TYPE_CHECKING:
+    import requests
+
+    from airflow_provider_cytechbot.api import records
+    from airflow_provider_cytechbot.api.endpoints import Endpoint
+    from airflow_provider_cytechbot.api.fields import DateInput, IdInput
+    from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
+    from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
+    from airflow_provider_cytechbot.hooks.settings import Settings
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class CyTechBotHook(BaseHook):
+    """
+    Talk to the API of CyTechBot, or of another installation of the XeroChat platform.
+
+    Parameters are named as the vendor's fields; ids are taken as ``str`` or ``int`` and returned as ``str``.
+    Records are JSON-serialisable: times are ISO 8601 with the server's offset, zero dates ``None``.
+
+    A call that fails for a passing reason is repeated, as often as the connection says, if a repeat does no
+    harm: reads, updates, deletes and label assignments always, creates only where nothing can have been sent.
+    All errors are of one tree, see :mod:`airflow_provider_cytechbot.api.errors`. Those that no retry can help
+    make the task fail at once.
+
+    :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
+    """
+
+    conn_name_attr = "cytechbot_conn_id"
+    default_conn_name = "cytechbot_default"
+    conn_type = "cytechbot"
+    hook_name = "CyTechBot"
+
+    def __init__(self, cytechbot_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cytechbot_conn_id = cytechbot_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form, for Airflow 2.11 to 3.1."""
+        return connection_form.connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the labels of the connection form, for Airflow 2.11 to 3.1."""
+        return connection_form.ui_field_behaviour()
+
+    # Users and packages: an admin's key is needed.
+
+    def get_user(self, *, user_id: IdInput | None = None, email: str | None = None) -> records.User:
+        """
+        Return a user, found by id or by e-mail address (``GET get_user_info/``).
+
+        :param user_id: The user's id.
+        :param email: The user's e-mail address. Exactly one of the two is needed.
+        :raises CyTechBotNotFoundError: There is no such user.
+        """
+        return self.call(endpoints.GET_USER, user_id=user_id, email=email)
+
+    def create_user(
+        self,
+        *,
+        name: str,
+        email: str,
+        password: str,
+        package_id: IdInput,
+        expired_date: DateInput,
+        mobile: str | None = None,
+        address: str | None = None,
+    ) -> str:
+        """
+        Make a user and return the new id (``POST create_system_user``).
+
+        :param name: The user's name.
+        :param email: The user's e-mail address, which no other user may have.
+        :param password: The user's password. It appears in no log and no error.
+        :param package_id: The id of the user's package.
+        :param expired_date: The last day of the user's validity.
+        :param mobile: The user's mobile number.
+        :param address: The user's postal address.
+        :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the user may have been made.
+        """
+        return self.call(
+            endpoints.CREATE_USER,
+            name=name,
+            email=email,
+            password=password,
+            package_id=package_id,
+            expired_date=expired_date,
+            mobile=mobile,
+            address=address,
+        )
+
+    def update_user(
+        self,
+        user_id: IdInput,
+        *,
+        name: str | None = None,
+        mobile: str | None = None,
+        address: str | None = None,
+        package_id: IdInput | None = None,
+        expired_date: DateInput | None = None,
+        status: str | None = None,
+    ) -> None:
+        """
+        Change a user (``POST update_user/{user_id}``). What is ``None`` stays as it is.
+
+        :param user_id: The user's id.
+        :param name: The new name.
+        :param mobile: The new mobile number.
+        :param address: The new postal address.
+        :param package_id: The id of the new package.
+        :param expired_date: The new last day of validity.
+        :param status: The new status; not documented by the vendor, and ``0`` cannot be set.
+        :raises CyTechBotNotFoundError: There is no such user.
+        """
+        self._write(
+            endpoints.UPDATE_USER,
+            user_id=user_id,
+            name=name,
+            mobile=mobile,
+            address=address,
+            package_id=package_id,
+            expired_date=expired_date,
+            status=status,
+        )
+
+    def get_packages(self) -> list[records.Package]:
+        """Return all packages (``GET get_all_packages/``)."""
+        return self.call(endpoints.GET_PACKAGES)
+
+    # Subscribers and their labels.
+
+    def get_subscriber(self, subscriber_id: IdInput) -> records.Subscriber:
+        """
+        Return a subscriber (``GET subscriber_information/``).
+
+        :param subscriber_id: The subscriber's id, on Facebook a PSID of up to 17 digits.
+        :raises CyTechBotNotFoundError: There is no such subscriber.
+        """
+        return self.call(endpoints.GET_SUBSCRIBER, subscriber_id=subscriber_id)
+
+    def get_labels(self, page_id: IdInput) -> list[records.Label]:
+        """
+        Return the labels of a page (``GET get_all_labels/``); an empty list where there is none.
+
+        :param page_id: The page's id.
+        """
+        return self.call(endpoints.GET_LABELS, page_id=page_id)
+
+    def create_label(self, *, label_name: str, page_id: IdInput) -> str:
+        """
+        Make a label and return its id (``POST create_label``).
+
+        :param label_name: The label's name.
+        :param page_id: The id of a page whose bot is enabled.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the label may have been made.
+        """
+        return self.call(endpoints.CREATE_LABEL, label_name=label_name, page_id=page_id)
+
+    def assign_labels(
+        self, *, page_id: IdInput, subscriber_id: IdInput, label_ids: Iterable[IdInput] | str
+    ) -> None:
+        """
+        Tag a subscriber with labels (``POST assign_label``). Labels that it already has stay.
+
+        The server does not look at ids that it does not know, as long as it knows one of them.
+
+        :param page_id: The id of the page that subscriber and labels belong to.
+        :param subscriber_id: The subscriber's id.
+        :param label_ids: The labels' ids, as a list or separated by commas.
+        """
+        self._write(
+            endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids
+        )
+
+    # Contact groups and contacts.
+
+    def get_contact_group(self, contact_type_id: IdInput) -> records.ContactGroup:
+        """
+        Return a contact group (``GET get_contact_group/``).
+
+        :param contact_type_id: The group's id.
+        :raises CyTechBotRequestError: There is no such group.
+        """
+        return self.call(endpoints.GET_CONTACT_GROUP, contact_type_id=contact_type_id)
+
+    def create_contact_group(self, *, name: str) -> str:
+        """
+        Make a contact group and return its id (``POST create_contact_group``). Names are not unique.
+
+        :param name: The group's name.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been made.
+        """
+        return self.call(endpoints.CREATE_CONTACT_GROUP, name=name)
+
+    def update_contact_group(self, contact_type_id: IdInput, *, name: str) -> None:
+        """
+        Rename a contact group (``POST update_contact_group/{contact_type_id}``).
+
+        :param contact_type_id: The group's id.
+        :param name: The new name.
+        """
+        self._write(endpoints.UPDATE_CONTACT_GROUP, contact_type_id=contact_type_id, name=name)
+
+    def delete_contact_group(self, contact_type_id: IdInput) -> None:
+        """
+        Delete a contact group (``POST delete_contact_group``).
+
+        :param contact_type_id: The group's id.
+        :raises CyTechBotNotFoundError: There is no such group.
+        """
+        self._write(endpoints.DELETE_CONTACT_GROUP, contact_type_id=contact_type_id)
+
+    def get_contact(self, contact_id: IdInput) -> records.Contact:
+        """
+        Return a contact (``GET get_contact/``).
+
+        :param contact_id: The contact's id.
+        :raises CyTechBotNotFoundError: There is no such contact.
+        """
+        return self.call(endpoints.GET_CONTACT, contact_id=contact_id)
+
+    def create_contact(
+        self,
+        *,
+        contact_type_id: IdInput,
+        email: str | None = None,
+        phone_number: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+    ) -> str:
+        """
+        Make a contact and return its id (``POST create_contact``).
+
+        An e-mail address or a phone number is needed.
+
+        :param contact_type_id: The id of the contact group.
+        :param email: The contact's e-mail address.
+        :param phone_number: The contact's phone number.
+        :param first_name: The contact's first name.
+        :param last_name: The contact's last name.
+        :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been made.
+        """
+        return self.call(
+            endpoints.CREATE_CONTACT,
+            contact_type_id=contact_type_id,
+            email=email,
+            phone_number=phone_number,
+            first_name=first_name,
+            last_name=last_name,
+        )
+
+    def update_contact(
+        self,
+        contact_id: IdInput,
+        *,
+        email: str | None = None,
+        phone_number: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+    ) -> None:
+        """
+        Change a contact (``POST update_contact/{contact_id}``). What is ``None`` stays as it is.
+
+        :param contact_id: The contact's id.
+        :param email: The e-mail address; can be set where there is none yet.
+        :param phone_number: The phone number; can be set where there is none yet.
+        :param first_name: The new first name.
+        :param last_name: The new last name.
+        :raises CyTechBotNotFoundError: There is no such contact.
+        """
+        self._write(
+            endpoints.UPDATE_CONTACT,
+            contact_id=contact_id,
+            email=email,
+            phone_number=phone_number,
+            first_name=first_name,
+            last_name=last_name,
+        )
+
+    def delete_contact(self, contact_id: IdInput) -> None:
+        """
+        Delete a contact (``POST delete_contact``).
+
+        :param contact_id: The contact's id.
+        :raises CyTechBotNotFoundError: There is no such contact.
+        """
+        self._write(endpoints.DELETE_CONTACT, contact_id=contact_id)
+
+    # Flow campaigns and what subscribers answered.
+
+    def get_flow_campaigns(self) -> list[records.FlowCampaign]:
+        """Return all flow campaigns (``GET get_flow_campaigns/``)."""
+        return self.call(endpoints.GET_FLOW_CAMPAIGNS)
+
+    def get_flow_campaign(self, flow_campaign_id: IdInput) -> records.FlowCampaignQuestions:
+        """
+        Return a flow campaign with its questions (``GET get_flow_campaign_info/``).
+
+        :param flow_campaign_id: The campaign's id.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        return self.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id=flow_campaign_id)
+
+    def get_subscriber_flow_answers(
+        self, flow_campaign_id: IdInput, subscriber_id: IdInput
+    ) -> records.SubscriberFlowAnswers:
+        """
+        Return what one subscriber answered (``GET get_single_subscriber_flow_info/``).
+
+        :param flow_campaign_id: The campaign's id.
+        :param subscriber_id: The subscriber's id.
+        :return: ``{"id", "flow_name", "data": [{"question_id", "question", "answer"}]}``; ``data`` is empty,
+            and ``flow_name`` may be ``None``, where there is no answer yet.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        return self.call(
+            endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
+            flow_campaign_id=flow_campaign_id,
+            subscriber_id=subscriber_id,
+        )
+
+    def get_flow_answers(self, flow_campaign_id: IdInput) -> records.FlowAnswers:
+        """
+        Return all answers of a campaign at once (``GET get_all_subscriber_flow_info/``).
+
+        This costs the server time that grows with the square of the answers. For a large campaign, which
+        would also fill this process's memory, use :meth:`iter_flow_answers`.
+
+        :param flow_campaign_id: The campaign's id.
+        :return: ``{"id", "flow_name", "data": {subscriber_id: [{"question_id", "question", "answer"}]}}``;
+            ``data`` is empty, and ``flow_name`` may be ``None``, where nobody has answered.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        return self.call(endpoints.GET_FLOW_ANSWERS, flow_campaign_id=flow_campaign_id)
+
+    def iter_flow_answers(self, flow_campaign_id: IdInput) -> Iterator[records.FlowAnswerRow]:
+        """
+        Yield all answers of a campaign as rows, while they arrive, in bounded memory.
+
+        The answer is known to be whole only when the iterator ends without an error.
+
+        :param flow_campaign_id: The campaign's id.
+        :return: Rows ``{"flow_campaign_id", "flow_name", "subscriber_id", "question_id", "question",
+            "answer", "extracted_at"}``, the last an ISO 8601 time, the same for all rows.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        :raises CyTechBotTransportError: The answer was cut off; rows may have been yielded before.
+        """
+        with self.open_flow_answers(flow_campaign_id) as stream:
+            yield from stream.rows()
+
+    @contextmanager
+    def open_flow_answers(self, flow_campaign_id: IdInput) -> Iterator[FlowAnswersStream]:
+        """
+        Open all answers of a campaign as a stream, which knows more of itself than its rows.
+
+        Until the first byte arrives, a failed call is repeated like any other; after it, nothing is.
+
+        :param flow_campaign_id: The campaign's id.
+        """
+        from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
+
+        with ExitStack() as stack:
+            yield self._run(
+                lambda call, _: stack.enter_context(FlowAnswersStream.open(self, call)),
+                endpoints.GET_FLOW_ANSWERS,
+                {"flow_campaign_id": flow_campaign_id},
+            )
+
+    # Below the endpoints.
+
+    def call(self, endpoint: Endpoint[T], **fields: object) -> T:
+        """
+        Call an endpoint: what each of the methods above does with its own.
+
+        :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
+        :param fields: Its fields; ``None`` means not to send one.
+        :return: What the endpoint's answer carries.
+        :raises CyTechBotError: The error of the tree that fits.
+        """
+        return self._run(self._ask, endpoint, fields)
+
+    def get_conn(self) -> requests.Session:
+        """Return the session, set up with proxies, TLS and User-Agent. It does not hold the API key."""
+        return self.transport.session
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Ask the cheapest read, once, and say in one plain sentence how it went.
+
+        :return: Whether the connection works, and the sentence.
+        """
+        try:
+            campaigns = self._run(self._ask, endpoints.GET_FLOW_CAMPAIGNS, {}, max_retries=0)
+        except (CyTechBotError, AirflowNotFoundException) as error:
+            return False, str(error)
+        return True, f"{self.settings.base_url} accepts the API key; it has {len(campaigns)} flow campaigns."
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection's settings, read once; what is secret in them is masked in logs from then on."""
+        from airflow_provider_cytechbot.hooks.secrecy import keep_secret
+        from airflow_provider_cytechbot.hooks.settings import Settings
+
+        connection = self.get_connection(self.cytechbot_conn_id)
+        try:
+            settings = Settings.from_connection(connection)
+        except CyTechBotError as error:
+            failure = error
+        else:
+            keep_secret(settings)
+            return settings
+        raise self.failure(failure)
+
+    @cached_property
+    def transport(self) -> RequestsTransport:
+        """What sends the calls. It keeps connections alive from call to call."""
+        from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
+
+        return RequestsTransport(self.settings)
+
+    def decipher(
+        self,
+        call: Call[T],
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        after_lost_answer: bool = False,
+    ) -> T:
+        """
+        Decipher an answer with what the connection says of key and time zone.
+
+        :param call: The call that was answered.
+        :param status: The HTTP status.
+        :param headers: The HTTP headers.
+        :param body: The body.
+        :param after_lost_answer: Whether the same call was sent before and its answer lost.
+        """
+        settings = self.settings
+        return decipher(
+            call,
+            status,
+            headers,
+            body,
+            api_key=settings.api_key,
+            zone=settings.server_timezone,
+            after_lost_answer=after_lost_answer,
+        )
+
+    def failure(self, error: CyTechBotError) -> CyTechBotError:
+        """
+        Return what a task should raise for an error: with the connection's name, and final if no retry helps.
+
+        :param error: An error of the protocol.
+        """
+        error.connection = self.cytechbot_conn_id
+        return for_task(error)
+
+    def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
+        return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)
+
+    def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
+        outcome = self.call(endpoint, **fields)
+        if not outcome.changed:
+            self.log.info("%s changed nothing: %s", endpoint.name, outcome.message or "it was so already")
+
+    def _run(
+        self,
+        ask: Callable[[Call[T], bool], R],
+        endpoint: Endpoint[T],
+        fields: Mapping[str, object],
+        max_retries: int | None = None,
+    ) -> R:
+        """Build a call and ask with it as often as the policy allows; raise what remains as a task should."""
+        from airflow_provider_cytechbot.hooks.retry import repeat
+
+        try:
+            call = build(endpoint, **fields)
+            return repeat(ask, call, self.settings.max_retries if max_retries is None else max_retries)
+        except CyTechBotError as error:
+            failure = error
+        raise self.failure(failure)  # outside the except, so that nothing stays behind in its chain

@@ -1,0 +1,92 @@
+"""The one retry policy: what is repeated, how often, after which wait. For tenacity, synchronous or not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+#: Seconds before the first repeat; each further wait is about twice as long.
+FIRST_WAIT = 0.5
+MAX_WAIT = 30.0
+#: A server that asks for a longer wait is asked again all the same: the task holds a slot meanwhile.
+MAX_RETRY_AFTER = 60.0
+
+
+def repeat(ask: Callable[[Call[T], bool], R], call: Call[T], max_retries: int) -> R:
+    """
+    Ask, and ask again as often as the policy allows.
+
+    :param ask: Sends a call and returns what came of it. Its second argument says whether an earlier
+        attempt may have acted without our hearing of it.
+    :param call: The call.
+    :param max_retries: How often a call is repeated at the most.
+    :raises CyTechBotError: What the last attempt ended with.
+    """
+    answer_was_lost = False
+
+    def once() -> R:
+        nonlocal answer_was_lost
+        try:
+            return ask(call, answer_was_lost)
+        except CyTechBotUnansweredError as error:
+            answer_was_lost = answer_was_lost or error.may_have_acted
+            failure = call.lost(error)
+        except CyTechBotError as error:
+            failure = error
+        failure.asked = call.asked
+        raise failure
+
+    return Retrying(**policy(call, max_retries))(once)
+
+
+def policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
+    """
+    Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
+
+    :param call: The call; a create is repeated only where it cannot have been sent.
+    :param max_retries: How often a call is repeated at the most.
+    """
+
+    def may_repeat(error: BaseException) -> bool:
+        return (
+            isinstance(error, CyTechBotUnansweredError)
+            and error.worth_repeating
+            and (call.may_be_repeated or not error.was_sent)
+        )
+
+    return {
+        "retry": retry_if_exception(may_repeat),
+        "stop": stop_after_attempt(max_retries + 1),
+        "wait": _wait,
+        "before_sleep": _tell,
+        "reraise": True,
+    }
+
+
+def _wait(state: RetryCallState) -> float:
+    retry_after = getattr(_error(state), "retry_after", None)
+    if retry_after is not None:
+        return min(float(retry_after), MAX_RETRY_AFTER)
+    return wait_exponential_jitter(initial=FIRST_WAIT, max=MAX_WAIT, jitter=FIRST_WAIT)(state)
+
+
+def _tell(state: RetryCallState) -> None:
+    wait = state.next_action.sleep if state.next_action else 0.0
+    log.warning("%s Asking again in %.1f s (attempt %d failed).", _error(state), wait, state.attempt_number)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

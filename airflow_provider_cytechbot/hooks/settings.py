@@ -1,0 +1,239 @@
+"""The one parse of an Airflow connection into settings, for every transport."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+DEFAULT_HOST = "https://cytechbot.com/api"
+MAX_PORT = 65535
+#: More seconds or requests than this are a slip of the keyboard, and too many for a socket's timeout.
+MAX_NUMBER = 86_400
+
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    Everything a transport needs to know, checked. Its ``repr`` hides what is secret.
+
+    :param connection: The id of the Airflow connection.
+    :param base_url: The API's base URL, without a slash at its end.
+    :param api_key: The API key.
+    :param timeout: Seconds to wait for an answer's next bytes.
+    :param max_retries: How often a call that may be repeated is repeated.
+    :param requests_per_second: A ceiling for this process; ``None``: none.
+    :param server_timezone: The zone of the server's naive times.
+    :param verify_tls: Whether the server's certificate is checked.
+    :param ca_bundle: A file of certificates to trust instead of the usual ones.
+    :param proxy: The URL of the proxy to use.
+    """
+
+    connection: str
+    base_url: str
+    api_key: str = field(repr=False)
+    timeout: float = 60.0
+    max_retries: int = 4
+    requests_per_second: float | None = None
+    server_timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    verify_tls: bool = True
+    ca_bundle: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this very machine."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @classmethod
+    def from_connection(cls, conn: Connection) -> Settings:
+        """
+        Read an Airflow connection of the type ``cytechbot``.
+
+        :param conn: The connection. Its host may be a host's name or a URL; its password is the API key.
+        :raises CyTechBotSettingsError: A field is missing or cannot be read.
+        """
+        extras = _Extras(conn.conn_id or "", _read_extra(conn))
+        settings = cls(
+            connection=extras.connection,
+            base_url=_read_base_url(conn, extras, allow_http=extras.take("allow_http", _read_bool, False)),
+            api_key=_read_api_key(conn),
+            timeout=extras.take("timeout", _read_number, cls.timeout),
+            max_retries=extras.take("max_retries", _read_count, cls.max_retries),
+            requests_per_second=extras.take("requests_per_second", _read_number, None),
+            server_timezone=extras.take("server_timezone", ZoneInfo, ZoneInfo("UTC")),
+            verify_tls=extras.take("verify_tls", _read_bool, cls.verify_tls),
+            ca_bundle=extras.take("ca_bundle", _read_file, None),
+            proxy=extras.take("proxy", _read_proxy, None),
+        )
+        extras.warn_of_the_rest()
+        return settings
+
+
+class _Extras:
+    """The connection's extras: each is taken once, what is left over is unknown."""
+
+    def __init__(self, connection: str, extras: dict[str, Any]) -> None:
+        self.connection = connection
+        self._left = dict(extras)
+
+    def take(self, name: str, read: Callable[[str], T], default: T) -> T:
+        """Read one extra; empty and null, which the form saves for an empty field, mean its default."""
+        value = self._left.pop(name, None)
+        text = (
+            json.dumps(value) if isinstance(value, bool) else str(value if value is not None else "").strip()
+        )
+        if not text:
+            return default
+        try:
+            return read(text)
+        except (ValueError, LookupError, OSError) as error:
+            problem = str(error) if isinstance(error, _UnreadableError) else "cannot be read"
+        raise unusable(self.connection, f"extra {name!r} {problem}")
+
+    def warn_of_the_rest(self) -> None:
+        if self._left:
+            names = ", ".join(sorted(map(repr, self._left)))
+            log.warning("Connection %r has unknown extras, which are ignored: %s", self.connection, names)
+
+
+class _UnreadableError(ValueError):
+    """Why a value cannot be read, as the rest of a sentence. Never holds the value of a secret field."""
+
+
+def unusable(connection: str, problem: str) -> CyTechBotSettingsError:
+    """
+    Return the error for a connection that cannot be used.
+
+    :param connection: The id of the connection.
+    :param problem: The field and what is wrong with it.
+    """
+    return CyTechBotSettingsError(
+        f"the connection cannot be used: {problem}.", "Correct it under Admin > Connections.", "", connection
+    )
+
+
+def _read_api_key(conn: Connection) -> str:
+    key = (conn.password or "").strip()
+    if not key:
+        raise unusable(conn.conn_id or "", "the API key (its password field) is missing")
+    if not key.isprintable():
+        raise unusable(conn.conn_id or "", "the API key (its password field) holds control characters")
+    return key
+
+
+def _read_extra(conn: Connection) -> dict[str, Any]:
+    text = (conn.extra or "").strip()
+    try:
+        extra = json.loads(text or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise unusable(conn.conn_id or "", "its extra is not a JSON object")
+    return extra
+
+
+def _read_base_url(conn: Connection, extras: _Extras, *, allow_http: bool) -> str:
+    try:
+        url = _parse_base_url(conn.host or "", conn.schema or "", conn.port)
+    except _UnreadableError as error:
+        problem = str(error)
+    except ValueError:
+        problem = "is not a host or URL"
+    else:
+        host = urlsplit(url)
+        if host.scheme == "https" or allow_http or _is_loopback(host.hostname or ""):
+            return url
+        problem = (
+            "uses plain http, which would show the API key to everyone on the way. "
+            "Use https, or set the extra 'allow_http'"
+        )
+    raise unusable(extras.connection, f"the base URL (its host field) {problem}")
+
+
+def _parse_base_url(host: str, schema: str, port: int | None) -> str:
+    """Return the base URL for a host's name or URL. A connection URI leaves a sub-folder in the schema."""
+    host, folder = host.strip() or DEFAULT_HOST, schema.strip().strip("/")
+    scheme = "https"
+    if folder.lower() in ("http", "https"):
+        scheme, folder = folder.lower(), ""
+    parts = urlsplit(host if "://" in host else f"{scheme}://{host}")
+    if parts.scheme not in ("http", "https"):
+        raise _UnreadableError("must begin with https://")
+    if parts.username or parts.password:
+        raise _UnreadableError("must not hold a user or password")
+    if parts.query or parts.fragment:
+        raise _UnreadableError("must not hold a query or fragment")
+    if not parts.hostname or any(character.isspace() for character in parts.netloc):
+        raise _UnreadableError("has no host name")
+    # The form of some Airflow versions saves an empty port as 0.
+    if port and parts.port and parts.port != port:
+        raise _UnreadableError(f"names the port {parts.port}, the port field {port}")
+    if port and not 0 < port <= MAX_PORT:
+        raise _UnreadableError(f"has an impossible port {port}")
+    netloc = parts.netloc if parts.port or not port else f"{parts.netloc.removesuffix(':')}:{port}"
+    path = "/".join(filter(None, [*parts.path.split("/"), *folder.split("/")]))
+    if path.rsplit("/", 1)[-1] != "api":
+        path = f"{path}/api".lstrip("/")
+    return urlunsplit((parts.scheme, netloc.lower(), f"/{path}", "", ""))
+
+
+def _is_loopback(hostname: str) -> bool:
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return hostname.lower() == "localhost"
+
+
+def _read_bool(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise _UnreadableError(f"must be true or false, not {text!r}")
+
+
+def _read_number(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_NUMBER:
+        raise _UnreadableError(f"must be above 0 and at most {MAX_NUMBER}, not {text}")
+    return value
+
+
+def _read_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _UnreadableError(f"must be a whole number, zero or more, not {text!r}")
+    return int(text)
+
+
+def _read_file(text: str) -> str:
+    if not os.access(text, os.R_OK) or not Path(text).is_file():
+        raise _UnreadableError(f"names a file that cannot be read: {text!r}")
+    return text
+
+
+def _read_proxy(text: str) -> str:
+    url = text if "://" in text else f"http://{text}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _UnreadableError("must be the URL of an http proxy")  # not shown: it can hold a password
+    return url
