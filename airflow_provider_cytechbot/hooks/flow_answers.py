@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.flow_answers import SubscriberAnswers
-    from airflow_provider_cytechbot.api.records import FlowAnswerRow, FlowAnswers
+    from airflow_provider_cytechbot.api.records import FlowAnswer, FlowAnswerRow, FlowAnswers
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 
@@ -87,16 +87,27 @@ class FlowAnswersStream:
     def rows(self) -> Iterator[FlowAnswerRow]:
         """Yield each answer as a row of the long layout."""
         for subscriber_id, answers in self:
-            for answer in answers:
-                yield {
-                    "flow_campaign_id": self.flow_campaign_id,
-                    "flow_name": self.flow_name,
-                    "subscriber_id": subscriber_id,
-                    "question_id": answer["question_id"],
-                    "question": answer["question"],
-                    "answer": answer["answer"],
-                    "extracted_at": self.extracted_at,
-                }
+            yield from self.rows_of(subscriber_id, answers)
+
+    def rows_of(self, subscriber_id: str, answers: list[FlowAnswer]) -> list[FlowAnswerRow]:
+        """
+        Return one subscriber's answers as rows of the long layout.
+
+        :param subscriber_id: The subscriber's id.
+        :param answers: Its answers.
+        """
+        return [
+            {
+                "flow_campaign_id": self.flow_campaign_id,
+                "flow_name": self.flow_name,
+                "subscriber_id": subscriber_id,
+                "question_id": answer["question_id"],
+                "question": answer["question"],
+                "answer": answer["answer"],
+                "extracted_at": self.extracted_at,
+            }
+            for answer in answers
+        ]
 
     def _decipher_whole(self) -> Iterator[SubscriberAnswers]:
         """Decipher an answer in which no subscribers were found to stream: an empty campaign, or an error."""
