@@ -1,0 +1,1 @@
+"""What exports are made of: file formats, compression, and files that appear whole or not at all."""
