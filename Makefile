@@ -24,7 +24,8 @@ demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, fr
 	@$(PY) scripts/demo.py
 
 test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="-k hook")
-	@$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+# A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: .venv/.test ## ruff: rules and format
 	@$(PY) -m ruff check && $(PY) -m ruff format --check \
