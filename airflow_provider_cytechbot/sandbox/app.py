@@ -81,20 +81,21 @@ class Sandbox:
         self.quirks: frozenset[Quirk] = self._first_quirks
         self.journal.clear()
         self.faults.clear()
-        for fault in self._first_faults:
-            self.add_fault(fault)
+        self.add_faults(self._first_faults)
 
-    def add_fault(self, fault: Fault) -> None:
+    def add_faults(self, faults: Iterable[Fault]) -> None:
         """
-        Let a fault happen from now on.
+        Let faults happen from now on: all of them, or none when one is wrong.
 
         :raises FaultError: when there is no such endpoint
         """
-        if fault.endpoint != ALL_ENDPOINTS and fault.endpoint not in ENDPOINTS:
-            raise FaultError(
-                f"endpoint: there is no {fault.endpoint!r}; known are {ALL_ENDPOINTS}, {', '.join(ENDPOINTS)}"
-            )
-        self.faults.add(fault)
+        faults = list(faults)
+        for fault in faults:
+            if fault.endpoint != ALL_ENDPOINTS and fault.endpoint not in ENDPOINTS:
+                known = ", ".join([ALL_ENDPOINTS, *ENDPOINTS])
+                raise FaultError(f"endpoint: there is no {fault.endpoint!r}; known are {known}")
+        for fault in faults:
+            self.faults.add(fault)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -123,7 +124,7 @@ class Sandbox:
 
         fault = self.faults.take(name)
         entry = self.journal.record(
-            endpoint=name,
+            endpoint=name if name in ENDPOINTS else path,
             method=method,
             path=path,
             query=query,
@@ -161,9 +162,9 @@ class Sandbox:
         ), fault
 
     def _split(self, path: str) -> tuple[str, str]:
-        """Return the endpoint's name and the id behind it; the whole path for one outside the API."""
+        """Return the endpoint's name and the id behind it, both empty for a path outside the API."""
         if not path.startswith(f"{self._base_path}/"):
-            return path, ""
+            return "", ""
         name, _, path_id = path.removeprefix(f"{self._base_path}/").rstrip("/").partition("/")
         return name, path_id
 

@@ -53,10 +53,7 @@ def _act(sandbox: Sandbox, method: str, what: str, query: Mapping[str, str], bod
             return [asdict(fault) for fault in sandbox.faults.waiting()]
         case "POST", "faults":
             given = json.loads(body)
-            # All are read before the first is taken, so that a mistake changes nothing.
-            faults = [read_fault(each) for each in (given if isinstance(given, list) else [given])]
-            for fault in faults:
-                sandbox.add_fault(fault)
+            sandbox.add_faults([read_fault(each) for each in (given if isinstance(given, list) else [given])])
             return done
         case "DELETE", "faults":
             sandbox.faults.clear()

@@ -1,7 +1,8 @@
 """
 The sandbox's data: how a seed file is read, and the state it becomes.
 
-A seed is a JSON object. Every part may be left out. Ids are strings of digits, or whole numbers. Records take the fields of the tables below and need only those shown here::
+A seed is a JSON object. Every part may be left out. Ids are strings of digits, or whole numbers. Records
+take the fields of the tables below and need only those shown here::
 
     {
       "packages":       [{"id": "1", "package_name": "Trial"}],

@@ -105,8 +105,9 @@ class Fault:
             raise FaultError("seconds: must be 0 or more")
         if self.retry_after is not None and not 0 <= self.retry_after < float("inf"):
             raise FaultError("retry_after: must be 0 or more")
-        if self.status is not None and not 200 <= self.status <= 599:
-            raise FaultError("status: must be 200 to 599")
+        # An answer with 204 or 304 has no body to go wrong.
+        if self.status is not None and (not 200 <= self.status <= 599 or self.status in (204, 304)):
+            raise FaultError("status: must be 200 to 599, and neither 204 nor 304")
         if self.kind is FaultKind.STATUS and self.status is None:
             raise FaultError("status: is required for the kind status")
         if self.size is not None and self.size < (1 if self.kind is FaultKind.TRICKLE else 0):
@@ -132,6 +133,8 @@ def read_fault(given: Mapping[str, Any]) -> Fault:
     :param given: values by the names of `Fault`'s parameters
     :raises FaultError: for an unknown name or a value that cannot be read
     """
+    if not isinstance(given, Mapping):
+        raise FaultError("must be an object")
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in _FIELDS:

@@ -19,9 +19,9 @@ class JournalEntry:
     """
     One request.
 
-    `endpoint` is the API's path name, or the whole path of a request outside the API. `key_in` says where the
-    API key travelled. `outcome` is the `status` of the answer (`success` for the bare ones), None where a fault
-    kept the request from being looked at. `seconds` counts from the start of the journal.
+    `endpoint` is the endpoint's path name, or the whole path where it is none; `key_in` says where the
+    API key travelled; `outcome` is the `status` of the answer, `success` for the bare ones, and None where
+    nothing looked at the request; `seconds` counts from the start of the journal.
     """
 
     number: int

@@ -11,7 +11,7 @@ LARGE_CAMPAIGN_ID = "100"
 MAX_SUBSCRIBERS = 1_000_000
 
 # A subscriber's id is a block's number and three digits: seventeen digits, beyond what a float can hold. The
-# texts of two blocks differ in that number only, so writing one is a single join of pieces that exist already.
+# texts of two blocks differ in that number only, so writing one is a single join of pieces that are there.
 _BLOCK = 1000
 _FIRST_BLOCK = 24_994_546_734_000
 _MARK = "@@"

@@ -48,8 +48,10 @@ def parse_quirks(names: str | Iterable[str]) -> frozenset[Quirk]:
     chosen = set()
     for name in names:
         try:
-            chosen.add(Quirk(name.strip()))
+            chosen.add(Quirk(str(name).strip()))
         except ValueError:
             known = ", ".join(sorted(Quirk))
-            raise ValueError(f"quirks: there is no {name.strip()!r}; known are all, none, {known}") from None
+            raise ValueError(
+                f"quirks: there is no {str(name).strip()!r}; known are all, none, {known}"
+            ) from None
     return frozenset(chosen)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from airflow_provider_cytechbot.sandbox.app import Sandbox
 from airflow_provider_cytechbot.sandbox.data import State, built_in_seed, read_seed
-from airflow_provider_cytechbot.sandbox.faults import Fault, FaultKind
+from airflow_provider_cytechbot.sandbox.faults import Fault, FaultKind, read_fault
 from airflow_provider_cytechbot.sandbox.quirks import Quirk, parse_quirks
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class SandboxServer:
             raise ImportError(
                 "The sandbox needs uvicorn: pip install 'airflow-provider-cytechbot[sandbox]'"
             ) from None
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # asyncio sends small pieces without delay only where the socket says by number that it is TCP.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, self.port))
@@ -235,8 +236,10 @@ class SandboxServer:
         :return: the fault
         :raises FaultError: for a fault that cannot be
         """
-        fault = kind if isinstance(kind, Fault) else Fault(FaultKind(kind), endpoint, **options)
-        self._sandbox.add_fault(fault)
+        fault = (
+            kind if isinstance(kind, Fault) else read_fault({"kind": kind, "endpoint": endpoint, **options})
+        )
+        self._sandbox.add_faults([fault])
         return fault
 
     def clear_faults(self) -> None:
