@@ -116,5 +116,5 @@ class FileType(NamedTuple):
         import gzip
 
         # Without name and time in its header, the same rows give the same file.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as sink:
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as sink:
             yield sink
