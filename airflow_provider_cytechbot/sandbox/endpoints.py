@@ -17,6 +17,7 @@ from airflow_provider_cytechbot.sandbox.data import (
     CONTACT_GROUP_FIELDS,
     USER_FIELDS,
     ZERO_TIME,
+    Campaign,
     State,
 )
 from airflow_provider_cytechbot.sandbox.large_campaign import LargeCampaign
@@ -370,7 +371,7 @@ def _get_all_subscriber_flow_info(request: Request) -> Reply:
     return Reply({"id": campaign.id, "flow_name": campaign.flow_name, "data": data})
 
 
-def _campaign(request: Request) -> Any:
+def _campaign(request: Request) -> Campaign | LargeCampaign:
     flow_campaign_id = request.field("flow_campaign_id").strip()
     if not flow_campaign_id:
         raise _Refused("The flow_campaign_id field is required")
@@ -380,7 +381,7 @@ def _campaign(request: Request) -> Any:
     return campaign
 
 
-def _no_answers(request: Request, campaign: Any) -> Reply:
+def _no_answers(request: Request, campaign: Campaign | LargeCampaign) -> Reply:
     # An empty PHP array is a JSON list, whatever it would have held.
     if Quirk.NULL_CAMPAIGN_WITHOUT_ANSWERS in request.quirks:
         return Reply({"id": None, "flow_name": None, "data": []})

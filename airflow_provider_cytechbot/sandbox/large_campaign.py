@@ -115,11 +115,12 @@ class LargeCampaign:
         """Return how many bytes `chunks` gives in all."""
         head, tail = self._frame()
         full, rest = divmod(self.subscribers, _BLOCK)
-        blocks = [_BLOCK] * bool(full) + [rest] * bool(rest)
-        sizes = [_block_length(question_id_field, size) for size in blocks]
-        total = sizes[0] * full + sizes[-1] * bool(rest) if full else sizes[0]
-        commas = full + bool(rest) - 1
-        return len(head) + total + commas + len(tail)
+        blocks = full * _block_length(question_id_field, _BLOCK)
+        commas = full - 1
+        if rest:
+            blocks += _block_length(question_id_field, rest)
+            commas += 1
+        return len(head) + blocks + commas + len(tail)
 
     def _frame(self) -> tuple[bytes, bytes]:
         return encode({"id": self.id, "flow_name": self.flow_name, "data": {}})[:-2], b"}}"
