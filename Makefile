@@ -4,9 +4,10 @@
 CONSTRAINTS := constraints/airflow-3.3.2.txt
 PY := .venv/bin/python
 # Without isolation the package is built by what is pinned, and seconds sooner.
-PIP := $(PY) -m pip install -qq --no-input --no-build-isolation -c $(CONSTRAINTS)
-PIP_FAILED := { echo 'The packages could not be installed: pip says why above. If a package index cannot be' \
-	'reached, see to that first; then run the same command again, it goes on where it stopped.' >&2; exit 1; }
+PIP := $(PY) -m pip install --no-input --no-build-isolation -c $(CONSTRAINTS)
+# Silent, unless it fails: then once more aloud, as the reason may have passed and is else in what -qq leaves out.
+install = @$(PIP) -qq $(1) 2>/dev/null || $(PIP) $(1) || { echo 'The packages could not be installed: pip says why' \
+	'above. Is a package index within reach? The same command goes on where this one stopped.' >&2; exit 1; }
 
 # The caller's Python and Airflow settings, a database's least of all, must reach neither demo nor tests.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
@@ -48,15 +49,15 @@ clean: ## remove all that these targets made, the environment too
 	@python=$$(sh scripts/find-python) && echo "Making .venv with $$("$$python" --version)" \
 		&& { "$$python" -m venv .venv || { echo 'No environment could be made: Python says why above. Put it' \
 			'right, run make clean and try again.' >&2; exit 1; }; }
-	@$(PIP) --upgrade pip hatchling editables || $(PIP_FAILED)
+	$(call install,--upgrade pip hatchling editables)
 	@touch $@
 
 .venv/.runtime: .venv/.made pyproject.toml
 	@echo 'Installing Airflow and this provider (about a minute, the first time only)'
-	@$(PIP) -e '.[sandbox]' || $(PIP_FAILED)
+	$(call install,-e '.[sandbox]')
 	@touch $@
 
 .venv/.test: .venv/.made pyproject.toml
 	@echo 'Installing Airflow, this provider and the test tools (about a minute, the first time only)'
-	@$(PIP) -e '.[test]' || $(PIP_FAILED)
+	$(call install,-e '.[test]')
 	@touch .venv/.runtime $@
