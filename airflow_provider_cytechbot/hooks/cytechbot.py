@@ -414,9 +414,12 @@ class CyTechBotHook(BaseHook):
         """
         try:
             campaigns = self._run(self._ask, endpoints.GET_FLOW_CAMPAIGNS, {}, max_retries=0)
-        except (CyTechBotError, AirflowNotFoundException) as error:
+        except CyTechBotError as error:
+            return False, _sentence(error)
+        except AirflowNotFoundException as error:
             return False, str(error)
-        return True, f"{self.settings.base_url} accepts the API key; it has {len(campaigns)} flow campaigns."
+        found = f"{len(campaigns)} flow campaign{'' if len(campaigns) == 1 else 's'}"
+        return True, f"{self.settings.base_url} accepts the API key; it has {found}."
 
     @cached_property
     def settings(self) -> Settings:
@@ -477,6 +480,8 @@ class CyTechBotHook(BaseHook):
         :param error: An error of the protocol.
         """
         error.connection = self.cytechbot_conn_id
+        # What a repr shows: until now without the call, and with the server's words as they came.
+        error.args = (error.said, error.advice, error.asked, error.connection)
         return for_task(error)
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
@@ -503,3 +508,9 @@ class CyTechBotHook(BaseHook):
         except CyTechBotError as error:
             failure = error
         raise self.failure(failure)  # outside the except, so that nothing stays behind in its chain
+
+
+def _sentence(error: CyTechBotError) -> str:
+    """Return an error as one sentence for a form, which knows of which connection it speaks."""
+    said = error.said[:1].upper() + error.said[1:]
+    return f"{said.rstrip('.')}; {error.advice[:1].lower()}{error.advice[1:]}" if error.advice else said

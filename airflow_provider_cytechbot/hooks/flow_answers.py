@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -63,10 +64,11 @@ class FlowAnswersStream:
     @property
     def flow_name(self) -> str | None:
         """The campaign's name. The answer leaves it out where nobody has answered: then it is looked up."""
-        self._flow_name = self._flow_name or self._reader.flow_name
-        if self._flow_name is None:
-            self._flow_name = self._hook.get_flow_campaign(self.flow_campaign_id)["flow_name"]
-        return self._flow_name
+        return self._flow_name or self._reader.flow_name or self._name_by_the_campaign
+
+    @cached_property
+    def _name_by_the_campaign(self) -> str | None:
+        return self._hook.get_flow_campaign(self.flow_campaign_id)["flow_name"]
 
     def __iter__(self) -> Iterator[SubscriberAnswers]:
         """Yield each subscriber's id with its answers."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
-from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError, CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.pace import pace_of
 from airflow_provider_cytechbot.hooks.user_agent import user_agent
 
@@ -58,11 +60,7 @@ class RequestsTransport:
         session.trust_env = False
         environment = {} if settings.is_loopback else get_environ_proxies(settings.base_url)
         session.proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else environment
-        if settings.verify_tls:
-            from_environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            session.verify = settings.ca_bundle or from_environment or True
-        else:
-            session.verify = False
+        session.verify = settings.verify_tls and (settings.ca_bundle or _environment_ca_bundle() or True)
         session.headers["User-Agent"] = user_agent()
         # Followed, a POST would arrive as a GET and a read's key at another host: requests sees no redirects.
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
@@ -124,6 +122,18 @@ class RequestsTransport:
             yield block
 
 
+def _environment_ca_bundle() -> str | None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            if not Path(path).exists():
+                raise CyTechBotSettingsError(
+                    f"the environment variable {name} names what does not exist: {path!r}.",
+                    "Correct it on the worker, or name a file in the extra 'ca_bundle'.",
+                )
+            return path
+    return None
+
+
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
     """
     Do some I/O and turn each transport exception into ours.
@@ -153,7 +163,7 @@ def _explain(causes: list[BaseException], call: Call[Any], settings: Settings) -
     if untrusted := found(ssl.SSLCertVerificationError):
         reason = getattr(untrusted, "verify_message", "") or "verification failed"
         return CyTechBotTransportError(
-            f"the TLS certificate of {server} is not trusted: {reason}.",
+            f"the TLS certificate of {server} is not trusted: {reason.rstrip('.')}.",
             "Check the host, or name the file of your own authority in the extra 'ca_bundle'.",
             was_sent=False,
             worth_repeating=False,
@@ -164,7 +174,7 @@ def _explain(causes: list[BaseException], call: Call[Any], settings: Settings) -
             "Check the extra 'proxy', or the environment's proxy variables.",
             was_sent=False,
         )
-    if found(of_urllib3.NameResolutionError):
+    if found(socket.gaierror):
         return CyTechBotTransportError(
             f"the name of the host {server} could not be resolved.",
             "Check the host in the connection, and the worker's DNS.",
@@ -192,17 +202,33 @@ def _explain(causes: list[BaseException], call: Call[Any], settings: Settings) -
         )
     if found(of_urllib3.DecodeError, of_requests.ContentDecodingError):
         return CyTechBotTransportError("the answer's compression is damaged.")
-    if found(ssl.SSLError, of_urllib3.SSLError):
+    if tls := found(ssl.SSLError, of_urllib3.SSLError):
+        is_tls = getattr(tls, "reason", "") != "WRONG_VERSION_NUMBER"  # something else answered the greeting
         return CyTechBotTransportError(
-            f"the TLS connection to {server} failed.", "Does the host speak https?"
+            f"the TLS connection to {server} failed.",
+            "Does the host speak https?",
+            was_sent=is_tls,
+            worth_repeating=is_tls,
         )
     if found(ConnectionError, of_urllib3.ProtocolError):
         return CyTechBotTransportError(f"{server} closed the connection before its answer was whole.")
+    if found(of_requests.InvalidURL, of_requests.InvalidSchema):
+        return CyTechBotTransportError(
+            f"a request to {server} could not be made: the host, or the proxy, is not a URL that works here.",
+            "Check the host and the extra 'proxy', or the environment's proxy variables.",
+            was_sent=False,
+            worth_repeating=False,
+        )
     return CyTechBotTransportError(f"the request to {server} failed ({type(causes[0]).__name__}).")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and all that is wrapped in it, in whichever way the libraries wrap."""
+    """
+    Yield an exception and all that is wrapped in it, in whichever way the libraries wrap.
+
+    Not its ``__context__``: where the caller is handling another exception, that one is at its end, and
+    would be taken for the reason of this one.
+    """
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -210,4 +236,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         if isinstance(cause, BaseException) and id(cause) not in seen:
             seen.add(id(cause))
             yield cause
-            waiting += [getattr(cause, "reason", None), cause.__cause__, cause.__context__, *cause.args]
+            waiting += [getattr(cause, "reason", None), cause.__cause__, *cause.args]

@@ -6,7 +6,14 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
 
@@ -80,7 +87,7 @@ def _wait(state: RetryCallState) -> float:
     retry_after = getattr(_error(state), "retry_after", None)
     if retry_after is not None:
         return min(float(retry_after), MAX_RETRY_AFTER)
-    return wait_exponential_jitter(initial=FIRST_WAIT, max=MAX_WAIT, jitter=FIRST_WAIT)(state)
+    return (wait_exponential(FIRST_WAIT, max=MAX_WAIT) + wait_random(0, FIRST_WAIT))(state)
 
 
 def _tell(state: RetryCallState) -> None:

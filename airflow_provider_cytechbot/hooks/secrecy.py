@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_cytechbot.api.redaction import forms, redact_query
 
@@ -38,10 +38,9 @@ def keep_secret(settings: Settings) -> None:
     """
     from airflow.providers.common.compat.sdk import mask_secret
 
-    secrets = [settings.api_key, urlsplit(settings.proxy or "").password or ""]
-    for secret in secrets:
+    proxy_password = urlsplit(settings.proxy or "").password or ""
+    for secret in filter(None, (settings.api_key, proxy_password, unquote(proxy_password))):
         for form in forms(secret):
-            if form:
-                mask_secret(form)
+            mask_secret(form)
     for name in _LOGGERS_OF_URLS:
         logging.getLogger(name).addFilter(_REDACT_QUERY)  # adding it twice has no effect

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
-import os
+import math
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
@@ -80,9 +80,9 @@ class Settings:
             timeout=extras.take("timeout", _read_number, cls.timeout),
             max_retries=extras.take("max_retries", _read_count, cls.max_retries),
             requests_per_second=extras.take("requests_per_second", _read_number, None),
-            server_timezone=extras.take("server_timezone", ZoneInfo, ZoneInfo("UTC")),
+            server_timezone=extras.take("server_timezone", _read_zone, ZoneInfo("UTC")),
             verify_tls=extras.take("verify_tls", _read_bool, cls.verify_tls),
-            ca_bundle=extras.take("ca_bundle", _read_file, None),
+            ca_bundle=extras.take("ca_bundle", _read_ca_bundle, None),
             proxy=extras.take("proxy", _read_proxy, None),
         )
         extras.warn_of_the_rest()
@@ -106,7 +106,7 @@ class _Extras:
             return default
         try:
             return read(text)
-        except (ValueError, LookupError, OSError) as error:
+        except ValueError as error:
             problem = str(error) if isinstance(error, _UnreadableError) else "cannot be read"
         raise unusable(self.connection, f"extra {name!r} {problem}")
 
@@ -172,7 +172,9 @@ def _read_base_url(conn: Connection, extras: _Extras, *, allow_http: bool) -> st
 
 def _parse_base_url(host: str, schema: str, port: int | None) -> str:
     """Return the base URL for a host's name or URL. A connection URI leaves a sub-folder in the schema."""
-    host, folder = host.strip() or DEFAULT_HOST, schema.strip().strip("/")
+    host, folder = host.strip() or DEFAULT_HOST, schema.strip()
+    if isinstance(_address(host), ipaddress.IPv6Address):
+        host = f"[{host}]"
     scheme = "https"
     if folder.lower() in ("http", "https"):
         scheme, folder = folder.lower(), ""
@@ -188,20 +190,28 @@ def _parse_base_url(host: str, schema: str, port: int | None) -> str:
     # The form of some Airflow versions saves an empty port as 0.
     if port and parts.port and parts.port != port:
         raise _UnreadableError(f"names the port {parts.port}, the port field {port}")
-    if port and not 0 < port <= MAX_PORT:
+    port = parts.port or port or None
+    if port is not None and not 0 < port <= MAX_PORT:
         raise _UnreadableError(f"has an impossible port {port}")
-    netloc = parts.netloc if parts.port or not port else f"{parts.netloc.removesuffix(':')}:{port}"
-    path = "/".join(filter(None, [*parts.path.split("/"), *folder.split("/")]))
-    if path.rsplit("/", 1)[-1] != "api":
-        path = f"{path}/api".lstrip("/")
-    return urlunsplit((parts.scheme, netloc.lower(), f"/{path}", "", ""))
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    folders = [each for each in f"{parts.path}/{folder}".split("/") if each]
+    if folders and folders[-1].lower() == "api":
+        folders.pop()
+    return "/".join(
+        [f"{parts.scheme}://{name}:{port}" if port else f"{parts.scheme}://{name}", *folders, "api"]
+    )
 
 
 def _is_loopback(hostname: str) -> bool:
+    address = _address(hostname)
+    return address.is_loopback if address else hostname.lower() == "localhost"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(hostname).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return hostname.lower() == "localhost"
+        return None
 
 
 def _read_bool(text: str) -> bool:
@@ -213,9 +223,12 @@ def _read_bool(text: str) -> bool:
 
 
 def _read_number(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value <= MAX_NUMBER:
-        raise _UnreadableError(f"must be above 0 and at most {MAX_NUMBER}, not {text}")
+        raise _UnreadableError(f"must be a number above 0 and at most {MAX_NUMBER}, not {text!r}")
     return value
 
 
@@ -225,15 +238,25 @@ def _read_count(text: str) -> int:
     return int(text)
 
 
-def _read_file(text: str) -> str:
-    if not os.access(text, os.R_OK) or not Path(text).is_file():
-        raise _UnreadableError(f"names a file that cannot be read: {text!r}")
+def _read_ca_bundle(text: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
+    except OSError as error:
+        problem = "is no PEM file of certificates" if isinstance(error, ssl.SSLError) else "cannot be read"
+        raise _UnreadableError(f"names a file that {problem}: {text!r}") from None
     return text
+
+
+def _read_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ValueError, LookupError, OSError):
+        raise _UnreadableError(f"must be a time zone's name such as Asia/Singapore, not {text!r}") from None
 
 
 def _read_proxy(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise _UnreadableError("must be the URL of an http proxy")  # not shown: it can hold a password
     return url
