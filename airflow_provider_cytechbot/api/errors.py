@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import copyreg
+from typing import Any, ClassVar
 
 
 class CyTechBotError(Exception):
@@ -21,7 +22,7 @@ class CyTechBotError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, said: str, advice: str = "", asked: str = "", connection: str = "") -> None:
-        super().__init__(said, advice, asked, connection)
+        super().__init__()  # no args: a copy of the text there would escape whoever masks or completes it
         self.said = said
         self.advice = advice
         self.asked = asked
@@ -32,6 +33,12 @@ class CyTechBotError(Exception):
         where = " ".join(filter(None, (self.asked, self.connection and f"(connection {self.connection!r})")))
         line = f"{where}: {self.said}" if where else self.said
         return f"{line} {self.advice}" if self.advice else line
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
 
 
 class CyTechBotSettingsError(CyTechBotError):
