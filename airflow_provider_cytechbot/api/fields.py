@@ -15,6 +15,9 @@ from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 IdInput: TypeAlias = str | int
 DateInput: TypeAlias = str | date
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Python itself refuses to write down a number of thousands of digits.
+_TOO_LARGE = 10**100
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -55,13 +58,14 @@ def encode_text(name: str, value: object) -> str:
     :param value: ``str`` or ``int``.
     """
     if _is_whole_number(value):
+        if abs(int(value)) >= _TOO_LARGE:
+            raise refuse(name, "is larger than any id or number that is meant")
         return str(int(value))
     if not isinstance(value, str):
         raise refuse(name, f"must be text, not {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise refuse(name, "holds half a surrogate pair, which is no text") from None
+    # Searched for, not tried: an error of the codec would hold the whole text, perhaps a password.
+    if _SURROGATE.search(value):
+        raise refuse(name, "holds half a surrogate pair, which is no text")
     return value
 
 
@@ -104,7 +108,7 @@ def encode_id_list(name: str, value: object) -> str:
     :param value: A list of ids, or the comma-separated text itself.
     """
     ids = value.split(",") if isinstance(value, str) else [value] if _is_whole_number(value) else value
-    if not isinstance(ids, Iterable) or isinstance(ids, bytes | dict):
+    if not isinstance(ids, Iterable) or isinstance(ids, bytes | bytearray | dict):
         raise refuse(name, f"must be a list of ids, not {type(value).__name__}")
     encoded = dict.fromkeys(
         encode_identifier(name, item.strip() if isinstance(item, str) else item) for item in ids
@@ -121,19 +125,14 @@ def encode_date(name: str, value: object) -> str:
     :param name: The field, for the error.
     :param value: Such text, a ``date``, or a ``datetime`` (also pendulum's), of which the day is taken.
     """
-    if isinstance(value, datetime):
-        return value.date().isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if not isinstance(value, str):
+    if not isinstance(value, str | date):
         raise refuse(name, f"must be a date, not {type(value).__name__}")
     try:
-        if not _DATE.fullmatch(value):
-            raise ValueError
-        date.fromisoformat(value)
-    except ValueError:
-        raise refuse(name, f"must be a date as YYYY-MM-DD, not {value[:40]!r}") from None
-    return value
+        if isinstance(value, str):
+            return date.fromisoformat(value if _DATE.fullmatch(value) else "").isoformat()
+        return (value.date() if isinstance(value, datetime) else value).isoformat()
+    except ValueError:  # also of pandas' NaT, which calls itself a datetime
+        raise refuse(name, f"must be a date as YYYY-MM-DD, not {str(value)[:40]!r}") from None
 
 
 def _is_whole_number(value: object) -> TypeGuard[int]:
