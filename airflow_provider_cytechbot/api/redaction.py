@@ -6,18 +6,22 @@ import html
 import json
 import re
 from collections.abc import Iterable
+from html.entities import codepoint2name
+from itertools import groupby
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
 #: A shorter secret would mask ordinary letters; Airflow's own masker draws the same kind of line.
 MIN_SECRET_LENGTH = 4
 
-_KEY_IN_QUERY = re.compile(r"(api_key=)[^&\s\"'<>)]+", re.IGNORECASE)
+_KEY_IN_QUERY = re.compile(r"(api_key(?:=|%3D))[^&\s\"'<>)]+", re.IGNORECASE)
 
 
 def forms(secret: str) -> tuple[str, ...]:
     """
-    Return the forms in which a secret can appear in a URL, a form body, JSON or HTML, longest first.
+    Return the usual forms of a secret in a URL, a form body, JSON or HTML, longest first.
+
+    For maskers that look for fixed texts, such as Airflow's; a :class:`Redactor` finds any mixture of them.
 
     :param secret: The secret as the user gave it.
     """
@@ -45,9 +49,8 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        texts = {form for secret in secrets if len(secret) >= MIN_SECRET_LENGTH for form in forms(secret)}
-        alternatives = "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
-        self._secrets = re.compile(alternatives) if alternatives else None
+        worth_it = {secret.strip() for secret in secrets if len(secret.strip()) >= MIN_SECRET_LENGTH}
+        self._secrets = [re.compile(_pattern(secret)) for secret in sorted(worth_it, key=len, reverse=True)]
 
     def __call__(self, text: str) -> str:
         """
@@ -55,8 +58,8 @@ class Redactor:
 
         :param text: Anything that may be shown to a person or written to a log.
         """
-        if self._secrets:
-            text = self._secrets.sub(MASK, text)
+        for secret in self._secrets:
+            text = secret.sub(MASK, text)
         return redact_query(text)
 
 
@@ -67,3 +70,24 @@ def redact_query(text: str) -> str:
     :param text: A URL or a log line that may hold one.
     """
     return _KEY_IN_QUERY.sub(rf"\1{MASK}", text)
+
+
+def _pattern(secret: str) -> str:
+    """Return a pattern of a secret in which each character may be encoded in its own way, even twice."""
+    return "".join(_run(character, len(list(run))) for character, run in groupby(secret))
+
+
+def _run(character: str, length: int) -> str:
+    """Return a pattern of one character, so many times in a row."""
+    code = ord(character)
+    percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+    entity = "|".join(filter(None, (f"#0*{code}", f"#x0*{code:x}", codepoint2name.get(code))))
+    encoded = [percent, f"&(?:amp;)*(?:{entity});"]
+    if (escaped := json.dumps(character)[1:-1]) != character and character not in '"\\':
+        encoded.append(rf"\\+{re.escape(escaped[1:])}".replace(r"\\", r"\\+"))
+    raw = re.escape(character) + (r"|\+" if character == " " else "")
+    any_form = f"(?:(?i:{'|'.join(encoded)})|{raw})"
+    if character == "\\":
+        return f"{any_form}{{{length},}}"  # a backslash is escaped by another
+    escapes = "" if character.isalnum() else r"\\*"
+    return f"(?:{escapes}{any_form}){{{length}}}"
