@@ -218,24 +218,27 @@ def list_of(read_item: Reader[RecordT]) -> Reader[list[RecordT]]:
 
 def read_new_id(value: Any, reading: Reading) -> str:
     """Read the id of what a create made: a number for some endpoints, text for others."""
-    return _read_id("the new id", value, reading)
+    new_id = _read_id("the new id", value, reading)
+    if new_id == "0":  # what the database gives for the id of a row that it did not insert
+        raise wrong_shape("the new id is 0")
+    return new_id
 
 
 def read_questions(value: Any, reading: Reading) -> FlowCampaignQuestions:
     """Read a flow campaign with its questions, each a text."""
-    questions = list_of(_read_question)(_object(value).get("questions"), reading)
+    questions = list_of(_read_question)(_member(value, "questions"), reading)
     return {**_read_campaign(value, reading), "questions": questions}
 
 
 def read_subscriber_flow_answers(value: Any, reading: Reading) -> SubscriberFlowAnswers:
     """Read one subscriber's answers; ``data`` is empty where there are none yet."""
-    data = read_answers(_object(value).get("data") or [], reading)
+    data = read_answers(_member(value, "data") or [], reading)
     return {**_read_campaign_asked_for(value, reading), "data": data}
 
 
 def read_flow_answers(value: Any, reading: Reading) -> FlowAnswers:
     """Read all answers of a campaign; ``data`` is an empty *list* on the wire where nobody answered."""
-    data = _object(value).get("data") or {}
+    data = _member(value, "data") or {}
     if not isinstance(data, dict):
         raise wrong_shape(f"'data' should be an object of subscribers, not {json_type(data)}")
     answers = {clean(subscriber_id): read_answers(items, reading) for subscriber_id, items in data.items()}
@@ -276,7 +279,7 @@ def json_type(value: Any) -> str:
 
 def _read_answer(value: Any, reading: Reading) -> FlowAnswer:
     item = _object(value)
-    question_id = item.get("question_id", item.get("id"))
+    question_id = item.get("id") if item.get("question_id") is None else item["question_id"]
     return {
         "question_id": _read_text("question_id", question_id, reading),
         "question": _read_text("question", item.get("question"), reading),
@@ -304,6 +307,14 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
+def _member(value: Any, name: str) -> Any:
+    """Return what must be there, even if it is empty: something else's answer is not an empty campaign."""
+    item = _object(value)
+    if name not in item:
+        raise wrong_shape(f"it has no {name!r}")
+    return item[name]
+
+
 def _read_id(name: str, value: Any, reading: Reading) -> str:
     if not isinstance(value, str) or not value.strip():
         raise wrong_shape(f"{name!r} should be an id, not {json_type(value) if value != '' else 'empty'}")
@@ -319,7 +330,7 @@ def _read_text(name: str, value: Any, reading: Reading) -> str | None:
 
 
 def _read_time(name: str, value: Any, reading: Reading) -> str | None:
-    text = _read_text(name, value, reading)
+    text = (_read_text(name, value, reading) or "").strip()
     if not text or text.startswith("0000-00-00"):
         return None
     try:
@@ -330,7 +341,7 @@ def _read_time(name: str, value: Any, reading: Reading) -> str | None:
 
 
 def _read_day(name: str, value: Any, reading: Reading) -> str | None:
-    text = _read_text(name, value, reading)
+    text = (_read_text(name, value, reading) or "").strip()
     if not text or text.startswith("0000-00-00"):
         return None
     try:
