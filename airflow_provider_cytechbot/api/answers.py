@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api.endpoints import Repeat
@@ -20,19 +20,23 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.json_text import decode, loads
+from airflow_provider_cytechbot.api.json_text import decode, find_root, loads
 from airflow_provider_cytechbot.api.records import Reading, WriteOutcome, json_type, wrong_shape
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
 
 T = TypeVar("T")
+Redact: TypeAlias = Callable[[str], str]
 
 #: How long an error's account of the answer may be, the server's own words in it included.
 MAX_SAID = 400
 
 _BAD_KEY = re.compile(r"api key is required|api key invalid|member validity expired", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"does not exist|not found|no matching", re.IGNORECASE)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: How far into a page its title is looked for.
+_TITLE_WITHIN = 8192
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -58,14 +62,23 @@ def decipher(
     :param after_lost_answer: Whether the same call was sent before and its answer lost.
     :raises CyTechBotError: Always the one that fits; no other exception leaves this function.
     """
+
+    def redact(text: str) -> str:
+        return call.redactor(api_key)(text)
+
     failure: CyTechBotError
     try:
-        return _decipher(call, status, headers, body, zone, after_lost_answer)
+        result = _decipher(call, status, headers, body, zone, after_lost_answer, redact)
     except RecursionError:
         failure = wrong_shape("it is nested too deeply")
     except CyTechBotError as error:
         failure = error
-    failure.said = _shorten(call.redactor(api_key)(failure.said))
+    else:
+        if isinstance(result, WriteOutcome) and result.message:
+            return cast("T", result._replace(message=_fit_for_people(result.message, redact)))
+        return result
+    failure.said = _fit_for_people(failure.said, redact)
+    failure.__cause__ = failure.__context__ = None  # they can hold pieces of the answer
     raise failure
 
 
@@ -76,9 +89,10 @@ def _decipher(
     body: bytes,
     zone: tzinfo,
     after_lost_answer: bool,
+    redact: Redact,
 ) -> T:
     if not 200 <= status < 300:
-        raise _not_the_api(status, headers, body)
+        raise _not_the_api(status, headers, body, redact)
     value = _json(headers, body)
     verdict = value.get("status") if isinstance(value, dict) else None
     if verdict == "error":
@@ -87,7 +101,7 @@ def _decipher(
     if answer is None:
         return cast("T", _read_write(value, verdict))
     if verdict == "info":
-        raise CyTechBotRequestError(f"the API did nothing: {_quote(_message(value))}.")
+        raise CyTechBotRequestError(f"the API gave no result, but said: {_quote(_message(value))}.")
     if answer.member is not None:
         if verdict != "success" or answer.member not in value:
             raise wrong_shape(f"neither success with {answer.member!r} nor an error ({_outline(value)})")
@@ -105,7 +119,7 @@ def _read_write(value: Any, verdict: Any) -> WriteOutcome:
 def _judge_refusal(call: Call[T], message: str, after_lost_answer: bool) -> T:
     """Return what a refusal means where it is an answer after all; raise what it is otherwise."""
     answer, endpoint = call.endpoint.answer, call.endpoint
-    if answer and answer.none_found and message.casefold() == answer.none_found.casefold():
+    if answer and answer.none_found and answer.none_found.casefold() == " ".join(message.split()).casefold():
         return answer.read([], Reading(UTC, call.fields))
     said = f"the API refused: {_quote(message)}."
     if _BAD_KEY.search(message):
@@ -130,7 +144,7 @@ def _json(headers: Mapping[str, str], body: bytes) -> Any:
         return loads(text)
     except ValueError:
         pass
-    if text.lstrip().startswith(("{", "[")):
+    if find_root(text) is not None:
         raise CyTechBotTransportError(f"the answer was cut off or damaged after {len(body)} bytes.")
     raise CyTechBotResponseError(
         f"the answer is not JSON but {_describe(headers, text)}.",
@@ -138,12 +152,14 @@ def _json(headers: Mapping[str, str], body: bytes) -> Any:
     )
 
 
-def _not_the_api(status: int, headers: Mapping[str, str], body: bytes) -> CyTechBotUnansweredError:
+def _not_the_api(
+    status: int, headers: Mapping[str, str], body: bytes, redact: Redact
+) -> CyTechBotUnansweredError:
     """Return the error for an HTTP status that the API itself never answers with."""
     came = f"a web server or proxy answered HTTP {status}"
     if 300 <= status < 400:
         return CyTechBotResponseError(
-            f"{came}, a redirect{_target(headers)}, which is never followed.",
+            f"{came}, a redirect{_target(headers, redact)}, which is never followed.",
             "Put the address that answers without one into the connection's host.",
             was_turned_away=True,
             worth_repeating=False,
@@ -155,7 +171,7 @@ def _not_the_api(status: int, headers: Mapping[str, str], body: bytes) -> CyTech
             was_turned_away=status == 429,
             retry_after=_retry_after(headers),
         )
-    text = body[:65536].decode("utf-8", errors="replace")
+    text = body[: 4 * _TITLE_WITHIN].decode(errors="replace")
     return CyTechBotResponseError(
         f"{came} with {_describe(headers, text)}.",
         "Check the host in the connection, and what stands before the server.",
@@ -164,13 +180,15 @@ def _not_the_api(status: int, headers: Mapping[str, str], body: bytes) -> CyTech
     )
 
 
-def _target(headers: Mapping[str, str]) -> str:
-    """Return where a redirect leads, without the query, which can hold the API key."""
+def _target(headers: Mapping[str, str], redact: Redact) -> str:
+    """Return where a redirect leads, without user and query, which can hold the API key."""
     try:
-        target = urlsplit(_header(headers, "location"))
+        target = urlsplit(redact(_header(headers, "location")))  # masked before anything cuts a key in two
     except ValueError:
         return ""
-    return f" to {target.scheme}://{target.hostname}{target.path}" if target.hostname else ""
+    host = target.netloc.rpartition("@")[2]
+    address = f"{target.scheme}://{host}{target.path}" if host else target.path
+    return f" to {address}" if address else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -191,31 +209,34 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 
 def _message(value: dict[str, Any]) -> str:
-    """Return the server's message as one line of text: it can be an object passed on from Facebook."""
+    """Return the server's message as text: it can be an object passed on from Facebook."""
     message = value.get("message")
     while isinstance(message, dict) and (inner := message.get("message") or message.get("error")):
         message = inner
     if not isinstance(message, str):
         message = json.dumps(message) if message else ""
-    return " ".join(message.split())
+    return message.strip()
 
 
 def _quote(text: str) -> str:
     return f'"{text}"' if text else "(no message)"
 
 
-def _shorten(text: str) -> str:
-    """Cut what is long, but only after masking: half a key is no longer recognised as one."""
-    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+def _fit_for_people(text: str, redact: Redact) -> str:
+    """Return text of the server's as one short line. Masked first: half a key is not recognised as one."""
+    line = _CONTROL.sub("\ufffd", " ".join(redact(text).split()))
+    return line if len(line) <= MAX_SAID else f"{line[:MAX_SAID]}…"
 
 
 def _describe(headers: Mapping[str, str], text: str) -> str:
-    title = _TITLE.search(text[:65536])
+    title = _TITLE.search(text, 0, _TITLE_WITHIN)
     if title:
-        return f"a web page titled {_quote(' '.join(title.group(1).split()))}"
+        return f"a web page titled {_quote(title.group(1).strip())}"
     return _header(headers, "content-type").split(";")[0] or "something else"
 
 
 def _outline(value: Any) -> str:
     """Return what a JSON value looks like, without its content."""
-    return f"an object with {', '.join(sorted(value)[:10])}" if isinstance(value, dict) else json_type(value)
+    if isinstance(value, dict) and value:
+        return f"an object with {', '.join(sorted(value)[:10])}"
+    return json_type(value)

@@ -9,10 +9,15 @@ from typing import Any, NoReturn
 #: How far into a body its JSON may begin: notices are short.
 MAX_NOTICES = 64 * 1024
 
-_NOTICE = re.compile(
-    r"\b(notice|warning|deprecated|strict standards)\b.*\bon line\b", re.IGNORECASE | re.DOTALL
+_LEAD = re.compile(r"[\s\ufeff]*")
+#: What a body can hold before its JSON: notices, each from its kind to the line that it names, and what
+#: looks like JSON. PHP says "Notice: ... on line 5", the framework below CyTechBot "... Line Number: 5".
+_LANDMARK = re.compile(
+    r"(?P<begin>\b(?:notice|warning|deprecated|strict standards|php error was encountered)\b)"
+    r"|(?P<line>\b(?:on line\s+|line number:\s*)(?:<\w+>)?\d+)"
+    r'|(?P<root>[\[{]\s*["{\[\]}]|null\s*\Z)',
+    re.IGNORECASE,
 )
-_ROOT = re.compile(r'[\[{]\s*["{\[\]}]|null\s*$')
 
 
 def decode(body: bytes) -> str:
@@ -54,15 +59,23 @@ def find_root(text: str) -> int | None:
     Return where the JSON of a body begins; ``None`` where none does.
 
     A PHP server with ``display_errors`` on writes its notices before the JSON; anything else before it,
-    such as a web page, means that this is not the API.
+    such as a web page, means that this is not the API. What looks like JSON inside a notice is passed over:
+    the answer's begins behind the last one, right there, or on a line or behind a tag of its own.
 
     :param text: The body, or its beginning.
     """
-    stripped = len(text) - len(text.lstrip())
-    if text[stripped : stripped + 1] in ("{", "["):
-        return stripped
-    for match in _ROOT.finditer(text[:MAX_NOTICES]):
-        before = text[: match.start()]
-        if _NOTICE.search(before) and "<html" not in before.lower():
-            return match.start()
+    lead = _LEAD.match(text)
+    start = lead.end() if lead else 0
+    if text[start : start + 1] in ("{", "["):
+        return start
+    in_notice, end = False, None
+    for match in _LANDMARK.finditer(text, start, MAX_NOTICES):
+        if match.lastgroup == "begin":
+            in_notice, end = True, None
+        elif match.lastgroup == "line":
+            end = match.end() if in_notice else None
+        elif end is not None:
+            between = text[end : match.start()].rstrip(" \t\ufeff")
+            if not between or between[-1] in ">\r\n":
+                return None if "<html" in text[: match.start()].lower() else match.start()
     return None
