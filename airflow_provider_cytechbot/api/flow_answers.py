@@ -29,6 +29,7 @@ class _Place(Enum):
     SUBSCRIBER = "before a subscriber in its data, or the data's end"
     AFTER_DATA = "behind its data"
     AFTER_ROOT = "behind the JSON"
+    NOTHING_TO_STREAM = "in something that holds no subscribers"
 
 
 class _NeedMoreError(Exception):
@@ -57,6 +58,10 @@ class FlowAnswersReader:
         self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
         self._text = ""
         self._at = 0
+        self._waiting: list[
+            str
+        ] = []  # joined when it is time: text that grows block by block is copied each time
+        self._length = 0
         self._try_at_length = 0
         self._place = _Place.BEFORE_ROOT
         self._is_first = True
@@ -70,8 +75,8 @@ class FlowAnswersReader:
         """
         if not self.is_streaming:
             self.head += block
-        self._text += self._decode(block)
-        return self._read() if len(self._text) >= self._try_at_length else []
+        self._take(self._decode(block))
+        return self._read() if self._length >= self._try_at_length else []
 
     def close(self) -> list[SubscriberAnswers]:
         """
@@ -80,14 +85,20 @@ class FlowAnswersReader:
         :raises CyTechBotTransportError: The answer ended early.
         :raises CyTechBotResponseError: The answer has the wrong shape.
         """
-        self._text += self._decode(b"", final=True)
+        self._take(self._decode(b"", final=True))
         found = self._read()
         if self.is_streaming and self._place is not _Place.AFTER_ROOT:
             raise CyTechBotTransportError("the answer was cut off, or damaged, before its end.")
         return found
 
+    def _take(self, text: str) -> None:
+        self._waiting.append(text)
+        self._length += len(text)
+
     def _read(self) -> list[SubscriberAnswers]:
         found: list[SubscriberAnswers] = []
+        self._text = "".join([self._text, *self._waiting])
+        self._waiting.clear()
         try:
             while True:
                 self._step(found)
@@ -96,10 +107,11 @@ class FlowAnswersReader:
             self._at = 0
         except RecursionError:
             raise wrong_shape("it is nested too deeply") from None
-        if len(self._text) > MAX_PENDING:
-            raise wrong_shape(f"no end of a member within {MAX_PENDING} characters")
+        self._length = len(self._text)
+        if max(self._length, len(self.head)) > MAX_PENDING:
+            raise wrong_shape(f"no subscriber ends within {MAX_PENDING} characters")
         # Waiting until the buffer has doubled keeps the cost linear, however long a member is.
-        self._try_at_length = 2 * len(self._text)
+        self._try_at_length = min(2 * self._length, MAX_PENDING + 1)
         return found
 
     def _step(self, found: list[SubscriberAnswers]) -> None:
@@ -112,24 +124,28 @@ class FlowAnswersReader:
             self._read_subscriber(found)
         elif self._place is _Place.AFTER_DATA:
             self._leave(self._at, _Place.ROOT_MEMBER, _Place.AFTER_ROOT)
-        else:
+        elif self._place is _Place.AFTER_ROOT:
             self._expect_nothing()
+        else:
+            self._at = len(self._text)
+            raise _NeedMoreError
 
     def _find_root(self) -> None:
-        text = self._text.lstrip("\ufeff")
-        start = find_root(text)
-        if start is None or text[start : start + 1] != "{":
-            # Nothing to stream: whoever closes the reader has the body deciphered as a whole.
-            self._text = text if len(text) <= MAX_NOTICES else ""
+        start = find_root(self._text)
+        if start is None and len(self._text) <= MAX_NOTICES:
             raise _NeedMoreError
-        self._text, self._at = text, start + 1
-        self._place, self._is_first = _Place.ROOT_MEMBER, True
+        if start is not None and self._text[start] == "{":
+            self._at, self._place = start + 1, _Place.ROOT_MEMBER
+        else:
+            self._place = _Place.NOTHING_TO_STREAM
 
     def _read_root_member(self) -> None:
         if self._ended(_Place.AFTER_ROOT):
             return
         name, at = self._read_name()
-        if name == "data" and self._text[at : at + 1] == "{":
+        if name == "data" and self.is_streaming:
+            raise wrong_shape("its data comes twice")
+        if name == "data" and self._text[at] == "{":
             self._at, self._place, self._is_first = at + 1, _Place.SUBSCRIBER, True
             self.is_streaming = True
             self.head.clear()
@@ -138,6 +154,10 @@ class FlowAnswersReader:
         self._leave(at, _Place.ROOT_MEMBER, _Place.AFTER_ROOT)
         if name == "flow_name" and isinstance(value, str):
             self.flow_name = clean(value)
+        if name == "status" and value in ("error", "info"):
+            if self.is_streaming:
+                raise wrong_shape("an error stands behind its data")
+            self._place = _Place.NOTHING_TO_STREAM
 
     def _read_subscriber(self, found: list[SubscriberAnswers]) -> None:
         if self._ended(_Place.AFTER_DATA):
