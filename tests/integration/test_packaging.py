@@ -26,7 +26,7 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> str:
     outside = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AIRFLOW_", "COV_", "PYTEST_")) and name not in ("PYTHONPATH", "VIRTUAL_ENV")
+        if not name.startswith(("AIRFLOW_", "COV_", "PYTEST_", "PYTHON")) and name != "VIRTUAL_ENV"
     }
     done = subprocess.run(command, cwd=cwd, env=outside | environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
@@ -52,7 +52,17 @@ def empty_environment(tmp_path_factory, wheel):
     """Python with nothing but the wheel and what it asks for."""
     directory = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", directory / "venv", cwd=directory)
-    pip = [directory / "venv/bin/python", "-m", "pip", "--no-input", "install", "-qq", "-c", CONSTRAINTS]
+    pip = [
+        directory / "venv/bin/python",
+        "-m",
+        "pip",
+        "--no-input",
+        "install",
+        "-qq",
+        "--no-compile",
+        "-c",
+        CONSTRAINTS,
+    ]
     run(*pip, "--upgrade", "pip", cwd=directory)
     run(*pip, wheel, cwd=directory)
     return directory
