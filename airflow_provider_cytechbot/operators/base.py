@@ -1,0 +1,117 @@
+"""What all CyTechBot operators share: their connection, and the hook made from it when they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotNotFoundError
+from airflow_provider_cytechbot.api.fields import refuse
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.fields import IdInput
+
+
+class CyTechBotBaseOperator(BaseOperator):
+    """
+    Base of the operators that write to CyTechBot.
+
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    """
+
+    template_fields: Sequence[str] = ("cytechbot_conn_id",)
+    ui_color = "#e3f1e4"
+
+    def __init__(self, *, cytechbot_conn_id: str = CyTechBotHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cytechbot_conn_id = cytechbot_conn_id
+
+    @cached_property
+    def hook(self) -> CyTechBotHook:
+        """The hook, made on first use: the connection id may be a template until then."""
+        return CyTechBotHook(self.cytechbot_conn_id)
+
+    def refuse(self, name: str, problem: str, advice: str = "") -> CyTechBotError:
+        """
+        Return the error for a parameter that cannot be used. It fails the task at once.
+
+        :param name: The parameter.
+        :param problem: What was wrong, as the rest of a sentence.
+        :param advice: What to do instead.
+        """
+        return self.hook.failure(refuse(name, problem, advice))
+
+    def checked(self, encode: Callable[[str, object], str], name: str, value: object) -> str:
+        """
+        Return a parameter as a field's text. One that cannot be sent fails the task at once.
+
+        :param encode: One of the ``encode_…`` functions of :mod:`airflow_provider_cytechbot.api.fields`.
+        :param name: The parameter.
+        :param value: Its value, rendered.
+        """
+        try:
+            return encode(name, value)
+        except CyTechBotError as error:
+            failure = error
+        raise self.hook.failure(failure)
+
+    def as_bool(self, name: str, value: object) -> bool:
+        """
+        Return a switch that may have been a template, whose text ``False`` must not count as true.
+
+        :param name: The parameter.
+        :param value: A bool, or its text.
+        """
+        text = str(value).strip().lower()
+        if text not in ("true", "false"):
+            raise self.refuse(name, f"must be true or false, not {value!r}")
+        return text == "true"
+
+
+class CyTechBotDeleteOperator(CyTechBotBaseOperator):
+    """
+    Base of the operators that delete.
+
+    :param missing_ok: Whether it is a success, too, if the thing does not exist.
+    """
+
+    template_fields: Sequence[str] = ("missing_ok", *CyTechBotBaseOperator.template_fields)
+    ui_color = "#f4e4e1"
+
+    def __init__(self, *, missing_ok: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.missing_ok = missing_ok
+
+    def delete(self, delete: Callable[[IdInput], None], deleted_id: IdInput) -> str:
+        """
+        Delete, and return the id.
+
+        :param delete: The hook's method.
+        :param deleted_id: The id of what is to be deleted.
+        """
+        missing_ok = self.as_bool("missing_ok", self.missing_ok)
+        try:
+            delete(deleted_id)
+        except CyTechBotNotFoundError as error:
+            if not missing_ok:
+                raise
+            self.log.info("%s Nothing was left to delete.", error)
+        return str(deleted_id)
+
+
+def own_email(email: str | None, kwargs: dict[str, Any]) -> str | None:
+    """
+    Return the e-mail address that was given to an operator itself.
+
+    Airflow fills every parameter named ``email`` from a DAG's ``default_args``, where it means the people to
+    alert: they must not become a contact.
+
+    :param email: The operator's parameter.
+    :param kwargs: The other parameters, among which Airflow hands on the ``default_args``.
+    """
+    alerted = (kwargs.get("default_args") or {}).get("email")
+    return None if email is alerted else email

@@ -1,0 +1,95 @@
+"""Operators that make, rename and delete contact groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, CyTechBotDeleteOperator
+from airflow_provider_cytechbot.operators.create_once import Create, create_once
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_cytechbot.api.fields import IdInput
+
+
+class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
+    """
+    Make a contact group, and return the new id.
+
+    Rests on ``POST create_contact_group``. Names are not unique and the API cannot list groups, so a create
+    whose answer was lost is not sent again: the task fails at once and says how to find out.
+
+    :param name: The group's name.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The new group's id.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been made.
+    """
+
+    template_fields: Sequence[str] = ("name", *CyTechBotBaseOperator.template_fields)
+
+    def __init__(self, *, name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+
+    def execute(self, context: Context) -> str:
+        """Make the group and return its id."""
+        create = Create(
+            what=f"Contact group {self.name!r}",
+            endpoint=endpoints.CREATE_CONTACT_GROUP,
+            fields={"name": self.name},
+            read=self.hook.get_contact_group,
+        )
+        return create_once(create, self.hook, context)
+
+
+class CyTechBotUpdateContactGroupOperator(CyTechBotBaseOperator):
+    """
+    Rename a contact group, and return its id.
+
+    Rests on ``POST update_contact_group/{contact_type_id}``.
+
+    :param contact_type_id: The group's id.
+    :param name: The new name.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The group's id.
+    :raises CyTechBotNotFoundError: There is no such group.
+    """
+
+    template_fields: Sequence[str] = ("contact_type_id", "name", *CyTechBotBaseOperator.template_fields)
+
+    def __init__(self, *, contact_type_id: IdInput, name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.contact_type_id = contact_type_id
+        self.name = name
+
+    def execute(self, context: Context) -> str:
+        """Rename the group and return its id."""
+        self.hook.update_contact_group(self.contact_type_id, name=self.name)
+        return str(self.contact_type_id)
+
+
+class CyTechBotDeleteContactGroupOperator(CyTechBotDeleteOperator):
+    """
+    Delete a contact group, and return its id.
+
+    Rests on ``POST delete_contact_group``. A delete that is repeated after a lost answer is a success.
+
+    :param contact_type_id: The group's id.
+    :param missing_ok: Whether it is a success, too, if there is no such group.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The group's id.
+    :raises CyTechBotNotFoundError: There is no such group, and ``missing_ok`` is false.
+    """
+
+    template_fields: Sequence[str] = ("contact_type_id", *CyTechBotDeleteOperator.template_fields)
+
+    def __init__(self, *, contact_type_id: IdInput, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.contact_type_id = contact_type_id
+
+    def execute(self, context: Context) -> str:
+        """Delete the group and return its id."""
+        return self.delete(self.hook.delete_contact_group, self.contact_type_id)

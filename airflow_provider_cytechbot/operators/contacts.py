@@ -1,0 +1,161 @@
+"""Operators that make, change and delete contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.operators.base import (
+    CyTechBotBaseOperator,
+    CyTechBotDeleteOperator,
+    own_email,
+)
+from airflow_provider_cytechbot.operators.create_once import Create, create_once
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_cytechbot.api.fields import IdInput
+
+
+class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
+    """
+    Make a contact in a contact group, and return the new id. It needs an e-mail address or a phone number.
+
+    Rests on ``POST create_contact``. The API cannot search contacts, so a create whose answer was lost is not
+    sent again: the task fails at once and says how to find out.
+
+    :param contact_type_id: The id of the contact group.
+    :param email: The contact's e-mail address. (Not Airflow's parameter of the same name: nobody is alerted
+        at it.) Rendered as ``contact_email``.
+    :param phone_number: The contact's phone number, as text, so that it keeps its leading zeros.
+    :param first_name: The contact's first name.
+    :param last_name: The contact's last name.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The new contact's id.
+    :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been made.
+    """
+
+    template_fields: Sequence[str] = (
+        "contact_type_id",
+        "contact_email",
+        "phone_number",
+        "first_name",
+        "last_name",
+        *CyTechBotBaseOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        contact_type_id: IdInput,
+        email: str | None = None,
+        phone_number: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.contact_type_id = contact_type_id
+        self.contact_email = own_email(email, kwargs)
+        self.phone_number = phone_number
+        self.first_name = first_name
+        self.last_name = last_name
+
+    def execute(self, context: Context) -> str:
+        """Make the contact and return its id."""
+        create = Create(
+            what=f"Contact {self.contact_email or self.phone_number!r}",
+            endpoint=endpoints.CREATE_CONTACT,
+            fields={
+                "contact_type_id": self.contact_type_id,
+                "email": self.contact_email,
+                "phone_number": self.phone_number,
+                "first_name": self.first_name,
+                "last_name": self.last_name,
+            },
+            read=self.hook.get_contact,
+        )
+        return create_once(create, self.hook, context)
+
+
+class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
+    """
+    Change a contact, and return its id. What is not given stays as it is.
+
+    Rests on ``POST update_contact/{contact_id}``. The server takes an empty text or ``0`` as not given, so
+    neither can be set.
+
+    :param contact_id: The contact's id.
+    :param email: The e-mail address; the vendor says that it can be set only where there is none yet.
+        Rendered as ``contact_email``.
+    :param phone_number: The phone number; the same is said of it.
+    :param first_name: The new first name.
+    :param last_name: The new last name.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The contact's id.
+    :raises CyTechBotNotFoundError: There is no such contact.
+    """
+
+    template_fields: Sequence[str] = (
+        "contact_id",
+        "contact_email",
+        "phone_number",
+        "first_name",
+        "last_name",
+        *CyTechBotBaseOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        contact_id: IdInput,
+        email: str | None = None,
+        phone_number: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.contact_id = contact_id
+        self.contact_email = own_email(email, kwargs)
+        self.phone_number = phone_number
+        self.first_name = first_name
+        self.last_name = last_name
+
+    def execute(self, context: Context) -> str:
+        """Change the contact and return its id."""
+        self.hook.update_contact(
+            self.contact_id,
+            email=self.contact_email,
+            phone_number=self.phone_number,
+            first_name=self.first_name,
+            last_name=self.last_name,
+        )
+        return str(self.contact_id)
+
+
+class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
+    """
+    Delete a contact, and return its id.
+
+    Rests on ``POST delete_contact``. A delete that is repeated after a lost answer is a success.
+
+    :param contact_id: The contact's id.
+    :param missing_ok: Whether it is a success, too, if there is no such contact.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The contact's id.
+    :raises CyTechBotNotFoundError: There is no such contact, and ``missing_ok`` is false.
+    """
+
+    template_fields: Sequence[str] = ("contact_id", *CyTechBotDeleteOperator.template_fields)
+
+    def __init__(self, *, contact_id: IdInput, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.contact_id = contact_id
+
+    def execute(self, context: Context) -> str:
+        """Delete the contact and return its id."""
+        return self.delete(self.hook.delete_contact, self.contact_id)

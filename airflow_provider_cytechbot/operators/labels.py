@@ -1,0 +1,208 @@
+"""Operators that make labels and tag subscribers with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Sized
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotError,
+    CyTechBotRequestError,
+)
+from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.operators.create_once import Create, create_once
+from airflow_provider_cytechbot.operators.page_labels import PageLabels
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_cytechbot.api.fields import IdInput
+
+#: How many names or refusals an error lists: enough to act on, not more than one reads.
+MAX_LISTED = 20
+
+
+class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
+    """
+    Make a label, and return its id.
+
+    Rests on ``POST create_label``. A page's labels have names of their own, so a create whose answer was lost
+    is looked up (``GET get_all_labels/``) and not sent again.
+
+    :param label_name: The label's name.
+    :param page_id: The id of a page whose bot is enabled.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The new label's id.
+    :raises CyTechBotRequestError: The API refused, for instance because the label exists.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost, and the label is not there, or not yet.
+    """
+
+    template_fields: Sequence[str] = ("label_name", "page_id", *CyTechBotBaseOperator.template_fields)
+
+    def __init__(self, *, label_name: str, page_id: IdInput, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.label_name = label_name
+        self.page_id = page_id
+
+    def execute(self, context: Context) -> str:
+        """Make the label and return its id."""
+        create = Create(
+            what=f"Label {self.label_name!r}",
+            endpoint=endpoints.CREATE_LABEL,
+            fields={"label_name": self.label_name, "page_id": self.page_id},
+            look=self._look,
+        )
+        return create_once(create, self.hook, context)
+
+    def _look(self) -> str | None:
+        return PageLabels(self.hook, self.page_id).id_of.get(str(self.label_name))
+
+
+class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
+    """
+    Tag one subscriber, or several, with labels. Labels that they already have stay.
+
+    Rests on ``POST assign_label``, and on ``GET get_all_labels/`` once a task: the server passes over label
+    ids that it does not know in silence, so all are checked before anything is sent.
+
+    With ``subscriber_ids``, each is tried in turn over one connection. Those that the API refuses are named
+    when all have been tried, and the task fails. The outcome of each is in the XCom ``outcome``:
+    ``{"assigned": [id], "refused": {id: reason}, "not_tried": [id]}``. A rerun does no harm.
+
+    :param page_id: The id of the page that subscribers and labels belong to.
+    :param label_ids: The labels by id: a list, or text separated by commas. Either this or ``label_names``.
+    :param label_names: The labels by name: a list, or one name.
+    :param create_missing: Whether a name that the page does not have is made into a label.
+    :param subscriber_id: One subscriber. Either this or ``subscriber_ids``.
+    :param subscriber_ids: Several subscribers: a list, or text separated by commas. None at all is no error.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The id of the subscriber, or the list of ids, that now have the labels.
+    :raises CyTechBotRequestError: A label is not known, or the API refused some of the subscribers.
+    """
+
+    template_fields: Sequence[str] = (
+        "page_id",
+        "label_ids",
+        "label_names",
+        "create_missing",
+        "subscriber_id",
+        "subscriber_ids",
+        *CyTechBotBaseOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        page_id: IdInput,
+        label_ids: Iterable[IdInput] | str | None = None,
+        label_names: Iterable[str] | str | None = None,
+        create_missing: bool = False,
+        subscriber_id: IdInput | None = None,
+        subscriber_ids: Iterable[IdInput] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.page_id = page_id
+        self.label_ids = label_ids
+        self.label_names = label_names
+        self.create_missing = create_missing
+        self.subscriber_id = subscriber_id
+        self.subscriber_ids = subscriber_ids
+
+    def execute(self, context: Context) -> str | list[str]:
+        """Tag the subscribers and return their ids."""
+        self._check_choice("label_ids", "label_names")
+        self._check_choice("subscriber_id", "subscriber_ids")
+        if self.subscriber_id is None:
+            return self._assign_to_each(self._subscribers(), context)
+        subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
+        self.hook.assign_labels(page_id=self.page_id, subscriber_id=subscriber_id, label_ids=self._labels())
+        return subscriber_id
+
+    def _check_choice(self, one: str, other: str) -> None:
+        given = [name for name in (one, other) if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise self.refuse(
+                one, f"or {other!r} is needed, {'not both' if given else 'and neither is given'}"
+            )
+
+    def _subscribers(self) -> list[str]:
+        if isinstance(self.subscriber_ids, Sized) and not self.subscriber_ids:
+            return []
+        return self.checked(encode_id_list, "subscriber_ids", self.subscriber_ids).split(",")
+
+    def _labels(self) -> list[str]:
+        """Return the labels' ids, each known to the page."""
+        page_labels = PageLabels(self.hook, self.page_id)
+        if self.label_names is None:
+            label_ids = self.checked(encode_id_list, "label_ids", self.label_ids).split(",")
+            if unknown := [label_id for label_id in label_ids if label_id not in page_labels.name_of]:
+                raise self._unknown("label_ids", unknown, page_labels)
+            return label_ids
+        names = [self.label_names] if isinstance(self.label_names, str) else list(self.label_names)
+        names = list(dict.fromkeys(self.checked(encode_text, "label_names", name) for name in names))
+        if not all(names) or not names:
+            raise self.refuse("label_names", "holds no name, or an empty one")
+        unknown = [name for name in names if name not in page_labels.id_of]
+        if unknown and not self.as_bool("create_missing", self.create_missing):
+            raise self._unknown("label_names", unknown, page_labels)
+        return [page_labels.id_of.get(name) or page_labels.create(name) for name in names]
+
+    def _unknown(self, name: str, unknown: list[str], page_labels: PageLabels) -> CyTechBotError:
+        known = listed(f"{label_name!r} ({label_id})" for label_name, label_id in page_labels.id_of.items())
+        return self.refuse(
+            name,
+            f"names labels that page {self.page_id} does not have: {listed(map(repr, unknown))}",
+            f"It has: {known or 'none'}.",
+        )
+
+    def _assign_to_each(self, subscriber_ids: list[str], context: Context) -> list[str]:
+        if not subscriber_ids:
+            self.log.info("There is no subscriber to tag.")
+            return []
+        label_ids = self._labels()
+        assigned: list[str] = []
+        refused: dict[str, str] = {}
+        try:
+            for subscriber_id in subscriber_ids:
+                try:
+                    self.hook.assign_labels(
+                        page_id=self.page_id, subscriber_id=subscriber_id, label_ids=label_ids
+                    )
+                    assigned.append(subscriber_id)
+                except CyTechBotRequestError as error:
+                    refused[subscriber_id] = error.said
+        finally:
+            not_tried = subscriber_ids[len(assigned) + len(refused) :]
+            outcome = {"assigned": assigned, "refused": refused, "not_tried": not_tried}
+            context["ti"].xcom_push(key="outcome", value=outcome)
+            self.log.info(
+                "Tagged %d of %d subscribers; %d refused, %d not tried",
+                len(assigned),
+                len(subscriber_ids),
+                len(refused),
+                len(not_tried),
+            )
+        if refused:
+            raise self.hook.failure(
+                CyTechBotRequestError(
+                    f"{len(refused)} of {len(subscriber_ids)} subscribers were refused: "
+                    f"{listed(f'{subscriber_id}: {reason}' for subscriber_id, reason in refused.items())}",
+                    "All are in the XCom 'outcome'.",
+                    "POST assign_label",
+                )
+            )
+        return assigned
+
+
+def listed(items: Iterable[str]) -> str:
+    """
+    Return the items as a text, the first of them where there are many.
+
+    :param items: What to list.
+    """
+    texts = list(items)
+    more = f" and {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else ""
+    return ", ".join(texts[:MAX_LISTED]) + more

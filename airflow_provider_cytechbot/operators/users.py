@@ -1,0 +1,166 @@
+"""Operators that make and change users of the platform. They need an admin's API key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, own_email
+from airflow_provider_cytechbot.operators.create_once import Create, create_once
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_cytechbot.api.fields import DateInput, IdInput
+
+
+class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
+    """
+    Make a user, and return the new id.
+
+    Rests on ``POST create_system_user``. E-mail addresses are unique, so a create whose answer was lost is
+    looked up and not sent again.
+
+    :param name: The user's name.
+    :param email: The user's e-mail address, which no other user may have. (Not Airflow's parameter of the
+        same name: nobody is alerted at it.) Rendered as ``user_email``.
+    :param password: The user's password. Template it from a secret, for instance
+        ``{{ var.value.new_user_password }}``: it appears in no log, rendered template, XCom or error.
+    :param package_id: The id of the user's package.
+    :param expired_date: The last day of the user's validity: ``YYYY-MM-DD``, a ``date`` or a ``datetime``.
+    :param mobile: The user's mobile number.
+    :param address: The user's postal address.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The new user's id.
+    :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost, and the user is not there, or not yet.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "user_email",
+        "password",
+        "package_id",
+        "expired_date",
+        "mobile",
+        "address",
+        *CyTechBotBaseOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        email: str,
+        password: str,
+        package_id: IdInput,
+        expired_date: DateInput,
+        mobile: str | None = None,
+        address: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.user_email = own_email(email, kwargs)
+        self.password = password
+        self.package_id = package_id
+        self.expired_date = expired_date
+        self.mobile = mobile
+        self.address = address
+
+    def execute(self, context: Context) -> str:
+        """Make the user and return its id."""
+        from airflow.providers.common.compat.sdk import mask_secret
+
+        mask_secret(self.password)
+        create = Create(
+            what=f"User {self.user_email!r}",
+            endpoint=endpoints.CREATE_USER,
+            fields={
+                "name": self.name,
+                "email": self.user_email,
+                "password": self.password,
+                "package_id": self.package_id,
+                "expired_date": self.expired_date,
+                "mobile": self.mobile,
+                "address": self.address,
+            },
+            look=self._look,
+        )
+        return create_once(create, self.hook, context)
+
+    def _look(self) -> str | None:
+        try:
+            user = self.hook.get_user(email=self.user_email)
+        except CyTechBotNotFoundError:
+            return None
+        # Somebody else's user of the same address would be another one's: that is for a person to judge.
+        return user["id"] if user["name"] == str(self.name) else None
+
+
+class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
+    """
+    Change a user, and return its id. What is not given stays as it is.
+
+    Rests on ``POST update_user/{user_id}``. The server takes an empty text or ``0`` as not given, so neither
+    can be set.
+
+    :param user_id: The user's id.
+    :param name: The new name.
+    :param mobile: The new mobile number.
+    :param address: The new postal address.
+    :param package_id: The id of the new package.
+    :param expired_date: The new last day of validity: ``YYYY-MM-DD`` (``{{ macros.ds_add(ds, 30) }}``), a
+        ``date`` or a ``datetime``.
+    :param status: The new status; not documented by the vendor.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The user's id.
+    :raises CyTechBotNotFoundError: There is no such user.
+    """
+
+    template_fields: Sequence[str] = (
+        "user_id",
+        "name",
+        "mobile",
+        "address",
+        "package_id",
+        "expired_date",
+        "status",
+        *CyTechBotBaseOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        user_id: IdInput,
+        name: str | None = None,
+        mobile: str | None = None,
+        address: str | None = None,
+        package_id: IdInput | None = None,
+        expired_date: DateInput | None = None,
+        status: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.user_id = user_id
+        self.name = name
+        self.mobile = mobile
+        self.address = address
+        self.package_id = package_id
+        self.expired_date = expired_date
+        self.status = status
+
+    def execute(self, context: Context) -> str:
+        """Change the user and return its id."""
+        self.hook.update_user(
+            self.user_id,
+            name=self.name,
+            mobile=self.mobile,
+            address=self.address,
+            package_id=self.package_id,
+            expired_date=self.expired_date,
+            status=self.status,
+        )
+        return str(self.user_id)
