@@ -482,7 +482,8 @@ class CyTechBotHook(BaseHook):
         error.connection = self.cytechbot_conn_id
         # What a repr shows: until now without the call, and with the server's words as they came.
         error.args = (error.said, error.advice, error.asked, error.connection)
-        return for_task(error)
+        # The frames below hold the key and the answer, which an error tracker would show.
+        return for_task(error.with_traceback(None))
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
         return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)

@@ -11,8 +11,15 @@ from airflow_provider_cytechbot.api.redaction import forms, redact_query
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.hooks.settings import Settings
 
-#: These log the URL of each request at DEBUG, and of each read the key is a part.
-_LOGGERS_OF_URLS = ("urllib3.connectionpool", "urllib3.util.retry")
+#: All of urllib3's. They log URLs, of which a read's key is a part: each at DEBUG, and as a warning after
+#: headers that it cannot read.
+_LOGGERS_OF_URLS = (
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.response",
+    "urllib3.util.retry",
+)
 
 
 class RedactQuery(logging.Filter):

@@ -304,7 +304,7 @@ class TestExtras:
     def test_an_extra_that_is_no_object(self, extra):
         connection = Connection(conn_id="mine", conn_type="cytechbot", password=KEY)
         connection.extra = extra
-        with pytest.raises(CyTechBotSettingsError, match="'mine'.*its extra is not a JSON object"):
+        with pytest.raises(CyTechBotSettingsError, match=r"'mine'.*its extra is not a JSON object"):
             Settings.from_connection(connection)
 
 
