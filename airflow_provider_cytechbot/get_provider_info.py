@@ -34,6 +34,15 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_provider_cytechbot.hooks.cytechbot"],
             },
         ],
+        "operators": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": [
+                    f"airflow_provider_cytechbot.operators.{module}"
+                    for module in ("base", "contact_groups", "contacts", "labels", "users")
+                ],
+            },
+        ],
         "transfers": [
             {
                 "source-integration-name": INTEGRATION,

@@ -1,0 +1,61 @@
+"""
+### Contacts from a list, one task each
+
+Each row becomes a mapped task. A row that the API refuses fails only its own task, at once and with the
+server's reason; the summary runs whatever happened, and the run fails if no contact could be made at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, TriggerRule, task
+
+from airflow_provider_cytechbot.operators.contacts import CyTechBotCreateContactOperator
+
+with DAG(
+    "cytechbot_contacts_from_a_list",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    params={
+        "contact_type_id": Param("1", type="string", description="The group that the contacts join."),
+        "contacts": Param(
+            [
+                {"email": "lea@example.com", "first_name": "Lea"},
+                {"phone_number": "+4915112345679", "first_name": "Noor", "last_name": "Haddad"},
+                {"first_name": "Nobody", "last_name": "Reachable"},
+            ],
+            type="array",
+            description="A contact needs an e-mail address or a phone number; the last one has neither.",
+        ),
+    },
+    tags=["cytechbot", "example"],
+    doc_md=__doc__,
+):
+
+    @task
+    def read_contacts(params: dict[str, Any]) -> list[dict[str, str]]:
+        """Return the rows; a real DAG would read them from a warehouse."""
+        return list(params["contacts"])
+
+    # [START mapped_contacts]
+    create_contacts = CyTechBotCreateContactOperator.partial(
+        task_id="create_contact",
+        contact_type_id="{{ params.contact_type_id }}",
+        max_active_tis_per_dagrun=2,  # the server is a small one
+    ).expand_kwargs(read_contacts())
+
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def summarise(contact_ids: list[str]) -> int:
+        """Count the contacts that were made: a failed task leaves no id."""
+        made = [contact_id for contact_id in contact_ids if contact_id]
+        logging.getLogger(__name__).info("Made %d contacts: %s", len(made), made)
+        if not made:
+            raise ValueError("No contact could be made; see the logs of create_contact.")
+        return len(made)
+
+    summarise(create_contacts.output)
+    # [END mapped_contacts]

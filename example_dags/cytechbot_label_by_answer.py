@@ -1,0 +1,54 @@
+"""
+### Tag subscribers by what they answered
+
+Each day, read the answers to a flow campaign, choose the subscribers whose answer matches, and tag them with
+a label by its name. Tagging somebody twice does no harm, so nothing needs to be remembered.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
+
+with DAG(
+    "cytechbot_label_by_answer",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    params={
+        "flow_campaign_id": Param("1", type="string", description="The campaign whose answers count."),
+        "question_id": Param("46", type="string", description="The question whose answer counts."),
+        "word": Param("touring", type="string", description="What the answer must contain."),
+        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
+        "label_name": Param("Touring", type="string", description="The label to tag them with."),
+    },
+    tags=["cytechbot", "example"],
+    doc_md=__doc__,
+):
+    # [START read_with_hook]
+    @task
+    def choose_subscribers(params: dict[str, str]) -> list[str]:
+        """Return the ids of the subscribers whose answer contains the word."""
+        rows = CyTechBotHook().iter_flow_answers(params["flow_campaign_id"])
+        return [
+            row["subscriber_id"]
+            for row in rows
+            if row["question_id"] == params["question_id"]
+            and params["word"].casefold() in (row["answer"] or "").casefold()
+        ]
+
+    # [END read_with_hook]
+
+    # [START assign_labels]
+    CyTechBotAssignLabelsOperator(
+        task_id="assign_label",
+        page_id="{{ params.page_id }}",
+        label_names="{{ params.label_name }}",
+        create_missing=True,
+        subscriber_ids=choose_subscribers(),
+    )
+    # [END assign_labels]
