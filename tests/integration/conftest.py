@@ -1,0 +1,27 @@
+"""What the integration tests share: real DAG runs against the sandbox."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from .dag_runs import DagRunner
+
+
+@pytest.fixture(scope="session")
+def dag_runner(tmp_path_factory):
+    """One runner for all tests of a worker."""
+    with DagRunner(tmp_path_factory.mktemp("airflow") / "home") as runner:
+        yield runner
+
+
+@pytest.fixture
+def run_dag(dag_runner, cytechbot_sandbox):
+    """Run a DAG (see `dag_runs.DagRunner.run`) whose connection `cytechbot_default` leads to the sandbox."""
+
+    def run(dag, *, env=None, **options):
+        connection = {"AIRFLOW_CONN_CYTECHBOT_DEFAULT": cytechbot_sandbox.connection_json()}
+        return dag_runner.run(dag, env=connection | (env or {}), **options)
+
+    return functools.wraps(dag_runner.run)(run)
