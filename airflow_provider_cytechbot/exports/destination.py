@@ -25,6 +25,7 @@ def whole_or_nothing(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     What was at the path before stays there until then.
 
     :param path: Where the file is to appear. Missing folders are made, missing buckets are not.
+    :raises FileExistsError: Something is at the path that is not a file, such as a folder.
     """
     if path.protocol in _APPEARS_ON_CLOSE:
         yield from _complete_or_abort(path)
@@ -36,20 +37,25 @@ def _complete_or_abort(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     file = path.fs.open(path.path, "wb", block_size=UPLOAD_BLOCK_SIZE)
     try:
         yield file
+        file.close()
     except BaseException:
         # Closing it, as its own context manager does even after an error, would complete the upload.
         with suppress(Exception):
             file.discard()
         file.closed = True
         raise
-    file.close()
 
 
 def _rename_or_remove(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     fs, target = path.fs, path.path
-    folder, _, name = target.rpartition("/")
-    part = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
-    fs.makedirs(folder or "/", exist_ok=True)
+    if fs.exists(target) and not fs.isfile(target):
+        # Moving the file there would put it into a folder, or in the place of a device.
+        raise FileExistsError(f"{path} is there already and is not a file")
+    folder, slash, _ = target.rpartition("/")
+    if folder:
+        fs.makedirs(folder, exist_ok=True)
+    # Beside its target, so that the move is a rename; not named after it, which may be as long as names can be.
+    part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
     file: Any = fs.open(part, "wb")
     try:
         yield file

@@ -54,7 +54,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
 
     :param flow_campaign_id: The campaign's id.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
-        ``s3://aws_default@bucket/flows/{{ ds }}/answers.jsonl.gz`` or ``file:///data/answers.csv``.
+        ``s3://aws_default@bucket/flows/{{ ds }}/answers.jsonl.gz`` or ``file:///data/answers.csv``. Mapped
+        tasks need a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
     :param file_format: ``jsonl`` (JSON Lines) or ``csv`` (RFC 4180 with a header). Without it, the path's
         suffix decides: ``.jsonl``, ``.ndjson`` or ``.csv``.
     :param compression: ``gzip`` or ``none``. Without it, the path's suffix decides: ``.gz``.
@@ -90,6 +91,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         self.file_format = file_format
         self.compression = compression
         self.cytechbot_conn_id = cytechbot_conn_id
+        self._is_exporting = False
 
     def execute(self, context: Context) -> ExportManifest:
         """Export, and return the manifest."""
@@ -99,12 +101,22 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
 
         hook = CyTechBotHook(self.cytechbot_conn_id)
         file_type = self._file_type(hook)
-        path = ObjectStoragePath(str(self.path))
-        # The file comes first: trouble with it should show before the server is put to its costly work.
-        with whole_or_nothing(path) as file:
-            manifest = self._export(hook, file, file_type, uri=str(path))
+        # A relative path would mean another file to a task that runs in another folder.
+        path = ObjectStoragePath(str(self.path)).absolute()
+        self._is_exporting = True
+        try:
+            # The file comes first: trouble with it should show before the server is put to its costly work.
+            with whole_or_nothing(path) as file:
+                manifest = self._export(hook, file, file_type, uri=str(path))
+        finally:
+            self._is_exporting = False
         self.log.info("Wrote %s (%d bytes)", path, manifest["bytes"])
         return manifest
+
+    def on_kill(self) -> None:
+        """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
+        if self._is_exporting:
+            raise KeyboardInterrupt("the task was told to stop")
 
     def _file_type(self, hook: CyTechBotHook) -> FileType:
         from airflow_provider_cytechbot.api.errors import CyTechBotError
@@ -122,6 +134,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         from airflow_provider_cytechbot.exports.progress import Progress
 
         encoder = file_type.encoder()
+        self.log.info("Asking for the answers of flow campaign %s", self.flow_campaign_id)
         with file_type.compressed(file) as sink, hook.open_flow_answers(self.flow_campaign_id) as stream:
             progress = Progress(stream, self.log.info)
             sink.write(encoder.header)
