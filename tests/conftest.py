@@ -15,8 +15,8 @@ atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
-# Proxies of the machine that runs the tests have no part in them.
-for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
+# Proxies and certificates of the machine that runs the tests have no part in them.
+for name in [each for each in os.environ if each.lower().endswith(("_proxy", "_ca_bundle"))]:
     del os.environ[name]
 
 pytest_plugins = ["airflow_provider_cytechbot.sandbox.pytest_plugin"]

@@ -427,9 +427,9 @@ class CyTechBotHook(BaseHook):
         from airflow_provider_cytechbot.hooks.secrecy import keep_secret
         from airflow_provider_cytechbot.hooks.settings import Settings
 
-        connection = self.get_connection(self.cytechbot_conn_id)
         try:
-            settings = Settings.from_connection(connection)
+            # Not kept in a variable: an Airflow connection shows its password to whoever shows this frame.
+            settings = Settings.from_connection(self.get_connection(self.cytechbot_conn_id))
         except CyTechBotError as error:
             failure = error
         else:

@@ -73,12 +73,7 @@ class FlowAnswersStream:
     def __iter__(self) -> Iterator[SubscriberAnswers]:
         """Yield each subscriber's id with its answers."""
         try:
-            for block in self._blocks:
-                self.bytes_read += len(block)
-                yield from self._reader.feed(block)
-            yield from self._reader.close()
-            if not self._reader.is_streaming:
-                yield from self._decipher_whole()
+            yield from self._read()
         except CyTechBotError as error:
             failure = error
         else:
@@ -110,6 +105,14 @@ class FlowAnswersStream:
             }
             for answer in answers
         ]
+
+    def _read(self) -> Iterator[SubscriberAnswers]:
+        for block in self._blocks:
+            self.bytes_read += len(block)
+            yield from self._reader.feed(block)
+        yield from self._reader.close()
+        if not self._reader.is_streaming:
+            yield from self._decipher_whole()
 
     def _decipher_whole(self) -> Iterator[SubscriberAnswers]:
         """Decipher an answer in which no subscribers were found to stream: an empty campaign, or an error."""

@@ -168,7 +168,12 @@ def _explain(causes: list[BaseException], call: Call[Any], settings: Settings) -
             was_sent=False,
             worth_repeating=False,
         )
-    if found(of_urllib3.ProxyError, of_requests.ProxyError):
+    not_connected = found(
+        of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout
+    )
+    refused_tunnel = any(str(cause).startswith("Tunnel connection failed") for cause in causes)
+    # A ProxyError alone proves nothing: urllib3 raises it too for a connection reset after the call was sent.
+    if refused_tunnel or (not_connected and found(of_urllib3.ProxyError)):
         return CyTechBotTransportError(
             f"the proxy could not be reached, or would not connect to {server}.",
             "Check the extra 'proxy', or the environment's proxy variables.",
@@ -180,7 +185,7 @@ def _explain(causes: list[BaseException], call: Call[Any], settings: Settings) -
             "Check the host in the connection, and the worker's DNS.",
             was_sent=False,
         )
-    if found(of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout):
+    if not_connected:
         return CyTechBotTransportError(
             f"no connection to {server} could be made.",
             "Check the host in the connection, and whether the server can be reached from the worker.",
@@ -202,7 +207,7 @@ def _explain(causes: list[BaseException], call: Call[Any], settings: Settings) -
         )
     if found(of_urllib3.DecodeError, of_requests.ContentDecodingError):
         return CyTechBotTransportError("the answer's compression is damaged.")
-    if tls := found(ssl.SSLError, of_urllib3.SSLError):
+    if tls := found(ssl.SSLError):
         is_tls = getattr(tls, "reason", "") != "WRONG_VERSION_NUMBER"  # something else answered the greeting
         return CyTechBotTransportError(
             f"the TLS connection to {server} failed.",

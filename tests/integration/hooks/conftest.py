@@ -89,6 +89,7 @@ class FaultServer:
         try:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+                self._connections.append(connection)
             with connection:
                 while request := self._read(connection, number):
                     self.requests.append(request)
