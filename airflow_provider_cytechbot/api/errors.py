@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copyreg
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class CyTechBotError(Exception):
@@ -37,7 +37,7 @@ class CyTechBotError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
 
 

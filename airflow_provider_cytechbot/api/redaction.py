@@ -83,11 +83,15 @@ def _run(character: str, length: int) -> str:
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
     entity = "|".join(filter(None, (f"#0*{code}", f"#x0*{code:x}", codepoint2name.get(code))))
     encoded = [percent, f"&(?:amp;)*(?:{entity});"]
-    if (escaped := json.dumps(character)[1:-1]) != character and character not in '"\\':
-        encoded.append(rf"\\+{re.escape(escaped[1:])}".replace(r"\\", r"\\+"))
+    if (
+        not character.isascii() or not character.isprintable()
+    ):  # in JSON: a letter or a number behind a backslash
+        escaped = re.escape(json.dumps(character)[2:-1]).replace(r"\\", r"\\+")
+        encoded.append(rf"(?<=\\){escaped}")
     raw = re.escape(character) + (r"|\+" if character == " " else "")
     any_form = f"(?:(?i:{'|'.join(encoded)})|{raw})"
+    # Backslashes, which escape one another too, are taken in one go (*+): to try each division of a long row
+    # of them would take for ever.
     if character == "\\":
-        return f"{any_form}{{{length},}}"  # a backslash is escaped by another
-    escapes = "" if character.isalnum() else r"\\*"
-    return f"(?:{escapes}{any_form}){{{length}}}"
+        return f"{any_form}{{{length},}}+"
+    return rf"(?:\\*+{any_form}){{{length}}}"

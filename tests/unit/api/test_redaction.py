@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import html
+import json
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, redact_query
+
+PHP_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#039;"}
+
+#: What happens to a text on its way through clients, proxies and pages.
+ENCODINGS = {
+    "raw": lambda text: text,
+    "quote": lambda text: quote(text, safe=""),
+    "quote, slash left": quote,
+    "quote_plus": quote_plus,
+    "lower case": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "PHP urlencode": lambda text: quote_plus(text).replace("~", "%7E"),
+    "encodeURIComponent": lambda text: quote(text, safe="!'()*~"),
+    "twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "html": html.escape,
+    "html, quotes left": lambda text: html.escape(text, quote=False),
+    "PHP htmlspecialchars": lambda text: "".join(PHP_HTML.get(each, each) for each in text),
+    "html entities": lambda text: "".join(f"&#{ord(each)};" for each in text),
+    "html twice": lambda text: html.escape(html.escape(text)),
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json, unicode left": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "PHP json": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "json in json": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    "html in json": lambda text: json.dumps(html.escape(text))[1:-1],
+    "quote_plus in html": lambda text: html.escape(quote_plus(text)),
+}
+SECRETS = st.text(min_size=4, max_size=40).filter(lambda text: len(text.strip()) >= 4) | st.text(
+    " +%/\\\"'&<>=?#é€\U0001f600a1\n", min_size=4, max_size=30
+).filter(lambda text: len(text.strip()) >= 4)
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@given(secret=SECRETS)
+def test_a_secret_is_found_in_each_form(encode, secret):
+    redacted = Redactor([secret])(f"[before] {encode(secret.strip())} [after]")
+    assert redacted == f"[before] {MASK} [after]"
+
+
+def test_a_secret_is_found_in_a_mixture_of_forms():
+    secret = "a b/c\"d'é&\\"
+    assert Redactor([secret])(r"x a+b%2Fc\"d&#39;\u00e9&amp;\\ y") == "x *** y"
+
+
+@given(st.lists(SECRETS, max_size=3), st.text())
+def test_any_text_can_be_redacted(secrets, text):
+    redacted = Redactor(secrets)(text)
+    assert all(
+        secret.strip() not in redacted for secret in secrets if MASK not in secret and "*" not in secret
+    )
+
+
+@given(st.text(st.characters(exclude_characters="z=")))
+def test_other_text_stays(text):
+    assert Redactor(["zebra"])(text) == text
+
+
+def test_short_and_empty_secrets_are_left_alone():
+    assert Redactor(["", "abc", "  a  "])("abc a text") == "abc a text"
+    assert Redactor([])("text") == "text"
+    assert Redactor(["abcd"])("abcd") == MASK
+
+
+def test_the_longer_secret_is_masked_first():
+    assert Redactor(["abcd", "abcdefgh"])("abcdefgh abcd") == "*** ***"
+
+
+def test_a_text_full_of_backslashes_takes_no_time():
+    secret = "\\" * 12 + '"' + "\\" * 12 + "%" * 12 + "end"
+    text = "\\" * 300 + '"' + "\\" * 300 + "%25" * 300
+    assert Redactor([secret])(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("GET /x?api_key=abc&user_id=1 HTTP/1.1", "GET /x?api_key=***&user_id=1 HTTP/1.1"),
+        ("/x?user_id=1&api_key=a%20b+c", "/x?user_id=1&api_key=***"),
+        ("/x?API_KEY=abc", "/x?API_KEY=***"),
+        ("<a href='/x?api_key=abc'>api_key=def</a>", "<a href='/x?api_key=***'>api_key=***</a>"),
+        ("(url: /x?api_key=abc)", "(url: /x?api_key=***)"),
+        ("next=%2Fx%3Fapi_key%3Dabc", "next=%2Fx%3Fapi_key%3D***"),
+        ("no api_key here", "no api_key here"),
+    ],
+)
+def test_the_key_in_a_query_is_masked_whatever_it_is(text, redacted):
+    assert redact_query(text) == redacted
+    assert Redactor([])(text) == redacted
+
+
+@given(key=st.text(min_size=1))
+def test_any_key_in_a_query_is_masked(key):
+    query = urlencode([("api_key", key), ("x", "1")])
+    assert redact_query(f"/y?{query}") == "/y?api_key=***&x=1"
+
+
+def test_forms_of_a_plain_key_are_one():
+    assert forms("abc123") == ("abc123",)
+
+
+def test_forms_are_what_fixed_maskers_need_longest_first():
+    found = forms("a b/ü\"'")
+    assert {
+        "a b/ü\"'",
+        "a%20b%2F%C3%BC%22%27",
+        "a+b%2F%C3%BC%22%27",
+        "a+b%2f%c3%bc%22%27",
+        "a%20b/%C3%BC%22%27",
+        "a%2520b%252F%25C3%25BC%2522%2527",
+        "a b/ü&quot;&#x27;",
+        "a b/\\u00fc\\\"'",
+        "a b\\/\\u00fc\\\"'",
+    } <= set(found)
+    assert list(found) == sorted(found, key=len, reverse=True)
