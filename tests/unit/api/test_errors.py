@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from airflow_provider_cytechbot.api import errors as e
+
+# Each class, the one it stands below, whether the same task run again can end differently.
+TREE = [
+    (e.CyTechBotError, Exception, False),
+    (e.CyTechBotSettingsError, e.CyTechBotError, False),
+    (e.CyTechBotAuthError, e.CyTechBotError, False),
+    (e.CyTechBotRequestError, e.CyTechBotError, False),
+    (e.CyTechBotFieldError, e.CyTechBotRequestError, False),
+    (e.CyTechBotNotFoundError, e.CyTechBotRequestError, False),
+    (e.CyTechBotUnansweredError, e.CyTechBotError, True),
+    (e.CyTechBotTransportError, e.CyTechBotUnansweredError, True),
+    (e.CyTechBotResponseError, e.CyTechBotUnansweredError, True),
+    (e.CyTechBotAmbiguousWriteError, e.CyTechBotError, False),
+]
+CLASSES = [row[0] for row in TREE]
+
+
+@pytest.mark.parametrize(("cls", "parent", "retryable"), TREE, ids=lambda x: getattr(x, "__name__", str(x)))
+def test_tree(cls, parent, retryable):
+    assert cls.__base__ is parent
+    assert cls("x").retryable is retryable
+
+
+def test_no_class_is_forgotten_here():
+    assert {each for each in vars(e).values() if isinstance(each, type)} == set(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("it broke.",), "it broke."),
+        (("it broke.", "Mend it."), "it broke. Mend it."),
+        (("it broke.", "", "GET x/"), "GET x/: it broke."),
+        (("it broke.", "", "", "c"), "(connection 'c'): it broke."),
+        (("it broke.", "Mend it.", "GET x/", "c"), "GET x/ (connection 'c'): it broke. Mend it."),
+    ],
+)
+def test_text_is_one_line(arguments, line):
+    error = e.CyTechBotRequestError(*arguments)
+    assert str(error) == line
+    assert repr(error) == f"CyTechBotRequestError({line!r})"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("duplicate", [lambda x: pickle.loads(pickle.dumps(x)), copy.copy, copy.deepcopy])
+def test_survives_a_process_boundary_as_it_stands(cls, duplicate):
+    error = cls("first", "advice", "GET x/", "c")
+    error.said = "later"
+    error.asked = "GET y/"
+    again = duplicate(error)
+    assert type(again) is cls
+    assert vars(again) == vars(error)
+    assert str(again) == "GET y/ (connection 'c'): later advice"
+
+
+def test_what_it_was_sent_with_survives_too():
+    error = e.CyTechBotTransportError(
+        "x", was_sent=False, was_turned_away=True, worth_repeating=False, retry_after=2.5
+    )
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.was_sent, again.was_turned_away, again.worth_repeating, again.retry_after) == (
+        False,
+        True,
+        False,
+        2.5,
+    )
+
+
+def test_what_was_masked_stays_in_no_copy():
+    error = e.CyTechBotRequestError("the key is abcd")
+    error.said = "the key is ***"
+    assert error.args == ()
+    assert "abcd" not in repr(error) + str(error) + str(vars(error)) + str(pickle.dumps(error))
+
+
+@pytest.mark.parametrize(
+    ("was_sent", "was_turned_away", "may_have_acted"),
+    [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
+)
+def test_whether_the_server_can_have_acted(was_sent, was_turned_away, may_have_acted):
+    error = e.CyTechBotResponseError("x", was_sent=was_sent, was_turned_away=was_turned_away)
+    assert error.may_have_acted is may_have_acted
+
+
+def test_an_unanswered_call_is_worth_repeating_and_may_have_acted_unless_said_otherwise():
+    error = e.CyTechBotTransportError("x")
+    assert error.worth_repeating
+    assert error.may_have_acted
+    assert error.retry_after is None

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pendulum
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.api.fields import (
+    encode_date,
+    encode_id_list,
+    encode_identifier,
+    encode_number,
+    encode_text,
+    refuse,
+)
+
+ENCODERS = [encode_date, encode_id_list, encode_identifier, encode_number, encode_text]
+
+
+class WholeNumberOfNumpy(int):
+    """An Integral that is written in its own way, as numpy's are: ``np.int64(5)``."""
+
+    def __repr__(self):
+        return f"np.int64({int(self)})"
+
+    __str__ = __repr__
+
+
+class NotATime(datetime):
+    """What pandas.NaT is: a datetime without a date."""
+
+    def date(self):
+        raise ValueError("NaTType does not support date")
+
+    def __str__(self):
+        return "NaT"
+
+
+def refusal(encode, value):
+    with pytest.raises(CyTechBotFieldError) as caught:
+        encode("the_field", value)
+    assert str(caught.value).startswith("Field 'the_field' ")
+    assert "Nothing was sent." in str(caught.value)
+    return str(caught.value)
+
+
+@given(st.text())
+def test_text_is_sent_as_it_is(value):
+    assert encode_text("name", value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [(5, "5"), (0, "0"), (-3, "-3"), (2499454673490220, "2499454673490220"), (WholeNumberOfNumpy(7), "7")],
+)
+def test_whole_numbers_are_text_of_their_digits(value, sent):
+    assert encode_text("name", value) == sent
+
+
+@pytest.mark.parametrize("value", [1.5, True, None, b"x", ["x"], {"x": 1}, object()], ids=repr)
+def test_text_is_nothing_else(value):
+    assert f"must be text, not {type(value).__name__}" in refusal(encode_text, value)
+
+
+def test_half_an_emoji_is_no_text():
+    assert "surrogate" in refusal(encode_text, "secret \ud83d")
+
+
+def test_a_refused_text_is_nowhere_in_the_error():
+    with pytest.raises(CyTechBotFieldError) as caught:
+        encode_text("password", "correct horse\ud83d")
+    assert "correct" not in repr(caught.value) + repr(caught.value.__context__) + repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("encode", [encode_text, encode_identifier, encode_number, encode_id_list])
+@pytest.mark.parametrize("value", [10**5000, -(10**5000)], ids=["huge", "huge below zero"])
+def test_numbers_that_python_would_not_write_are_refused(encode, value):
+    assert "is larger than any" in refusal(encode, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("2499454673490220", "2499454673490220"),
+        (24994546734902201, "24994546734902201"),
+        ("-100123", "-100123"),
+        ("user@web_1-2:x/é", "user@web_1-2:x/é"),
+        ("007", "007"),
+    ],
+)
+def test_identifier_takes_digits_and_other_channels_text(value, sent):
+    assert encode_identifier("subscriber_id", value) == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("", "must be an id, not ''"),
+        ("0", "must be an id, not '0'"),
+        (0, "must be an id, not '0'"),
+        (" 12", "one id without spaces and commas"),
+        ("12\n", "one id without spaces and commas"),
+        ("1 2", "one id without spaces and commas"),
+        ("1\u00a02", "one id without spaces and commas"),
+        ("1,2", "one id without spaces and commas"),
+        ("1\x002", "one id without spaces and commas"),
+        (2499454673490220.0, "must be an id, not float"),
+        (True, "must be an id, not bool"),
+        (None, "must be an id, not NoneType"),
+        (["1"], "must be an id, not list"),
+    ],
+)
+def test_identifier_refuses(value, problem):
+    assert problem in refusal(encode_identifier, value)
+
+
+def test_a_float_as_id_is_explained():
+    assert "a float rounds the digits" in refusal(encode_identifier, 1.0)
+
+
+@pytest.mark.parametrize(("value", "sent"), [("12", "12"), (12, "12"), ("0012", "0012")])
+def test_number_takes_digits(value, sent):
+    assert encode_number("user_id", value) == sent
+
+
+@pytest.mark.parametrize("value", ["x", "-1", -1, "1.0", "1e3", "٣", "²", "0", "00", "../2", "1/2", "%31"])
+def test_number_refuses(value):
+    assert "must be" in refusal(encode_number, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (["1", 2, "3"], "1,2,3"),
+        ("1,2", "1,2"),
+        (" 1 , 2 ", "1,2"),
+        (5, "5"),
+        (("1",), "1"),
+        (iter(["2", "1"]), "2,1"),
+        (["2", "1", 2, "2"], "2,1"),
+    ],
+    ids=["list", "commas", "spaces", "number", "tuple", "iterator", "twice"],
+)
+def test_id_list(value, sent):
+    assert encode_id_list("label_ids", value) == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([], "is empty"),
+        ("", "not ''"),
+        ("1,,2", "not ''"),
+        (["1,2"], "without spaces and commas"),
+        ([1.0], "not float"),
+        ([None], "not NoneType"),
+        ([["1"]], "not list"),
+        ({"1": "x"}, "must be a list of ids, not dict"),
+        (b"1", "must be a list of ids, not bytes"),
+        (bytearray(b"1"), "must be a list of ids, not bytearray"),
+        (1.0, "must be a list of ids, not float"),
+        (True, "must be a list of ids, not bool"),
+    ],
+)
+def test_id_list_refuses(value, problem):
+    assert problem in refusal(encode_id_list, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("2026-02-28", "2026-02-28"),
+        ("0999-01-01", "0999-01-01"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (datetime(2026, 1, 2, 23, 59, tzinfo=UTC), "2026-01-02"),
+        (datetime(2026, 1, 2, 23, 59, tzinfo=timezone(timedelta(hours=-11))), "2026-01-02"),
+        (pendulum.datetime(2026, 1, 2), "2026-01-02"),
+        (pendulum.date(2026, 1, 2), "2026-01-02"),
+    ],
+    ids=repr,
+)
+def test_date(value, sent):
+    assert encode_date("expired_date", value) == sent
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "2026-02-30",
+        "0000-00-00",
+        "20260228",
+        "2026-W01-1",
+        "28.02.2026",
+        "2026-02-28 00:00:00",
+        "2026-02-28\n",
+        "٢٠٢٦-٠٢-٢٨",
+        NotATime(2026, 1, 1),
+        20260228,
+        None,
+        True,
+    ],
+)
+def test_date_refuses(value):
+    assert "must be a date" in refusal(encode_date, value)
+
+
+def test_a_long_wrong_value_is_not_shown_whole():
+    assert "x" * 41 not in refusal(encode_date, "x" * 1000)
+    assert " " + "x" * 41 not in refusal(encode_identifier, "x y" * 1000)
+
+
+def test_advice_follows_the_refusal():
+    error = refuse("page_id", "is wrong", "Right it.")
+    assert str(error) == "Field 'page_id' is wrong. Nothing was sent. Right it."
+
+
+_ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary()
+    | st.dates()
+    | st.datetimes(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children) | st.tuples(children),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("encode", ENCODERS, ids=lambda each: each.__name__)
+@given(value=_ANYTHING)
+def test_anything_is_sent_as_text_or_refused(encode, value):
+    try:
+        sent = encode("name", value)
+    except CyTechBotFieldError as error:
+        said = str(error)
+    else:
+        said = sent
+    assert said.encode().decode() == said
