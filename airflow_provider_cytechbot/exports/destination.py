@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 #: Where an object comes into being when its upload is completed. Anywhere else a file is seen while it grows.
-_APPEARS_ON_CLOSE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "wasb", "wasbs"})
+_APPEARS_ON_CLOSE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
 #: What an upload holds in memory before it sends it, in bytes. fsspec's own default costs ten times as much.
 UPLOAD_BLOCK_SIZE = 5 * 1024 * 1024
@@ -54,7 +54,7 @@ def _rename_or_remove(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     folder, slash, _ = target.rpartition("/")
     if folder:
         fs.makedirs(folder, exist_ok=True)
-    # Beside its target, so that the move is a rename; not named after it, which may be as long as names can be.
+    # Beside its target, so that the move is a rename. Not named after it: names have a limit.
     part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
     file: Any = fs.open(part, "wb")
     try:

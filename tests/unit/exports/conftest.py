@@ -1,0 +1,58 @@
+"""Places to export to, each seen through the same few questions."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from airflow.sdk.io import store
+from fsspec.implementations.memory import MemoryFileSystem
+
+from .stores import FakeS3
+
+
+class Place:
+    """A folder on some store: what is in it, and its paths."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    def path(self, name: str = "answers.jsonl") -> ObjectStoragePath:
+        return ObjectStoragePath(f"{self.base}/{name}")
+
+    def files(self) -> dict[str, bytes]:
+        """Everything that is there, a hidden part too."""
+        root = ObjectStoragePath(self.base)
+        if root.protocol == "s3":
+            return {name.removeprefix("bucket/"): content for name, content in FakeS3.objects.items()}
+        found = root.fs.find(root.path) if root.fs.exists(root.path) else []
+        return {name.removeprefix(root.path.rstrip("/") + "/"): root.fs.cat_file(name) for name in found}
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """An object store under the protocol of the real one."""
+    monkeypatch.setattr(store, "_STORE_CACHE", {"s3": store.ObjectStore("s3", None, fs=FakeS3())})
+    for kept in (FakeS3.objects, FakeS3.uploads, FakeS3.failing, FakeS3.block_sizes):
+        kept.clear()
+    FakeS3.buckets.clear()
+    FakeS3.buckets.add("bucket")
+    return FakeS3
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """A filesystem that knows neither renames nor folders to speak of."""
+    fs = MemoryFileSystem(global_store=False, skip_instance_cache=True)
+    monkeypatch.setitem(store._STORE_CACHE, "memory", store.ObjectStore("memory", None, fs=fs))
+    return fs
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def place(request, tmp_path):
+    if request.param == "file":
+        return Place(f"file://{tmp_path}")
+    if request.param == "memory":
+        request.getfixturevalue("memory")
+        return Place("memory://bucket")
+    request.getfixturevalue("s3")
+    return Place("s3://bucket")

@@ -1,0 +1,76 @@
+"""A filesystem for tests: an object store that behaves as s3fs does, and can be told to fail."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+
+class StorageError(OSError):
+    """What a store answers when it is told to fail."""
+
+
+class FakeS3(AbstractFileSystem):
+    """
+    Objects that appear when their upload is completed, as s3fs makes them.
+
+    Closing a file completes its upload, even after an exception; `discard` aborts it; what is neither
+    stays in `uploads`, and costs its owner money. Buckets are not made on the way.
+    """
+
+    protocol = "s3"
+    cachable = False
+    buckets: ClassVar[set[str]] = set()
+    objects: ClassVar[dict[str, bytes]] = {}
+    uploads: ClassVar[dict[int, bytearray]] = {}
+    #: The stages that fail: open, part, complete.
+    failing: ClassVar[set[str]] = set()
+    block_sizes: ClassVar[list[int]] = []
+
+    @classmethod
+    def fail(cls, stage: str) -> None:
+        if stage in cls.failing:
+            raise StorageError(f"{stage} failed")
+
+    def _open(self, path: str, mode: str = "rb", block_size: Any = None, **kwargs: Any) -> Any:
+        self.fail("open")
+        if path.split("/")[0] not in self.buckets:
+            raise FileNotFoundError(path)
+        return FakeS3File(self, path, mode, block_size=block_size, **kwargs)
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        path = self._strip_protocol(path)
+        if path not in self.objects:
+            raise FileNotFoundError(path)
+        return {"name": path, "size": len(self.objects[path]), "type": "file"}
+
+    def _rm(self, path: str) -> None:
+        del self.objects[path]
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        raise AssertionError("an object store has no folders")
+
+
+class FakeS3File(AbstractBufferedFile):
+    upload = None
+
+    def _initiate_upload(self) -> None:
+        self.fs.block_sizes.append(self.blocksize)
+        self.upload = id(self)
+        self.fs.uploads[self.upload] = bytearray()
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        self.fs.fail("part")
+        self.fs.uploads[self.upload] += self.buffer.getvalue()
+        if final:
+            self.fs.fail("complete")
+            self.fs.objects[self.path] = bytes(self.fs.uploads.pop(self.upload))
+        return True
+
+    def discard(self) -> None:
+        self.fs.uploads.pop(self.upload, None)
+        self.buffer = None
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.fs.objects[self.path][start:end]
