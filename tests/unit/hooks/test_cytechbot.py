@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_cytechbot import connection_form
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.endpoints import ENDPOINTS, Repeat
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotResponseError
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+
+#: Each method with what DESIGN says that it takes.
+METHODS = {
+    "get_user": (endpoints.GET_USER, "*, user_id=None, email=None"),
+    "create_user": (
+        endpoints.CREATE_USER,
+        "*, name, email, password, package_id, expired_date, mobile=None, address=None",
+    ),
+    "update_user": (
+        endpoints.UPDATE_USER,
+        "user_id, *, name=None, mobile=None, address=None, package_id=None, expired_date=None, status=None",
+    ),
+    "get_packages": (endpoints.GET_PACKAGES, ""),
+    "get_subscriber": (endpoints.GET_SUBSCRIBER, "subscriber_id"),
+    "get_labels": (endpoints.GET_LABELS, "page_id"),
+    "create_label": (endpoints.CREATE_LABEL, "*, label_name, page_id"),
+    "assign_labels": (endpoints.ASSIGN_LABELS, "*, page_id, subscriber_id, label_ids"),
+    "get_contact_group": (endpoints.GET_CONTACT_GROUP, "contact_type_id"),
+    "create_contact_group": (endpoints.CREATE_CONTACT_GROUP, "*, name"),
+    "update_contact_group": (endpoints.UPDATE_CONTACT_GROUP, "contact_type_id, *, name"),
+    "delete_contact_group": (endpoints.DELETE_CONTACT_GROUP, "contact_type_id"),
+    "get_contact": (endpoints.GET_CONTACT, "contact_id"),
+    "create_contact": (
+        endpoints.CREATE_CONTACT,
+        "*, contact_type_id, email=None, phone_number=None, first_name=None, last_name=None",
+    ),
+    "update_contact": (
+        endpoints.UPDATE_CONTACT,
+        "contact_id, *, email=None, phone_number=None, first_name=None, last_name=None",
+    ),
+    "delete_contact": (endpoints.DELETE_CONTACT, "contact_id"),
+    "get_flow_campaigns": (endpoints.GET_FLOW_CAMPAIGNS, ""),
+    "get_flow_campaign": (endpoints.GET_FLOW_CAMPAIGN, "flow_campaign_id"),
+    "get_subscriber_flow_answers": (endpoints.GET_SUBSCRIBER_FLOW_ANSWERS, "flow_campaign_id, subscriber_id"),
+    "get_flow_answers": (endpoints.GET_FLOW_ANSWERS, "flow_campaign_id"),
+}
+
+
+def plain_signature(method):
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+    return str(inspect.Signature(bare))[1:-1]
+
+
+class TestMethods:
+    def test_each_endpoint_has_one(self):
+        assert {id(endpoint) for endpoint, _ in METHODS.values()} == {id(each) for each in ENDPOINTS}
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_signature(self, name):
+        assert plain_signature(getattr(CyTechBotHook, name)) == METHODS[name][1]
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_every_parameter_reaches_its_endpoint_under_its_own_name(self, name, monkeypatch):
+        endpoint = METHODS[name][0]
+        method = getattr(CyTechBotHook, name)
+        given = {each: f"the {each}" for each in list(inspect.signature(method).parameters)[1:]}
+        assert set(given) == {field.name for field in endpoint.fields}
+        seen = []
+        for sender in ("call", "_write"):
+            monkeypatch.setattr(
+                CyTechBotHook, sender, lambda self, endpoint, **fields: seen.append((endpoint, fields))
+            )
+        method(CyTechBotHook(), **given)
+        ((called, fields),) = seen
+        assert called is endpoint
+        assert fields == given
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_its_text_names_its_endpoint_and_each_parameter(self, name):
+        endpoint = METHODS[name][0]
+        text = getattr(CyTechBotHook, name).__doc__
+        assert f"``{endpoint.verb} {endpoint.path}``" in text
+        for field in endpoint.fields:
+            assert f":param {field.name}:" in text
+        if endpoint.repeat is Repeat.UNSAFE:
+            assert ":raises CyTechBotAmbiguousWriteError:" in text
+
+
+class TestInAirflow:
+    def test_what_airflow_looks_for(self):
+        assert CyTechBotHook.conn_name_attr == "cytechbot_conn_id"
+        assert CyTechBotHook.default_conn_name == CyTechBotHook().cytechbot_conn_id == "cytechbot_default"
+        assert CyTechBotHook.conn_type == "cytechbot"
+        assert CyTechBotHook.hook_name == "CyTechBot"
+
+    def test_the_form_is_the_one_of_the_metadata(self):
+        assert CyTechBotHook.get_ui_field_behaviour() == connection_form.ui_field_behaviour()
+        assert set(CyTechBotHook.get_connection_form_widgets()) == set(connection_form.CONN_FIELDS)
+
+    def test_making_one_asks_nobody(self, monkeypatch):
+        monkeypatch.setattr(CyTechBotHook, "get_connection", lambda *_: pytest.fail("asked"))
+        CyTechBotHook("anything")
+
+    def test_the_connection_is_read_once(self, connect, monkeypatch):
+        hook = connect()
+        read = []
+        original = CyTechBotHook.get_connection
+        monkeypatch.setattr(
+            CyTechBotHook, "get_connection", lambda self, conn_id: read.append(conn_id) or original(conn_id)
+        )
+        for _ in range(3):
+            assert hook.settings
+            assert hook.get_conn()
+        assert read == ["cytechbot_default"]
+
+
+class TestAnswers:
+    def test_a_create_returns_its_id_as_text(self, connect, requests_mock):
+        requests_mock.post(
+            "https://cytechbot.com/api/create_contact", text='{"status":"success","new_contact_id":7}'
+        )
+        assert connect().create_contact(contact_type_id=1, email="ann@example.com") == "7"
+
+    def test_records_are_json(self, connect, requests_mock):
+        requests_mock.get(
+            "https://cytechbot.com/api/get_contact_group/",
+            text='{"id":5,"type":"Riders","created_at":"2026-01-10 13:40:46","deleted":"0"}',
+        )
+        group = connect(server_timezone="Asia/Dhaka").get_contact_group(5)
+        assert json.loads(json.dumps(group)) == group
+        assert group["id"] == "5"
+        assert group["created_at"] == "2026-01-10T13:40:46+06:00"
+
+    def test_an_error_shows_the_servers_words_masked_in_its_repr_too(self, connect, requests_mock):
+        requests_mock.get(
+            "https://cytechbot.com/api/get_flow_campaigns/",
+            text="<title>no 1-the-api-key</title>",
+            status_code=404,
+        )
+        with pytest.raises(CyTechBotResponseError) as caught:
+            connect().get_flow_campaigns()
+        assert "1-the-api-key" not in repr(caught.value)
+        assert caught.value.args == (
+            caught.value.said,
+            caught.value.advice,
+            "GET get_flow_campaigns/",
+            "cytechbot_default",
+        )
+
+    def test_an_error_of_its_own_keeps_no_frames_of_what_failed(self, connect, requests_mock):
+        requests_mock.get("https://cytechbot.com/api/get_flow_campaigns/", text="", status_code=404)
+        with pytest.raises(CyTechBotError) as caught:
+            connect().get_flow_campaigns()
+        assert [entry.name for entry in caught.traceback][-1] == "_run"
+
+
+IMPORT = "import sys; import {}; print(*sorted(sys.modules))"
+
+
+def test_importing_it_brings_nothing_heavy_along():
+    """A DAG file pays for what its operators import, and they import the hook."""
+
+    def modules(*names):
+        command = [sys.executable, "-c", IMPORT.format(", ".join(names))]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return set(done.stdout.split())
+
+    base = modules("airflow.providers.common.compat.sdk", "airflow.sdk.bases.hook")
+    hook = modules(
+        "airflow.providers.common.compat.sdk",
+        "airflow.sdk.bases.hook",
+        "airflow_provider_cytechbot.hooks.cytechbot",
+    )
+    brought = {name for name in hook - base if not name.startswith("airflow_provider_cytechbot")}
+    heavy = {"requests", "urllib3", "aiohttp", "tenacity", "msgspec", "pendulum", "fastapi", "pyarrow"}
+    assert not {name.split(".")[0] for name in brought} & heavy
+    # What is left are a few modules of the standard library.
+    assert len(brought) < 40, brought

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotResponseError
+
+URL = "https://cytechbot.com/api/get_all_subscriber_flow_info/"
+ANSWER = {
+    "id": "1",
+    "flow_name": "Feedback",
+    "data": {
+        "24994546734902201": [
+            {"question_id": "4", "question": "How?", "answer": "So"},
+            {"question_id": "5", "question": "Why?", "answer": None},
+        ],
+        "24994546734902202": [],
+    },
+}
+
+
+@pytest.fixture
+def hook(connect):
+    return connect()
+
+
+def test_rows_of_the_long_layout(hook, requests_mock):
+    requests_mock.get(URL, json=ANSWER)
+    first, second = hook.iter_flow_answers(1)
+    extracted_at = first.pop("extracted_at")
+    assert second["extracted_at"] == extracted_at
+    assert first == {
+        "flow_campaign_id": "1",
+        "flow_name": "Feedback",
+        "subscriber_id": "24994546734902201",
+        "question_id": "4",
+        "question": "How?",
+        "answer": "So",
+    }
+    assert second["answer"] is None
+
+
+def test_what_a_stream_knows_of_itself(hook, requests_mock):
+    body = json.dumps(ANSWER)
+    requests_mock.get(URL, text=body)
+    with hook.open_flow_answers("1") as stream:
+        assert stream.flow_campaign_id == "1"
+        assert [subscriber_id for subscriber_id, _ in stream] == ["24994546734902201", "24994546734902202"]
+        assert stream.flow_name == "Feedback"
+        assert stream.bytes_read == len(body)
+
+
+def test_the_name_may_come_last(hook, requests_mock):
+    """Behind more answers than are read at once it cannot be awaited: the campaign is asked for it."""
+    many = {str(each): ANSWER["data"]["24994546734902201"] for each in range(1, 3000)}
+    requests_mock.get(URL, json={"data": many, "id": "1", "flow_name": "Feedback"})
+    campaign = "https://cytechbot.com/api/get_flow_campaign_info/"
+    requests_mock.get(campaign, json={"id": "1", "flow_name": "Feedback", "questions": []})
+    assert {row["flow_name"] for row in hook.iter_flow_answers(1)} == {"Feedback"}
+    assert len(requests_mock.request_history) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"id":"1","flow_name":"F","data":{"9":5}}',
+        '{"id":"1","flow_name":"F","data":{"9":[]}} and more',
+        '{"id":"1","flow_name":"F","data":"none"}',
+        "[1]",
+    ],
+)
+def test_a_wrong_shape(body, hook, requests_mock):
+    requests_mock.get(URL, text=body)
+    with pytest.raises(CyTechBotResponseError) as caught:
+        list(hook.iter_flow_answers(1))
+    assert caught.value.asked == "GET get_all_subscriber_flow_info/"
+    assert caught.value.connection == "cytechbot_default"
+
+
+def test_a_bad_field_is_found_when_the_first_row_is_asked_for(hook):
+    rows = hook.iter_flow_answers(1.5)
+    with pytest.raises(CyTechBotFieldError):
+        next(rows)
+
+
+def test_an_error_of_the_reader_of_the_rows_passes_and_the_answer_is_closed(hook, requests_mock):
+    requests_mock.get(URL, json=ANSWER)
+    closed = []
+
+    def read():
+        with hook.open_flow_answers(1) as stream:
+            stream._response.close = lambda: closed.append(True)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        read()
+    assert closed == [True]
