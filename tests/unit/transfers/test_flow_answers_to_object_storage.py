@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAuthError,
+    CyTechBotFieldError,
+    CyTechBotNotFoundError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.exports.formats import COLUMNS, CsvEncoder, JsonLinesEncoder
+from airflow_provider_cytechbot.transfers import flow_answers_to_object_storage as module
+from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
+    CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
+)
+
+API = "https://cytechbot.com/api"
+BODY = {
+    "id": "7",
+    "flow_name": "Feedback",
+    "data": {
+        "24994546734902201": [
+            {"question_id": "45", "question": "Why?", "answer": 'Because,\n"so"'},
+            {"question_id": "46", "question": "How?", "answer": None},
+        ],
+        "24994546734902202": [{"question_id": "45", "question": "Why?", "answer": "=1+1 👍"}],
+        "24994546734902203": [],
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def connection(monkeypatch):
+    text = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", text)
+
+
+@pytest.fixture
+def answer(requests_mock):
+    """Let the API answer; returns the endpoint, which counts its calls."""
+
+    def answer(body=BODY, **options):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return requests_mock.get(f"{API}/get_all_subscriber_flow_info/", content=content, **options)
+
+    return answer
+
+
+def export(path, **options):
+    return ExportOperator(
+        task_id="export", **{"flow_campaign_id": "7", "path": str(path), **options}
+    ).execute({})
+
+
+def expected_rows(extracted_at):
+    return [
+        {
+            "flow_campaign_id": "7",
+            "flow_name": "Feedback",
+            "subscriber_id": subscriber_id,
+            **each,
+            "extracted_at": extracted_at,
+        }
+        for subscriber_id, answers in BODY["data"].items()
+        for each in answers
+    ]
+
+
+def files_in(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class TestInit:
+    def test_looks_at_nothing(self, monkeypatch, requests_mock):
+        monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT")
+        ExportOperator(
+            task_id="export",
+            flow_campaign_id="{{ nonsense",
+            path="nowhere://at all",
+            file_format="?",
+            compression="?",
+            cytechbot_conn_id="missing",
+        )
+        assert not requests_mock.called
+
+    def test_template_fields(self):
+        assert set(ExportOperator.template_fields) == {
+            "flow_campaign_id",
+            "path",
+            "file_format",
+            "compression",
+            "cytechbot_conn_id",
+        }
+
+    @pytest.mark.parametrize("missing", ["flow_campaign_id", "path"])
+    def test_needs_campaign_and_path(self, missing):
+        arguments = {"flow_campaign_id": "7", "path": "answers.csv"}
+        del arguments[missing]
+        with pytest.raises(TypeError, match=missing):
+            ExportOperator(task_id="export", **arguments)
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("answers.jsonl", {}),
+            ("answers.jsonl.gz", {}),
+            ("answers", {"file_format": "jsonl", "compression": "gzip"}),
+        ],
+    )
+    def test_json_lines(self, tmp_path, answer, name, options):
+        answer()
+        manifest = export(tmp_path / name, **options)
+        content = (tmp_path / name).read_bytes()
+        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        assert (text != content) == (name != "answers.jsonl")
+        assert [json.loads(line) for line in text.splitlines()] == expected_rows(manifest["extracted_at"])
+
+    @pytest.mark.parametrize("name", ["answers.csv", "answers.csv.gz"])
+    def test_csv(self, tmp_path, answer, name):
+        answer()
+        manifest = export(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        text = (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        expected = expected_rows(manifest["extracted_at"])
+        assert rows == [each | {"answer": each["answer"] or ""} for each in expected]
+
+    def test_rows_are_the_same_in_batches_of_any_size(self, tmp_path, answer, monkeypatch):
+        answer()
+        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        manifest = export(tmp_path / "answers.jsonl")
+        rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_bytes().splitlines()]
+        assert rows == expected_rows(manifest["extracted_at"])
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("a.jsonl", b""), ("a.csv", ",".join(COLUMNS).encode() + b"\r\n"), ("a.jsonl.gz", b"")],
+    )
+    def test_campaign_that_nobody_answered(self, tmp_path, answer, requests_mock, name, content):
+        answer({"id": None, "flow_name": None, "data": []})
+        requests_mock.get(
+            f"{API}/get_flow_campaign_info/",
+            json={"id": "7", "flow_name": "Nobody yet", "questions": ["Why?"]},
+        )
+        manifest = export(tmp_path / name)
+        written = (tmp_path / name).read_bytes()
+        assert (gzip.decompress(written) if name.endswith(".gz") else written) == content
+        assert manifest["bytes"] == len(written)
+        assert (manifest["flow_name"], manifest["subscribers"], manifest["rows"]) == ("Nobody yet", 0, 0)
+
+    def test_file_that_was_there_is_replaced(self, tmp_path, answer):
+        answer()
+        (tmp_path / "answers.csv").write_bytes(b"old" * 1000)
+        manifest = export(tmp_path / "answers.csv")
+        assert (tmp_path / "answers.csv").stat().st_size == manifest["bytes"] < 1000
+
+
+class TestManifest:
+    @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.csv.gz"])
+    def test_says_what_was_written(self, tmp_path, answer, name):
+        answer()
+        manifest = export(f"file://{tmp_path}/{name}")
+        extracted_at = datetime.fromisoformat(manifest.pop("extracted_at"))
+        assert manifest == {
+            "uris": [f"file://{tmp_path}/{name}"],
+            "flow_campaign_id": "7",
+            "flow_name": "Feedback",
+            "subscribers": 3,
+            "rows": 3,
+            "bytes": (tmp_path / name).stat().st_size,
+        }
+        assert timedelta(0) <= datetime.now(extracted_at.tzinfo) - extracted_at < timedelta(minutes=1)
+
+    def test_is_json(self, tmp_path, answer):
+        answer()
+        manifest = export(tmp_path / "a.csv")
+        assert json.loads(json.dumps(manifest)) == manifest
+
+    @pytest.mark.parametrize("wrap", [str, Path, ObjectStoragePath])
+    def test_uri_of_a_plain_path(self, tmp_path, answer, wrap):
+        answer()
+        manifest = ExportOperator(
+            task_id="export", flow_campaign_id=7, path=wrap(str(tmp_path / "a.csv"))
+        ).execute({})
+        assert manifest["uris"] == [str(tmp_path / "a.csv")]
+        assert manifest["flow_campaign_id"] == "7"
+
+    def test_relative_path_is_the_same_to_whoever_reads_it(self, tmp_path, answer, monkeypatch):
+        answer()
+        monkeypatch.chdir(tmp_path)
+        assert export("a.csv")["uris"] == [str(tmp_path / "a.csv")]
+
+
+class TestLog:
+    @pytest.fixture(autouse=True)
+    def log(self, monkeypatch, caplog):
+        """Airflow's own goes past the logging that tests can see."""
+        caplog.set_level("INFO")
+        monkeypatch.setattr(ExportOperator, "log", logging.getLogger("export"))
+
+    def test_tells_what_is_done(self, tmp_path, answer, caplog):
+        answer()
+        manifest = export(tmp_path / "a.csv")
+        asking, exported, wrote = [each.message for each in caplog.records if each.levelname == "INFO"]
+        assert asking == "Asking for the answers of flow campaign 7"
+        assert exported.startswith("Exported flow campaign 7: 3 subscribers, 3 rows, 0.0 MB read in ")
+        assert wrote == f"Wrote {tmp_path}/a.csv ({manifest['bytes']} bytes)"
+
+    def test_tells_how_far_it_is(self, tmp_path, answer, caplog, monkeypatch):
+        answer()
+        monkeypatch.setattr("airflow_provider_cytechbot.exports.progress.INTERVAL", 0)
+        export(tmp_path / "a.csv")
+        assert "Exporting flow campaign 7: 2 subscribers, 3 rows" in caplog.text
+
+
+class TestFailure:
+    @pytest.fixture(params=[None, b"old"], ids=["new", "old"])
+    def folder(self, request, tmp_path):
+        """A folder in which there must be in the end what was there at the start."""
+        if request.param:
+            (tmp_path / "answers.jsonl.gz").write_bytes(request.param)
+        before = files_in(tmp_path)
+        yield tmp_path
+        assert files_in(tmp_path) == before
+
+    def path(self, folder):
+        return f"file://{folder}/answers.jsonl.gz"
+
+    @pytest.mark.parametrize(
+        ("options", "field"),
+        [
+            ({"file_format": "xlsx"}, "file_format"),
+            ({"compression": "rar"}, "compression"),
+            ({"path": "file:///tmp/answers"}, "path"),
+            ({"flow_campaign_id": "one"}, "flow_campaign_id"),
+            ({"flow_campaign_id": ""}, "flow_campaign_id"),
+            ({"flow_campaign_id": 7.0}, "flow_campaign_id"),
+        ],
+    )
+    def test_parameter_that_cannot_be_used(self, folder, answer, options, field):
+        endpoint = answer()
+        with pytest.raises(CyTechBotFieldError, match=f"'{field}'") as caught:
+            export(**{"path": self.path(folder), **options})
+        assert isinstance(caught.value, AirflowFailException)
+        assert "cytechbot_default" in str(caught.value)
+        assert caught.value.__context__ is None
+        assert not endpoint.called
+
+    @pytest.mark.parametrize(
+        ("message", "error"),
+        [
+            ("Either API Key Invalid or Member Validity Expired", CyTechBotAuthError),
+            ("Flow campaign not found", CyTechBotNotFoundError),
+        ],
+    )
+    def test_refusal_fails_at_once(self, folder, answer, message, error):
+        answer({"status": "error", "message": message})
+        with pytest.raises(AirflowFailException, match=message) as caught:
+            export(self.path(folder))
+        assert isinstance(caught.value, error)
+
+    @pytest.mark.parametrize("left", [0, 1, 0.3, 0.6, 0.9, -1])
+    def test_answer_that_ends_early_may_be_retried(self, folder, answer, left):
+        body = json.dumps(BODY).encode()
+        answer(body[: int(left * len(body)) if isinstance(left, float) else left])
+        with pytest.raises(Exception, match="get_all_subscriber_flow_info") as caught:
+            export(self.path(folder))
+        assert not isinstance(caught.value, AirflowFailException)
+
+    def test_place_that_cannot_be_written_costs_the_server_nothing(self, tmp_path, answer):
+        endpoint = answer()
+        (tmp_path / "folder").write_text("a file")
+        with pytest.raises(OSError, match="folder"):
+            export(f"file://{tmp_path}/folder/answers.csv")
+        assert not endpoint.called
+        assert files_in(tmp_path) == {"folder": b"a file"}
+
+    @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), SystemExit(1)])
+    @pytest.mark.parametrize("at", [1, 2])
+    def test_rows_that_cannot_be_encoded(self, folder, answer, monkeypatch, error, at):
+        answer()
+        encode, calls = JsonLinesEncoder.encode, []
+
+        def fail(encoder, rows):
+            calls.append(rows)
+            if len(calls) == at:
+                raise error
+            return encode(encoder, rows)
+
+        monkeypatch.setattr(JsonLinesEncoder, "encode", fail)
+        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        with pytest.raises(type(error)):
+            export(self.path(folder))
+        assert len(calls) == at
+
+    @pytest.mark.parametrize("stage", ["open", "mv"])
+    def test_filesystem_that_fails(self, folder, answer, monkeypatch, stage):
+        endpoint = answer()
+
+        def fail(*_, **__):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(f"fsspec.implementations.local.LocalFileSystem.{stage}", fail)
+        with pytest.raises(OSError, match="disk full"):
+            export(self.path(folder))
+        assert endpoint.called == (stage == "mv")
+
+    @pytest.mark.parametrize("at", [1, 2, 3])
+    def test_file_that_cannot_be_written_to(self, folder, answer, monkeypatch, at):
+        answer()
+        write, calls = gzip.GzipFile.write, []
+
+        def fail(file, data):
+            calls.append(data)
+            if len(calls) == at:
+                raise OSError("disk full")
+            return write(file, data)
+
+        monkeypatch.setattr(gzip.GzipFile, "write", fail)
+        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        with pytest.raises(OSError, match="disk full"):
+            export(self.path(folder))
+        assert len(calls) == at
+
+    def test_csv_header_that_cannot_be_written(self, tmp_path, answer, monkeypatch):
+        answer()
+        monkeypatch.setattr(CsvEncoder, "header", None)
+        with pytest.raises(TypeError):
+            export(tmp_path / "answers.csv")
+        assert files_in(tmp_path) == {}
+
+    def test_missing_connection(self, folder, requests_mock):
+        with pytest.raises(Exception, match="missing"):
+            export(self.path(folder), cytechbot_conn_id="missing")
+
+    def test_transport_error_is_of_the_tree(self, folder, answer):
+        answer(status_code=503)
+        with pytest.raises(CyTechBotTransportError):
+            export(self.path(folder))
+
+
+class TestOnKill:
+    def test_stops_an_export_and_leaves_nothing(self, tmp_path, answer, monkeypatch):
+        answer()
+        operator = ExportOperator(task_id="export", flow_campaign_id="7", path=f"file://{tmp_path}/a.jsonl")
+        monkeypatch.setattr(JsonLinesEncoder, "encode", lambda *_: operator.on_kill())
+        with pytest.raises(KeyboardInterrupt, match="told to stop"):
+            operator.execute({})
+        assert files_in(tmp_path) == {}
+        operator.on_kill()  # what Airflow does after a timeout: there is nothing to stop any more
+
+    def test_does_nothing_before_and_after(self, tmp_path, answer):
+        answer()
+        operator = ExportOperator(task_id="export", flow_campaign_id="7", path=f"file://{tmp_path}/a.jsonl")
+        operator.on_kill()
+        operator.execute({})
+        operator.on_kill()
