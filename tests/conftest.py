@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import tempfile
@@ -11,7 +10,6 @@ import tempfile
 for name in [each for each in os.environ if each.startswith("AIRFLOW_")]:
     del os.environ[name]
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-home-of-tests-")
-atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
@@ -20,3 +18,8 @@ for name in [each for each in os.environ if each.lower().endswith(("_proxy", "_c
     del os.environ[name]
 
 pytest_plugins = ["airflow_provider_cytechbot.sandbox.pytest_plugin"]
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind; xdist's workers end without the functions of atexit."""
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
