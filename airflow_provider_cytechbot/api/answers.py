@@ -232,7 +232,7 @@ def _describe(headers: Mapping[str, str], text: str) -> str:
     title = _TITLE.search(text, 0, _TITLE_WITHIN)
     if title:
         return f"a web page titled {_quote(title.group(1).strip())}"
-    return _header(headers, "content-type").split(";")[0] or "something else"
+    return _header(headers, "content-type") or "something else"
 
 
 def _outline(value: Any) -> str:

@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 MAX_NOTICES = 64 * 1024
 
 _LEAD = re.compile(r"[\s\ufeff]*")
+_ROOT = re.compile(r"[\[{]|null\s*\Z")
 #: What a body can hold before its JSON: notices, each from its kind to the line that it names, and what
 #: looks like JSON. PHP says "Notice: ... on line 5", the framework below CyTechBot "... Line Number: 5".
 _LANDMARK = re.compile(
     r"(?P<begin>\b(?:notice|warning|deprecated|strict standards|php error was encountered)\b)"
     r"|(?P<line>\b(?:on line\s+|line number:\s*)(?:<\w+>)?\d+)"
-    r'|(?P<root>[\[{]\s*["{\[\]}]|null\s*\Z)',
+    r'|(?P<root>\{\s*["}]|\[\s*[\[{"\]\d]|null\s*\Z)',
     re.IGNORECASE,
 )
 
@@ -66,7 +67,7 @@ def find_root(text: str) -> int | None:
     """
     lead = _LEAD.match(text)
     start = lead.end() if lead else 0
-    if text[start : start + 1] in ("{", "["):
+    if _ROOT.match(text, start):
         return start
     in_notice, end = False, None
     for match in _LANDMARK.finditer(text, start, MAX_NOTICES):

@@ -83,9 +83,7 @@ def _run(character: str, length: int) -> str:
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
     entity = "|".join(filter(None, (f"#0*{code}", f"#x0*{code:x}", codepoint2name.get(code))))
     encoded = [percent, f"&(?:amp;)*(?:{entity});"]
-    if (
-        not character.isascii() or not character.isprintable()
-    ):  # in JSON: a letter or a number behind a backslash
+    if not character.isascii() or not character.isprintable():  # in JSON: behind a backslash
         escaped = re.escape(json.dumps(character)[2:-1]).replace(r"\\", r"\\+")
         encoded.append(rf"(?<=\\){escaped}")
     raw = re.escape(character) + (r"|\+" if character == " " else "")
