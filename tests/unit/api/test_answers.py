@@ -1,0 +1,645 @@
+from __future__ import annotations
+
+import html
+import json
+import pickle
+import re
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.api import endpoints as e
+from airflow_provider_cytechbot.api import errors
+from airflow_provider_cytechbot.api.answers import MAX_SAID, decipher
+from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.records import WriteOutcome
+
+CALLS = {
+    each.name: build(each, **fields)
+    for each, fields in [
+        (e.GET_USER, {"user_id": 39}),
+        (
+            e.CREATE_USER,
+            {
+                "name": "n",
+                "email": "e",
+                "password": "p@ss word",
+                "package_id": 1,
+                "expired_date": "2027-01-01",
+            },
+        ),
+        (e.UPDATE_USER, {"user_id": 12, "name": "n"}),
+        (e.GET_PACKAGES, {}),
+        (e.GET_SUBSCRIBER, {"subscriber_id": "134242424"}),
+        (e.GET_LABELS, {"page_id": 1}),
+        (e.CREATE_LABEL, {"label_name": "n", "page_id": 1}),
+        (e.ASSIGN_LABELS, {"page_id": 1, "subscriber_id": 2, "label_ids": [3]}),
+        (e.GET_CONTACT_GROUP, {"contact_type_id": 1}),
+        (e.CREATE_CONTACT_GROUP, {"name": "n"}),
+        (e.UPDATE_CONTACT_GROUP, {"contact_type_id": 1, "name": "n"}),
+        (e.DELETE_CONTACT_GROUP, {"contact_type_id": 2}),
+        (e.GET_CONTACT, {"contact_id": 1}),
+        (e.CREATE_CONTACT, {"contact_type_id": 1, "email": "e"}),
+        (e.UPDATE_CONTACT, {"contact_id": 1, "email": "e"}),
+        (e.DELETE_CONTACT, {"contact_id": 3}),
+        (e.GET_FLOW_CAMPAIGNS, {}),
+        (e.GET_FLOW_CAMPAIGN, {"flow_campaign_id": 1}),
+        (e.GET_SUBSCRIBER_FLOW_ANSWERS, {"flow_campaign_id": 1, "subscriber_id": 2}),
+        (e.GET_FLOW_ANSWERS, {"flow_campaign_id": 1}),
+    ]
+}
+EACH_CALL = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+BARE = {name for name, call in CALLS.items() if call.endpoint.answer and not call.endpoint.answer.member}
+WRITES = [name for name, call in CALLS.items() if call.endpoint.answer is None]
+CREATES = [name for name in CALLS if name.startswith("create_")]
+EXAMPLES = Path(__file__).parents[1] / "sandbox" / "vendor_examples.txt"
+
+
+def vendor_examples():
+    """Return (endpoint's name, JSON) of each example on the vendor's page."""
+    found = []
+    for section in EXAMPLES.read_text().split("== ")[1:]:
+        name, text = section.split("\n", 1)
+        text = text.replace("// more", "")
+        while (start := min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)) >= 0:
+            value, end = json.JSONDecoder().raw_decode(text, start)
+            found.append((name.strip(), value, text[start:end]))
+            text = text[end:]
+    return found
+
+
+def is_error(value):
+    return isinstance(value, dict) and value.get("status") == "error"
+
+
+SUCCESSES = [(name, value, text) for name, value, text in vendor_examples() if not is_error(value)]
+ERRORS = [(name, value["message"], text) for name, value, text in vendor_examples() if is_error(value)]
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def answer(call, body, *, status=200, headers=None, **kwargs):
+    if isinstance(call, str):
+        call = CALLS[call]
+    body = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+    return decipher(call, status, headers or {}, body, **kwargs)
+
+
+def failure(call, body, **kwargs):
+    with pytest.raises(errors.CyTechBotError) as caught:
+        answer(call, body, **kwargs)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert len(str(caught.value).splitlines()) == 1
+    return caught.value
+
+
+def expected_of(name, value):
+    """Return what the vendor's example should become, written apart from the code."""
+    if name in WRITES:
+        return WriteOutcome(True, value.get("message"))
+    if name in CREATES:
+        (member,) = value.keys() - {"status"}
+        return str(value[member])
+    if name in BARE:
+        return value
+    (member,) = value.keys() - {"status"}
+    return value[member]
+
+
+ZONED = {
+    "2020-09-27 08:13:01": "2020-09-27T08:13:01+02:00",
+    "2020-10-27 00:00:00": "2020-10-27T00:00:00+01:00",
+    "2020-10-28 13:40:46": "2020-10-28T13:40:46+01:00",
+    "0000-00-00 00:00:00": None,
+    "0000-00-00": None,
+}
+
+
+def with_times(value):
+    if isinstance(value, dict):
+        return {name: with_times(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [with_times(each) for each in value]
+    return ZONED.get(value, value) if isinstance(value, str) else value
+
+
+def test_the_vendor_gives_an_example_of_each_endpoint():
+    assert {name for name, _, _ in SUCCESSES} == set(CALLS)
+    assert len(ERRORS) >= 19
+
+
+@pytest.mark.parametrize(("name", "value", "text"), SUCCESSES, ids=[row[0] for row in SUCCESSES])
+def test_vendors_success(name, value, text):
+    result = answer(name, text, zone=BERLIN)
+    if isinstance(result, WriteOutcome):
+        assert result == expected_of(name, value)
+    else:
+        assert result == with_times(expected_of(name, value))
+
+
+NOT_FOUND = {
+    "No Matching User Found",
+    "No Matching Subscriber Found",
+    "User not found with the ID: 12",
+    "The contact ID does not exist",
+    "The flow campaign ID does not exist",
+}
+
+
+@pytest.mark.parametrize(("name", "message", "text"), ERRORS, ids=[f"{row[0]}-{row[1]}" for row in ERRORS])
+def test_vendors_error(name, message, text):
+    if message == "No Matching Label Found":
+        assert answer(name, text) == []
+        return
+    error = failure(name, text)
+    if message.strip() in NOT_FOUND:
+        assert type(error) is errors.CyTechBotNotFoundError
+    elif "API Key" in message:
+        assert type(error) is errors.CyTechBotAuthError
+    else:
+        assert type(error) is errors.CyTechBotRequestError
+    assert f'"{message.strip()}"' in str(error)
+
+
+@EACH_CALL
+@pytest.mark.parametrize(
+    "message",
+    ["API Key is required", "Either API Key Invalid or Member Validity Expired", " api key INVALID "],
+)
+def test_wrong_key(call, message):
+    error = failure(call, {"status": "error", "message": message})
+    assert type(error) is errors.CyTechBotAuthError
+    assert not error.retryable
+    assert ("admin" in error.advice) is call.endpoint.admin
+
+
+@EACH_CALL
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Some trouble", '"Some trouble"'),
+        ("  leading \n and \t inner  ", '"leading and inner"'),
+        ({"message": " (#100) No such page", "code": 100}, '"(#100) No such page"'),
+        ({"error": {"message": "(#4) Limit", "type": "x"}}, '"(#4) Limit"'),
+        ({"code": 100}, '"{"code": "100"}"'),
+        (["a", "b"], '"["a", "b"]"'),
+        (None, "(no message)"),
+        ("", "(no message)"),
+        ({}, "(no message)"),
+        (False, "(no message)"),
+        (5, '"5"'),
+        ("half \ud83d \x1b[31m", '"half \ufffd \ufffd[31m"'),
+    ],
+    ids=ascii,
+)
+def test_a_refusal_in_the_servers_words(call, message, said):
+    error = failure(call, {"status": "error", "message": message})
+    assert type(error) is errors.CyTechBotRequestError
+    assert error.said == f"the API refused: {said}."
+    assert str(error).encode()
+
+
+def test_a_refusal_without_any_message():
+    assert "(no message)" in str(failure("get_contact", {"status": "error"}))
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "get_all_labels"])
+@pytest.mark.parametrize("message", ["No Matching Label Found", " no matching  label FOUND "])
+def test_no_labels_is_an_answer_to_that_question_alone(name, message):
+    assert answer("get_all_labels", {"status": "error", "message": message}) == []
+    assert type(failure(name, {"status": "error", "message": message})) is errors.CyTechBotNotFoundError
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("message", ["Nothing changed", " Nothing\nchanged "])
+def test_info_means_that_it_was_so_already(name, message):
+    assert answer(name, {"status": "info", "message": message}) == WriteOutcome(False, "Nothing changed")
+    assert answer(name, {"status": "info"}) == WriteOutcome(False, None)
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in WRITES])
+def test_info_in_place_of_a_result_is_a_refusal(name):
+    error = failure(name, {"status": "info", "message": "Nothing inserted"})
+    assert type(error) is errors.CyTechBotRequestError
+    assert "Nothing inserted" in str(error)
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_answered_with_anything_but_its_outcome(name):
+    for body in (
+        "null",
+        "[]",
+        "{}",
+        '"success"',
+        "1",
+        {"status": "Success!"},
+        {"success": True},
+        {"status": []},
+    ):
+        assert type(failure(name, body)) is errors.CyTechBotResponseError
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize(
+    "body",
+    ["null", "[]", "{}", {"status": "success"}, {"status": "success", "ID": 1}, {"id": 1, "label_id": 2}],
+)
+def test_a_create_without_a_new_id_may_have_happened(name, body):
+    error = failure(name, body)
+    assert type(error) is errors.CyTechBotResponseError
+    assert not error.worth_repeating
+    assert type(CALLS[name].lost(error)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize("new_id", [0, "0", None, "", False, []])
+@pytest.mark.parametrize("name", CREATES)
+def test_a_create_with_an_empty_new_id_may_have_happened(name, new_id):
+    error = failure(name, {"status": "success", CALLS[name].endpoint.answer.member: new_id})
+    assert type(error) is errors.CyTechBotResponseError
+    assert error.may_have_acted
+
+
+@pytest.mark.parametrize(("new_id", "read"), [(29, "29"), ("29", "29"), (10**30, "1" + "0" * 30)])
+@pytest.mark.parametrize("name", CREATES)
+def test_a_new_id_is_text(name, new_id, read):
+    assert answer(name, {"status": "success", CALLS[name].endpoint.answer.member: new_id}) == read
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "get_flow_campaigns"])
+def test_null_is_no_record(name):
+    assert type(failure(name, "null")) is errors.CyTechBotResponseError
+
+
+def test_null_for_a_list_is_an_empty_one():
+    assert answer("get_flow_campaigns", "null") == []
+    assert answer("get_all_packages", {"status": "success", "packages": None}) == []
+
+
+def test_numbers_and_texts_are_read_alike():
+    as_numbers = {"id": 233, "user_id": 87, "contact_type_id": 67, "phone_number": 1234567891, "deleted": 0}
+    as_texts = {name: str(value) for name, value in as_numbers.items()}
+    assert answer("get_contact", as_numbers) == answer("get_contact", as_texts)
+
+
+def test_unknown_fields_are_left_out_and_missing_ones_are_none():
+    contact = answer("get_contact", {"id": "1", "internal": "secret", "email": None})
+    assert set(contact.values()) == {"1", None}
+    assert len(contact) == 10
+
+
+def test_long_ids_keep_all_digits():
+    body = '{"id":1,"flow_name":"x","data":{"24994546734902201":[{"id":24994546734902201,"answer":1.50}]}}'
+    assert answer("get_all_subscriber_flow_info", body)["data"] == {
+        "24994546734902201": [{"question_id": "24994546734902201", "question": None, "answer": "1.50"}]
+    }
+
+
+@pytest.mark.parametrize("name", ["get_all_subscriber_flow_info", "get_single_subscriber_flow_info"])
+def test_nobody_has_answered_yet(name):
+    result = answer(name, '{"id": null, "flow_name": null, "data": []}')
+    assert (result["id"], result["flow_name"], len(result["data"])) == ("1", None, 0)
+
+
+@EACH_CALL
+@pytest.mark.parametrize(
+    "before",
+    ["\ufeff", "\ufeff\ufeff", '\n<br />\n<b>Notice</b>:  x["a"] in <b>/x</b> on line <b>5</b><br />\n'],
+)
+def test_what_stands_before_an_answer_is_passed_over(call, before):
+    for name, _, text in SUCCESSES:
+        if CALLS[name] is call:
+            assert answer(call, before + text) == answer(call, text)
+    error = failure(call, before + '{"status":"error","message":"Some trouble"}')
+    assert type(error) is errors.CyTechBotRequestError
+
+
+@pytest.mark.parametrize(("name", "value", "text"), SUCCESSES, ids=[row[0] for row in SUCCESSES])
+@pytest.mark.parametrize("before", ["", "\nNotice: x in /x on line 5\n"], ids=["plain", "behind a notice"])
+def test_a_body_cut_off_anywhere_is_no_answer(name, value, text, before):
+    text = json.dumps(json.loads(text))
+    step = max(1, len(text) // 60)
+    for end in range(2, len(text), step):
+        error = failure(name, before + text[:end])
+        assert type(error) is errors.CyTechBotTransportError
+        assert "cut off or damaged" in str(error)
+        assert error.may_have_acted
+
+
+@EACH_CALL
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"\xef\xbb\xbf"])
+def test_empty_body(call, body):
+    error = failure(call, body)
+    assert type(error) is errors.CyTechBotTransportError
+    assert "empty" in str(error)
+
+
+PAGE = "<!DOCTYPE html><html><head><title>\n Log in &amp; go </title></head><body>{}</body></html>"
+
+
+@EACH_CALL
+@pytest.mark.parametrize(
+    ("body", "headers", "what"),
+    [
+        (PAGE, {"Content-Type": "text/html"}, 'a web page titled "Log in &amp; go"'),
+        ("<p>Hello</p>", {"content-type": "text/html; charset=utf-8"}, "text/html; charset=utf-8"),
+        ("Service busy", {}, "something else"),
+        ("a" * 9000 + "<title>x</title>", {"CONTENT-TYPE": ""}, "something else"),
+    ],
+    ids=["page", "html", "text", "late title"],
+)
+def test_a_web_page_is_no_answer(call, body, headers, what):
+    error = failure(call, body, headers=headers)
+    assert type(error) is errors.CyTechBotResponseError
+    assert error.said == f"the answer is not JSON but {what}."
+    assert error.may_have_acted
+
+
+@EACH_CALL
+@pytest.mark.parametrize("body", [PAGE, "", '{"status":"success"}', '{"id":1}'])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_never_an_answer(call, body, status):
+    location = "https://u:pw@www.example.com:8443/login/index.php?api_key=abc&x=1#f"
+    error = failure(call, body, status=status, headers={"LOCATION": location})
+    assert type(error) is errors.CyTechBotResponseError
+    assert "a redirect to https://www.example.com:8443/login/index.php, which" in str(error)
+    assert "pw" not in str(error)
+    assert "abc" not in str(error)
+    assert not error.worth_repeating
+    assert not error.may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("location", "to"),
+    [("/login?x=1", " to /login"), ("", ""), ("https://[bad", ""), ("?x=1", ""), ("//h/x", " to ://h/x")],
+)
+def test_odd_redirects(location, to):
+    error = failure("get_contact", "", status=302, headers={"Location": location})
+    assert f"HTTP 302, a redirect{to}, which is never followed." in str(error)
+
+
+def test_a_redirect_without_a_target():
+    assert "a redirect, which" in str(failure("get_contact", "", status=302))
+
+
+@EACH_CALL
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 418, 100, 0, 499])
+def test_refused_by_what_stands_before_the_server(call, status):
+    body = "<title>403 Forbidden</title>"
+    error = failure(call, body, status=status)
+    assert isinstance(error, errors.CyTechBotResponseError)
+    assert f"HTTP {status}" in str(error)
+    assert not error.worth_repeating
+    assert not error.may_have_acted
+
+
+def test_the_page_of_a_refusal_is_named():
+    error = failure("get_contact", "<title>403 Forbidden</title>", status=403)
+    assert 'HTTP 403 with a web page titled "403 Forbidden".' in str(error)
+
+
+@EACH_CALL
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 999])
+@pytest.mark.parametrize("body", ["", PAGE, '{"status":"success","id":1}'])
+def test_a_server_in_trouble_may_have_acted(call, status, body):
+    error = failure(call, body, status=status)
+    assert type(error) is errors.CyTechBotTransportError
+    assert error.retryable
+    assert error.worth_repeating
+    assert error.may_have_acted
+    assert f"HTTP {status}" in str(error)
+
+
+@EACH_CALL
+def test_too_many_requests_never_reach_the_api(call):
+    error = failure(call, "", status=429)
+    assert type(error) is errors.CyTechBotTransportError
+    assert error.worth_repeating
+    assert not error.may_have_acted
+    assert call.lost(error) is error
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2026 09:28:30 +0200", 30.0),
+        ("Wed, 21 Oct 2026 07:28:30 -0000", 30.0),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("Wed, 99 Oct 2026 07:28:30 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:30 +99999999", None),
+    ],
+)
+@time_machine.travel("2026-10-21T07:28:00Z", tick=False)
+def test_retry_after(status, value, seconds):
+    assert failure("get_contact", "", status=status, headers={"Retry-After": value}).retry_after == seconds
+
+
+@time_machine.travel("2026-10-21T07:28:00Z", tick=False)
+@given(st.timedeltas(timedelta(seconds=1), timedelta(days=400)))
+def test_retry_after_any_date(later):
+    moment = datetime.now(UTC) + later
+    error = failure(
+        "get_contact", "", status=429, headers={"retry-after": format_datetime(moment, usegmt=True)}
+    )
+    assert error.retry_after == pytest.approx(later.total_seconds(), abs=1)
+
+
+@pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
+def test_a_delete_repeated_after_a_lost_answer_is_done(name):
+    body = {"status": "error", "message": "The contact ID does not exist"}
+    assert answer(name, body, after_lost_answer=True) == WriteOutcome(True, "The contact ID does not exist")
+    assert type(failure(name, body)) is errors.CyTechBotNotFoundError
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("delete_")])
+def test_all_else_repeated_after_a_lost_answer_is_judged_as_ever(name):
+    body = {"status": "error", "message": "The contact ID does not exist"}
+    assert type(failure(name, body, after_lost_answer=True)) is errors.CyTechBotNotFoundError
+
+
+@pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
+@pytest.mark.parametrize("message", ["API Key is required", "Database is locked", ""])
+def test_a_delete_refused_for_another_reason_is_not_done(name, message):
+    failure(name, {"status": "error", "message": message}, after_lost_answer=True)
+
+
+def test_what_is_long_is_cut():
+    error = failure("get_contact", {"status": "error", "message": "x" * 5000})
+    assert len(error.said) == MAX_SAID + 1
+    assert error.said.endswith("x…")
+
+
+def test_nested_too_deeply():
+    error = failure("get_contact", '{"id":' + "[" * 200_000)
+    assert type(error) is errors.CyTechBotResponseError
+    assert "nested too deeply" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "outline"),
+    [
+        ({"b": 1, "a": 2}, "an object with a, b"),
+        ({}, "an object"),
+        ([], "a list"),
+        ("null", "null"),
+        ("1", "text"),
+    ],
+)
+def test_a_wrong_shape_is_outlined_without_its_content(body, outline):
+    assert f"({outline}" in str(failure("get_user_info", body))
+
+
+# What no answer may show, however the server hands it back.
+
+ECHOES = {
+    "raw": lambda text: text,
+    "quoted": lambda text: quote(text, safe=""),
+    "form": quote_plus,
+    "html": html.escape,
+    "json": lambda text: json.dumps(text)[1:-1],
+}
+SECRETS = (st.text(min_size=4, max_size=30) | st.text(" +%/\\\"'&<é\U0001f600\n", min_size=4)).filter(
+    lambda text: len(text.strip()) >= 4 and "***" not in text and "…" not in text
+)
+
+
+def all_text(error):
+    return "\n".join(
+        [
+            str(error),
+            repr(error),
+            repr(error.args),
+            repr(vars(error)),
+            "".join(traceback.format_exception(error)),
+            str(pickle.loads(pickle.dumps(error))),
+        ]
+    )
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+@pytest.mark.parametrize(
+    "place", ["message", "object", "title", "type", "location", "members", "time", "padded"]
+)
+@given(secret=SECRETS)
+def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
+    call = build(e.CREATE_USER, name="n", email="e", password=secret, package_id=1, expired_date="2027-01-01")
+    told = echo(secret)
+    status, headers, body = 200, {}, json.dumps({"status": "error", "message": f"[{told}]"})
+    if place == "object":
+        body = json.dumps({"status": "error", "message": {"code": [f"[{told}]"]}})
+    elif place == "title":
+        body = f"<title>[{told}]</title>"
+    elif place == "type":
+        headers, body = {"content-type": f"[{told}]"}, "x"
+    elif place == "location":
+        status, headers = 302, {"location": f"https://example.com/[{told}]"}
+    elif place == "members":
+        body = json.dumps({f"[{told}]": 1})
+    elif place == "time":
+        call, body = CALLS["get_contact_group"], json.dumps({"id": "1", "created_at": f"[{told}]"})
+    elif place == "padded":
+        body = json.dumps({"status": "error", "message": "x" * (MAX_SAID - 22) + f"[{told}]"})
+    for key in (secret, "another key"):
+        error = failure(call, body, status=status, headers=headers, api_key=key)
+        if call.endpoint is not e.CREATE_USER and key != secret:
+            continue
+        shown = all_text(error)
+        for form in {secret.strip(), told.strip(), " ".join(secret.split()), repr(secret)[1:-1]}:
+            if len(form) >= 4 and form not in all_text(errors.CyTechBotError("neutral")):
+                assert f"[{form}" not in shown
+
+
+def test_a_secret_in_what_a_write_says_is_masked_too():
+    outcome = answer("update_user", {"status": "info", "message": "with the-key"}, api_key="the-key")
+    assert outcome == WriteOutcome(False, "with ***")
+
+
+def test_a_redirect_does_not_cut_a_key_in_two():
+    headers = {"location": "https://example.com/x/abcd?efgh"}
+    error = failure("get_contact", "", status=302, headers=headers, api_key="abcd?efgh")
+    assert "abcd" not in all_text(error)
+
+
+# Any answer at all.
+
+MEMBERS = st.sampled_from(
+    re.findall(
+        r"\w+",
+        "status message id data flow_name questions question_id user_info packages subscriber_info "
+        "label_info label_id contact_type_id new_contact_id created_at error",
+    )
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.sampled_from(["success", "error", "info", "", "0", "0000-00-00", 10**400, 0, "2026-01-01 00:00:00"]),
+    lambda x: st.lists(x, max_size=4) | st.dictionaries(MEMBERS | st.text(), x, max_size=6),
+    max_leaves=20,
+)
+BODIES = (
+    st.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.tuples(st.binary(max_size=20), JSON, st.binary(max_size=5)).map(
+        lambda parts: parts[0] + json.dumps(parts[1]).encode() + parts[2]
+    )
+    | st.sampled_from(
+        [
+            b"[" * 100_000,
+            b'{"a":' * 50_000,
+            b"9" * 10_000,
+            b'{"status":"success","id":' + b"7" * 9000 + b"}",
+            b"NaN",
+            b'{"id":-Infinity}',
+            b'{"id":"\\ud800"}',
+            b"\x00",
+        ]
+    )
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["Retry-After", "LOCATION", "content-type", "", "x"]) | st.text(max_size=5), st.text()
+)
+
+
+@EACH_CALL
+@given(
+    body=BODIES,
+    status=st.just(200) | st.sampled_from([204, 302, 403, 429, 503]) | st.integers(),
+    headers=HEADERS,
+)
+def test_any_answer_is_a_value_or_an_error_of_the_tree(call, body, status, headers):
+    try:
+        result = decipher(call, status, headers, body, api_key="the key", zone=BERLIN)
+    except errors.CyTechBotError as error:
+        told = str(error)
+        pickle.loads(pickle.dumps(error))
+    else:
+        told = json.dumps(result, ensure_ascii=False)
+    told.encode()  # can be written anywhere
+    assert status == 200 or 200 <= status < 300 or "HTTP" in told
+
+
+@given(st.text(st.sampled_from("0123456789 ,:-+.GMTWedOctJan"), max_size=40))
+def test_any_retry_after_is_seconds_or_nothing(value):
+    found = failure("get_contact", "", status=429, headers={"Retry-After": value}).retry_after
+    assert found is None or found >= 0
