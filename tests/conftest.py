@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -9,17 +10,17 @@ import tempfile
 # Airflow reads these once, when it is first imported: after this file.
 for name in [each for each in os.environ if each.startswith("AIRFLOW_")]:
     del os.environ[name]
-AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-home-of-tests-")
-os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 # Proxies and certificates of the machine that runs the tests have no part in them.
 for name in [each for each in os.environ if each.lower().endswith(("_proxy", "_ca_bundle"))]:
     del os.environ[name]
 
+# The process that starts xdist's workers tidies up for them: they end without the functions of atexit.
+if "TESTS_AIRFLOW_HOMES" not in os.environ:
+    os.environ["TESTS_AIRFLOW_HOMES"] = tempfile.mkdtemp(prefix="airflow-homes-of-tests-")
+    atexit.register(shutil.rmtree, os.environ["TESTS_AIRFLOW_HOMES"], ignore_errors=True)
+AIRFLOW_HOME = tempfile.mkdtemp(dir=os.environ["TESTS_AIRFLOW_HOMES"])
+os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
 pytest_plugins = ["airflow_provider_cytechbot.sandbox.pytest_plugin"]
-
-
-def pytest_unconfigure() -> None:
-    """Leave nothing behind; xdist's workers end without the functions of atexit."""
-    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
