@@ -7,7 +7,7 @@ Real DAG runs for tests: each is a whole `airflow dags test` in a process, datab
     assert "Exported flow campaign 1" in run.log
     assert not run.places_of(api_key)
 
-Starting Airflow takes a core ten seconds and more, most of it for imports and for its execution API. So one process,
+Starting Airflow takes ten seconds and more, most of it for imports and for its execution API. So one process,
 the stem, does that once, and forks a child for each run, which takes one or two. The stem never opens the
 database nor starts a thread, so a child is as good as a process started from a shell.
 
@@ -63,8 +63,8 @@ class DagRun:
     """
     What a DAG run left behind.
 
-    `tasks` goes by task id, that of a mapped task with its index: `export[0]`. `state` is None where there was
-    no run, because the DAG could not be read for instance: `log` says why.
+    `tasks` goes by task id, that of a mapped task with its index: `export[0]`. `state` is None where there
+    was no run, because the DAG could not be read for instance: `log` says why.
     """
 
     state: str | None
@@ -252,7 +252,7 @@ def _xcom(value: Any) -> Any:
 
 
 def main() -> None:
-    """Get Airflow ready; then fork for each request and tell the child's process id, and later its exit code."""
+    """Get Airflow ready; then fork for each request, and tell the child's process id and its exit code."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     _warm_up()
@@ -324,7 +324,7 @@ def _run(request: dict[str, Any]) -> NoReturn:
         exit_code = end.code if isinstance(end.code, int) else int(bool(end.code))
         if isinstance(end.code, str):
             print(end.code)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - as the interpreter does at its end
         traceback.print_exc()
     atexit._run_exitfuncs()  # closes the database, as at every end of Airflow
     sys.stdout.flush()
