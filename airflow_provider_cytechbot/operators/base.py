@@ -11,8 +11,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotNotFoundError
 from airflow_provider_cytechbot.api.fields import refuse
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators.task_memory import is_retry
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_cytechbot.api.fields import IdInput
 
 
@@ -86,18 +89,20 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         super().__init__(**kwargs)
         self.missing_ok = missing_ok
 
-    def delete(self, delete: Callable[[IdInput], None], deleted_id: IdInput) -> str:
+    def delete(self, delete: Callable[[IdInput], None], deleted_id: IdInput, context: Context) -> str:
         """
         Delete, and return the id.
 
         :param delete: The hook's method.
         :param deleted_id: The id of what is to be deleted.
+        :param context: The task's context.
         """
         missing_ok = self.as_bool("missing_ok", self.missing_ok)
         try:
             delete(deleted_id)
         except CyTechBotNotFoundError as error:
-            if not missing_ok:
+            # A first try that finds nothing fails for good: what is retried lost its answer, or its worker.
+            if not (missing_ok or is_retry(context)):
                 raise
             self.log.info("%s Nothing was left to delete.", error)
         return str(deleted_id)

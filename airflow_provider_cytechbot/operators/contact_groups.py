@@ -37,7 +37,7 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
     def execute(self, context: Context) -> str:
         """Make the group and return its id."""
         create = Create(
-            what=f"Contact group {self.name!r}",
+            what=f"contact group {self.name!r}",
             endpoint=endpoints.CREATE_CONTACT_GROUP,
             fields={"name": self.name},
             read=self.hook.get_contact_group,
@@ -92,4 +92,4 @@ class CyTechBotDeleteContactGroupOperator(CyTechBotDeleteOperator):
 
     def execute(self, context: Context) -> str:
         """Delete the group and return its id."""
-        return self.delete(self.hook.delete_contact_group, self.contact_type_id)
+        return self.delete(self.hook.delete_contact_group, self.contact_type_id, context)

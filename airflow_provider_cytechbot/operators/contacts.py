@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotError,
+    CyTechBotFieldError,
+    CyTechBotRequestError,
+)
 from airflow_provider_cytechbot.operators.base import (
     CyTechBotBaseOperator,
     CyTechBotDeleteOperator,
@@ -67,7 +73,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
     def execute(self, context: Context) -> str:
         """Make the contact and return its id."""
         create = Create(
-            what=f"Contact {self.contact_email or self.phone_number!r}",
+            what=f"contact {self.contact_email or self.phone_number!r}",
             endpoint=endpoints.CREATE_CONTACT,
             fields={
                 "contact_type_id": self.contact_type_id,
@@ -127,14 +133,26 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Change the contact and return its id."""
-        self.hook.update_contact(
-            self.contact_id,
-            email=self.contact_email,
-            phone_number=self.phone_number,
-            first_name=self.first_name,
-            last_name=self.last_name,
-        )
+        fields = {
+            "email": self.contact_email,
+            "phone_number": self.phone_number,
+            "first_name": self.first_name,
+            "last_name": self.last_name,
+        }
+        try:
+            self.hook.update_contact(self.contact_id, **fields)
+        except CyTechBotRequestError as error:
+            if isinstance(error, CyTechBotFieldError) or not self._is_so(fields):
+                raise
+            self.log.info("%s But the contact is so already.", error)
         return str(self.contact_id)
+
+    def _is_so(self, fields: dict[str, str | None]) -> bool:
+        """Return whether all holds: some servers refuse a repeat, as if another contact had the address."""
+        with suppress(CyTechBotError):
+            contact: Mapping[str, object] = self.hook.get_contact(self.contact_id)
+            return all(str(value) == contact[name] for name, value in fields.items() if value is not None)
+        return False
 
 
 class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
@@ -158,4 +176,4 @@ class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
 
     def execute(self, context: Context) -> str:
         """Delete the contact and return its id."""
-        return self.delete(self.hook.delete_contact, self.contact_id)
+        return self.delete(self.hook.delete_contact, self.contact_id, context)

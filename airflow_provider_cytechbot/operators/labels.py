@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: How many names or refusals an error lists: enough to act on, not more than one reads.
 MAX_LISTED = 20
+
+_LIST_AS_TEXT = re.compile(r"""\[\s*(['"\d].*)?\]""", re.DOTALL)
 
 
 class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
@@ -49,15 +52,16 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
     def execute(self, context: Context) -> str:
         """Make the label and return its id."""
         create = Create(
-            what=f"Label {self.label_name!r}",
+            what=f"label {self.label_name!r}",
             endpoint=endpoints.CREATE_LABEL,
             fields={"label_name": self.label_name, "page_id": self.page_id},
-            look=self._look,
+            read=lambda label_id: label_id in self._page_labels().name_of,
+            look=lambda: self._page_labels().id_of.get(str(self.label_name)),
         )
         return create_once(create, self.hook, context)
 
-    def _look(self) -> str | None:
-        return PageLabels(self.hook, self.page_id).id_of.get(str(self.label_name))
+    def _page_labels(self) -> PageLabels:
+        return PageLabels(self.hook, self.page_id)
 
 
 class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
@@ -115,6 +119,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         """Tag the subscribers and return their ids."""
         self._check_choice("label_ids", "label_names")
         self._check_choice("subscriber_id", "subscriber_ids")
+        self._check_lists()
         if self.subscriber_id is None:
             return self._assign_to_each(self._subscribers(), context)
         subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
@@ -141,14 +146,33 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
             if unknown := [label_id for label_id in label_ids if label_id not in page_labels.name_of]:
                 raise self._unknown("label_ids", unknown, page_labels)
             return label_ids
-        names = [self.label_names] if isinstance(self.label_names, str) else list(self.label_names)
-        names = list(dict.fromkeys(self.checked(encode_text, "label_names", name) for name in names))
-        if not all(names) or not names:
-            raise self.refuse("label_names", "holds no name, or an empty one")
+        names = self._names()
         unknown = [name for name in names if name not in page_labels.id_of]
         if unknown and not self.as_bool("create_missing", self.create_missing):
             raise self._unknown("label_names", unknown, page_labels)
         return [page_labels.id_of.get(name) or page_labels.create(name) for name in names]
+
+    def _names(self) -> list[str]:
+        given = self.label_names
+        if isinstance(given, str | int):
+            given = [given]
+        if not isinstance(given, Iterable):
+            raise self.refuse("label_names", f"must be a list of names, not {type(given).__name__}")
+        names = list(dict.fromkeys(self.checked(encode_text, "label_names", name) for name in given))
+        if not names or not all(name.strip() for name in names):
+            raise self.refuse("label_names", "holds no name, or an empty one")
+        return names
+
+    def _check_lists(self) -> None:
+        """Refuse text such as ``['1', '2']``: a list that a template turned into text."""
+        for name in ("label_ids", "label_names", "subscriber_ids"):
+            value = getattr(self, name)
+            if isinstance(value, str) and _LIST_AS_TEXT.fullmatch(value.strip()):
+                raise self.refuse(
+                    name,
+                    f"is the text of a list: {value[:40]!r}",
+                    "Pass the list itself (task.output), or give the DAG render_template_as_native_obj=True.",
+                )
 
     def _unknown(self, name: str, unknown: list[str], page_labels: PageLabels) -> CyTechBotError:
         known = listed(f"{label_name!r} ({label_id})" for label_name, label_id in page_labels.id_of.items())

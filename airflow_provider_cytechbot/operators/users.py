@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
+from airflow_provider_cytechbot.api.redaction import forms
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, own_email
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
@@ -74,30 +75,44 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
         """Make the user and return its id."""
         from airflow.providers.common.compat.sdk import mask_secret
 
-        mask_secret(self.password)
+        for form in forms(str(self.password)):
+            mask_secret(form)
         create = Create(
-            what=f"User {self.user_email!r}",
+            what=f"user {self.user_email!r}",
             endpoint=endpoints.CREATE_USER,
-            fields={
-                "name": self.name,
-                "email": self.user_email,
-                "password": self.password,
-                "package_id": self.package_id,
-                "expired_date": self.expired_date,
-                "mobile": self.mobile,
-                "address": self.address,
-            },
+            fields={**self._shown_fields(), "password": self.password},
+            read=lambda user_id: self.hook.get_user(user_id=user_id),
             look=self._look,
         )
         return create_once(create, self.hook, context)
+
+    def _shown_fields(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "email": self.user_email,
+            "package_id": self.package_id,
+            "expired_date": self.expired_date,
+            "mobile": self.mobile,
+            "address": self.address,
+        }
 
     def _look(self) -> str | None:
         try:
             user = self.hook.get_user(email=self.user_email)
         except CyTechBotNotFoundError:
             return None
-        # Somebody else's user of the same address would be another one's: that is for a person to judge.
-        return user["id"] if user["name"] == str(self.name) else None
+        # A user who had the address before is not the one that was to be made: that is for a person to judge.
+        found: Mapping[str, object] = user
+        differing = [name for name, sent in self._shown_fields().items() if _differs(name, sent, found[name])]
+        if differing:
+            self.log.warning(
+                "User %s has the e-mail address %r, but not the same %s: it is taken for somebody else's.",
+                user["id"],
+                self.user_email,
+                ", ".join(differing),
+            )
+            return None
+        return user["id"]
 
 
 class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
@@ -164,3 +179,11 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
             status=self.status,
         )
         return str(self.user_id)
+
+
+def _differs(name: str, sent: object, found: object) -> bool:
+    """Return whether a field contradicts what was sent; what the server does not tell contradicts nothing."""
+    if sent is None or found in (None, ""):
+        return False
+    length = len("YYYY-MM-DD") if name == "expired_date" else None
+    return str(found)[:length].strip().casefold() != str(sent)[:length].strip().casefold()

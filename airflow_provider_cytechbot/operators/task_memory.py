@@ -1,0 +1,112 @@
+"""What a task remembers of a create across its tries: in its state store, which Airflow has since 3.3."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
+
+STORE_KEY = "cytechbot_create"
+
+
+def is_retry(context: Context) -> bool:
+    """
+    Return whether an earlier try of this task failed or died, and nobody has cleared it since.
+
+    :param context: The task's context.
+    """
+    ti: Any = context["ti"]
+    # Clearing a task gives it its retries once more, counted from the last try.
+    first_try: int = ti.max_tries - ti.task.retries + 1
+    return bool(ti.try_number > first_try)
+
+
+class Earlier(NamedTuple):
+    """What is known of a create from before this try."""
+
+    #: It was begun, and what came of it is not known.
+    was_cut_off: bool = False
+    new_id: str | None = None
+    #: Whether it was a call with the very same fields.
+    is_same: bool = True
+    was_cleared_since: bool = False
+    #: Whether an error has told people that it may have happened.
+    was_told: bool = False
+
+
+class TaskMemory:
+    """
+    What a task remembers of the one create that it makes.
+
+    :param context: The task's context.
+    :param call: What is called where with which fields; only its digest is stored.
+    """
+
+    def __init__(self, context: Context, call: object) -> None:
+        self._context = context
+        self._store: Any = context.get("task_state_store")
+        self._max_tries: int = context["ti"].max_tries  # clearing the task changes it, a retry does not
+        self._call = hashlib.sha256(json.dumps(call, default=str, sort_keys=True).encode()).hexdigest()
+        self._entry: Any = None
+
+    def recall(self) -> Earlier:
+        """Return what an earlier try left behind; without a store, what the number of the try tells."""
+        if self._store is None:
+            return Earlier(was_cut_off=is_retry(self._context))
+        entry = self._entry = self._store.get(STORE_KEY)
+        if not isinstance(entry, dict):
+            return Earlier()
+        return Earlier(
+            was_cut_off="id" not in entry,
+            new_id=entry.get("id"),
+            is_same=entry.get("call") == self._call,
+            was_cleared_since=entry.get("max_tries") != self._max_tries,
+            was_told=bool(entry.get("told")),
+        )
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the next try will know what this one did."""
+        return self._store is not None
+
+    def begin(self) -> None:
+        """Remember that the create begins. If this cannot be stored, nothing must be sent."""
+        self._set({})
+
+    def finish(self, new_id: str) -> None:
+        """Remember what came of it."""
+        self._try_to_set({"id": new_id})
+
+    def tell(self) -> None:
+        """Remember that people are told, so that who clears the task does so knowingly."""
+        self._try_to_set({"told": True})
+
+    def undo(self) -> None:
+        """Nothing was made by this try: remember what was known before it."""
+        try:
+            if self._entry is not None:
+                self._store.set(STORE_KEY, self._entry)
+            elif self._store is not None:
+                self._store.delete(STORE_KEY)
+        except Exception as error:  # noqa: BLE001 - the next try is only more careful than it has to be
+            self._warn(error)
+
+    def _try_to_set(self, outcome: dict[str, Any]) -> None:
+        try:
+            self._set(outcome)
+        except Exception as error:  # noqa: BLE001 - what is known must reach Airflow in the other way, as a result
+            self._warn(error)
+
+    def _set(self, outcome: dict[str, Any]) -> None:
+        if self._store is not None:
+            self._store.set(STORE_KEY, {"call": self._call, "max_tries": self._max_tries, **outcome})
+
+    @staticmethod
+    def _warn(error: Exception) -> None:
+        log.warning("The task state store could not be written (%s): a retry may fail.", type(error).__name__)

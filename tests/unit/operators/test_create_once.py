@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotAuthError,
+    CyTechBotNotFoundError,
+    CyTechBotRequestError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.operators.contact_groups import CyTechBotCreateContactGroupOperator
+from airflow_provider_cytechbot.operators.create_once import Create
+from airflow_provider_cytechbot.operators.labels import CyTechBotCreateLabelOperator
+from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
+
+
+class Killed(BaseException):
+    """The worker dies: nothing of the operator's runs any more."""
+
+
+def group(name="Leads", **kwargs):
+    return CyTechBotCreateContactGroupOperator(task_id="t", name=name, **kwargs)
+
+
+def label():
+    return CyTechBotCreateLabelOperator(task_id="t", label_name="VIP", page_id="9")
+
+
+def labels(*ids):
+    return [{"label_id": label_id, "label_name": "VIP"} for label_id in ids]
+
+
+def kill_at(monkeypatch, tries, moment):
+    """Let the worker die at a moment of the next try: `begin`, `sent` is up to the hook, `finish`."""
+    real = tries.store.set
+
+    def set_or_die(key, value, **kwargs):
+        if moment == "before begin" and "id" not in value:
+            raise Killed
+        if moment == "before finish" and "id" in value:
+            raise Killed
+        real(key, value, **kwargs)
+        if moment == "after begin" and "id" not in value:
+            raise Killed
+        if moment == "after finish" and "id" in value:
+            raise Killed
+
+    monkeypatch.setattr(tries.store, "set", set_or_die)
+    return lambda: monkeypatch.setattr(tries.store, "set", real)
+
+
+def test_the_first_try_creates_and_returns_the_id(run, hook):
+    hook.answers["create_contact_group"] = "7"
+    assert run(group()) == "7"
+    assert hook.calls == [("create_contact_group", {"name": "Leads"})]
+
+
+class TestKilledGroup:
+    """A contact group cannot be looked up."""
+
+    def die(self, run, hook, monkeypatch, tries, moment):
+        hook.answers["create_contact_group"] = ("7", "8")
+        revive = kill_at(monkeypatch, tries, moment)
+        with pytest.raises(Killed):
+            run(group())
+        revive()
+
+    def test_before_anything_was_begun(self, run, hook, monkeypatch, tries):
+        self.die(run, hook, monkeypatch, tries, "before begin")
+        assert hook.calls == []
+        assert run(group(), tries.retry()) == "7"
+
+    @pytest.mark.parametrize("moment", ["after begin", "before finish"])
+    def test_between_begin_and_result(self, run, hook, monkeypatch, tries, moment):
+        self.die(run, hook, monkeypatch, tries, moment)
+        sent = len(hook.calls)
+        with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
+            run(group(), tries.retry())
+        assert isinstance(raised.value, AirflowFailException)
+        assert str(raised.value) == (
+            "POST create_contact_group (connection 'cytechbot_default'): contact group 'Leads' may have been made. "
+            "An earlier try of this task began it and ended before it knew the result. It is not sent again. "
+            "The API cannot list contact groups: look for the name among them in the CyTechBot dashboard. "
+            "Clear the task to make it all the same."
+        )
+        assert len(hook.calls) == sent
+
+    def test_after_the_result_was_stored(self, run, hook, monkeypatch, tries):
+        self.die(run, hook, monkeypatch, tries, "after finish")
+        assert run(group(), tries.retry()) == "7"
+        assert run(group(), tries.retry()) == "7"
+        assert hook.count("create_contact_group") == 1
+
+    def test_a_template_that_differs_from_try_to_try_changes_nothing(self, run, hook, monkeypatch, tries):
+        self.die(run, hook, monkeypatch, tries, "before finish")
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group("Leads, second try"), tries.retry())
+        assert hook.count("create_contact_group") == 1
+
+    def test_an_id_is_returned_whatever_the_templates_say_now(self, run, hook, monkeypatch, tries):
+        self.die(run, hook, monkeypatch, tries, "after finish")
+        assert run(group("Leads, second try"), tries.retry()) == "7"
+
+    def test_who_clears_without_having_been_told_is_told(self, run, hook, monkeypatch, tries):
+        # With retries=0 nobody has seen an error of ours: clearing it is no decision to make it twice.
+        self.die(run, hook, monkeypatch, tries, "before finish")
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group(), tries.clear())
+        assert hook.count("create_contact_group") == 1
+        assert run(group(), tries.clear()) == "8"
+
+    def test_who_clears_with_other_fields_is_told_all_the_same(self, run, hook, monkeypatch, tries):
+        self.die(run, hook, monkeypatch, tries, "before finish")
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group("New leads"), tries.clear())
+
+    def test_a_retry_after_the_telling_is_no_clearing(self, run, hook, monkeypatch, tries):
+        self.die(run, hook, monkeypatch, tries, "before finish")
+        for _ in range(2):
+            with pytest.raises(CyTechBotAmbiguousWriteError):
+                run(group(), tries.retry())
+        assert hook.count("create_contact_group") == 1
+
+
+class TestLostAnswerOfAGroup:
+    def test_fails_at_once_and_is_sent_again_only_when_cleared(self, run, hook, lost, tries):
+        hook.answers["create_contact_group"] = (lost(), "8")
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group())
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group(), tries.retry())
+        assert hook.count("create_contact_group") == 1
+        assert run(group(), tries.clear()) == "8"
+        assert run(group(), tries.retry()) == "8"
+        assert hook.count("create_contact_group") == 2
+
+    def test_cleared_and_then_not_sent_may_be_retried(self, run, hook, lost, not_sent, tries):
+        hook.answers["create_contact_group"] = (lost(), not_sent(), "8")
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group())
+        with pytest.raises(CyTechBotTransportError):
+            run(group(), tries.clear())
+        assert run(group(), tries.retry()) == "8"
+
+    def test_cleared_and_then_killed_is_told_again(self, run, hook, lost, tries):
+        hook.answers["create_contact_group"] = (lost(), Killed(), "8")
+        for context, error in (
+            (tries.context, CyTechBotAmbiguousWriteError),
+            (tries.clear, Killed),
+            (tries.clear, CyTechBotAmbiguousWriteError),
+        ):
+            with pytest.raises(error):
+                run(group(), context())
+        assert hook.count("create_contact_group") == 2
+
+    def test_a_timeout_of_the_task_is_a_lost_answer(self, run, hook, tries):
+        hook.answers["create_contact_group"] = AirflowTaskTimeout()
+        with pytest.raises(CyTechBotAmbiguousWriteError, match="execution_timeout ended it"):
+            run(group())
+
+    def test_a_timeout_of_the_task_before_airflow_3_3_too(self, run, hook, tries_without_store):
+        hook.answers["create_contact_group"] = AirflowTaskTimeout()
+        with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
+            run(group(), tries_without_store.context())
+        assert isinstance(raised.value, AirflowFailException)
+
+
+class TestFailedBeforeItWasMade:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            CyTechBotRequestError("no."),
+            CyTechBotAuthError("wrong key."),
+            CyTechBotTransportError("x", was_sent=False),
+        ],
+    )
+    def test_leaves_nothing_behind(self, run, hook, tries, error):
+        hook.answers["create_contact_group"] = (error, "7")
+        with pytest.raises(type(error)):
+            run(group())
+        assert tries.store.entries == {}
+        assert run(group(), tries.retry()) == "7"
+
+    def test_a_memory_that_cannot_be_undone_only_makes_the_next_try_careful(
+        self, run, hook, not_sent, tries, caplog
+    ):
+        hook.answers["create_contact_group"] = (not_sent(), "7")
+        tries.store.failing = ("delete",)
+        with pytest.raises(CyTechBotTransportError):
+            run(group())
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(group(), tries.retry())
+
+
+class TestFailingStore:
+    @pytest.mark.parametrize("verb", ["get", "set"])
+    def test_nothing_is_sent(self, run, hook, tries, verb):
+        tries.store.failing = (verb,)
+        with pytest.raises(RuntimeError):
+            run(group())
+        assert hook.calls == []
+
+    def test_a_result_that_cannot_be_stored_is_returned(self, run, hook, tries, caplog):
+        def create(_):
+            tries.store.failing = ("set",)
+            return "7"
+
+        hook.answers["create_contact_group"] = create
+        assert run(group()) == "7"
+        assert "The task state store could not be written (RuntimeError)" in caplog.text
+
+    def test_a_foreign_entry_is_nothing(self, run, hook, tries):
+        tries.store.entries["cytechbot_create"] = "what is this"
+        hook.answers["create_contact_group"] = "7"
+        assert run(group()) == "7"
+
+
+class TestClearedAfterSuccess:
+    def test_returns_what_exists(self, run, hook, tries):
+        hook.answers |= {"create_contact_group": "7", "get_contact_group": {"id": "7"}}
+        run(group())
+        assert run(group(), tries.clear()) == "7"
+        assert [name for name, _ in hook.calls] == ["create_contact_group", "get_contact_group"]
+
+    def test_makes_what_is_gone(self, run, hook, tries):
+        gone = CyTechBotNotFoundError("The contact type ID does not exist")
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": gone}
+        run(group())
+        assert run(group(), tries.clear()) == "8"
+
+    def test_makes_another_where_the_fields_were_mended(self, run, hook, tries):
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {"id": "7"}}
+        run(group())
+        assert run(group("New leads"), tries.clear()) == "8"
+
+    def test_makes_another_where_the_connection_was_mended(self, run, hook, tries):
+        # Id 7 of one server is another's group on the other.
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {"id": "7"}}
+        run(group())
+        hook.cytechbot_conn_id = "cytechbot_production"
+        assert run(group(), tries.clear()) == "8"
+
+    def test_a_server_that_does_not_answer_is_no_server_without_it(self, run, hook, not_sent, tries):
+        hook.answers |= {"create_contact_group": "7", "get_contact_group": not_sent()}
+        run(group())
+        with pytest.raises(CyTechBotTransportError):
+            run(group(), tries.clear())
+        assert hook.count("create_contact_group") == 1
+
+
+class TestLookable:
+    """A label is found by its name."""
+
+    def test_a_lost_answer_is_looked_up(self, run, hook, lost, tries, caplog):
+        caplog.set_level("INFO")
+        hook.answers |= {"create_label": lost(), "get_all_labels": labels("5")}
+        assert run(label()) == "5"
+        assert hook.count("create_label") == 1
+        assert "The answer was lost, but label 'VIP' exists: id 5" in caplog.text
+        assert run(label(), tries.retry()) == "5"
+        assert hook.count("create_label") == 1
+
+    def test_a_lost_answer_that_left_nothing_yet_fails_at_once(self, run, hook, lost, tries):
+        hook.answers |= {"create_label": lost(), "get_all_labels": []}
+        with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
+            run(label())
+        assert isinstance(raised.value, AirflowFailException)
+
+    def test_a_look_that_fails_leaves_the_first_error(self, run, hook, lost, not_sent):
+        hook.answers |= {"create_label": lost(), "get_all_labels": not_sent()}
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(label())
+
+    def test_a_timeout_of_the_task_is_left_to_the_next_try(self, run, hook, tries):
+        hook.answers |= {"create_label": AirflowTaskTimeout(), "get_all_labels": labels("5")}
+        with pytest.raises(AirflowTaskTimeout):
+            run(label())
+        assert run(label(), tries.retry()) == "5"
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_killed_and_made(self, run, hook, tries, tries_without_store, store):
+        tries = tries if store else tries_without_store
+        hook.answers |= {"create_label": Killed(), "get_all_labels": labels("5")}
+        with pytest.raises(Killed):
+            run(label(), tries.context())
+        assert run(label(), tries.retry()) == "5"
+        assert hook.count("create_label") == 1
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_killed_and_not_made(self, run, hook, tries, tries_without_store, store):
+        tries = tries if store else tries_without_store
+        hook.answers |= {"create_label": (Killed(), "6"), "get_all_labels": []}
+        with pytest.raises(Killed):
+            run(label(), tries.context())
+        assert run(label(), tries.retry()) == "6"
+
+    def test_killed_and_made_only_after_the_look(self, run, hook, tries):
+        refusal = CyTechBotRequestError("(#100) Label name already exists.")
+        hook.answers |= {"create_label": (Killed(), refusal), "get_all_labels": ([], labels("5"))}
+        with pytest.raises(Killed):
+            run(label())
+        assert run(label(), tries.retry()) == "5"
+
+    def test_killed_then_refused_for_another_reason(self, run, hook, tries):
+        refusal = CyTechBotRequestError("No Enabled Bot Found")
+        hook.answers |= {"create_label": (Killed(), refusal), "get_all_labels": []}
+        with pytest.raises(Killed):
+            run(label())
+        with pytest.raises(CyTechBotRequestError, match="No Enabled Bot"):
+            run(label(), tries.retry())
+
+    def test_a_try_that_was_not_sent_does_not_forget_the_one_before_it(self, run, hook, not_sent, tries):
+        refusal = CyTechBotRequestError("(#100) Label name already exists.")
+        hook.answers |= {
+            "create_label": (Killed(), not_sent(), refusal),
+            "get_all_labels": ([], [], labels("5")),
+        }
+        with pytest.raises(Killed):
+            run(label())
+        with pytest.raises(CyTechBotTransportError):
+            run(label(), tries.retry())
+        assert run(label(), tries.retry()) == "5"
+
+    def test_what_existed_before_is_refused_in_a_first_try(self, run, hook):
+        refusal = CyTechBotRequestError("(#100) Label name already exists.")
+        hook.answers |= {"create_label": refusal, "get_all_labels": labels("5")}
+        with pytest.raises(CyTechBotRequestError):
+            run(label())
+        assert hook.count("get_all_labels") == 0
+
+    def test_cleared_after_success(self, run, hook, tries):
+        hook.answers |= {"create_label": ("5", "6"), "get_all_labels": (labels("5"), [])}
+        run(label())
+        assert run(label(), tries.clear()) == "5"
+        assert run(label(), tries.clear()) == "6"
+
+
+class TestWithoutStore:
+    def test_a_retry_makes_a_group_as_nothing_is_known(self, run, hook, not_sent, tries_without_store):
+        hook.answers["create_contact_group"] = (not_sent(), "7")
+        with pytest.raises(CyTechBotTransportError):
+            run(group(), tries_without_store.context())
+        assert run(group(), tries_without_store.retry()) == "7"
+
+    def test_a_cleared_label_is_not_looked_up(self, run, hook, tries_without_store):
+        hook.answers |= {"create_label": "5", "get_all_labels": labels("4")}
+        assert run(label(), tries_without_store.clear()) == "5"
+        assert hook.count("get_all_labels") == 0
+
+
+def test_no_password_in_what_is_stored_or_shown(run, hook, tries):
+    user = CyTechBotCreateUserOperator(
+        task_id="t",
+        name="Kim",
+        email="k@x.org",
+        password="hunter2hunter2",
+        package_id=1,
+        expired_date="2027-01-01",
+    )
+    hook.answers["create_system_user"] = "3"
+    run(user)
+    first = json.dumps(tries.store.entries)
+    assert "hunter2" not in first
+    user.password = "another"
+    tries.store.entries.clear()
+    run(user)
+    assert json.dumps(tries.store.entries) == first  # not even a digest of it
+    assert "hunter2" not in repr(Create("user", None, {"password": "hunter2"}, read=str))
