@@ -108,15 +108,29 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         return str(deleted_id)
 
 
-def own_email(email: str | None, kwargs: dict[str, Any]) -> str | None:
+class CyTechBotEmailOperator(CyTechBotBaseOperator):
     """
-    Return the e-mail address that was given to an operator itself.
+    Base of the operators whose parameter ``email`` is a contact's or a user's address.
 
-    Airflow fills every parameter named ``email`` from a DAG's ``default_args``, where it means the people to
-    alert: they must not become a contact.
-
-    :param email: The operator's parameter.
-    :param kwargs: The other parameters, among which Airflow hands on the ``default_args``.
+    Airflow has a parameter of that name for the people to alert, and fills it from a DAG's ``default_args``.
+    Those are alerted as ever, but they must not become a contact, and a contact must not be alerted.
     """
-    alerted = (kwargs.get("default_args") or {}).get("email")
-    return None if email is alerted else email
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Map the operator. Addresses in ``default_args`` are not in the way of ``expand(email=…)``."""
+        partial = super().partial(**kwargs)
+        if "email" not in kwargs:
+            partial.kwargs.pop("email", None)
+        return partial
+
+    @staticmethod
+    def own_email(email: str | None, kwargs: dict[str, Any]) -> str | None:
+        """
+        Return the e-mail address that was given to the operator itself.
+
+        :param email: The operator's parameter.
+        :param kwargs: The other parameters, among which Airflow hands on the ``default_args``.
+        """
+        alerted = (kwargs.get("default_args") or {}).get("email")
+        return None if email is alerted else email

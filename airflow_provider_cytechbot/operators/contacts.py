@@ -13,9 +13,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
 )
 from airflow_provider_cytechbot.operators.base import (
-    CyTechBotBaseOperator,
     CyTechBotDeleteOperator,
-    own_email,
+    CyTechBotEmailOperator,
 )
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.fields import IdInput
 
 
-class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
+class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
     """
     Make a contact in a contact group, and return the new id. It needs an e-mail address or a phone number.
 
@@ -50,7 +49,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
         "phone_number",
         "first_name",
         "last_name",
-        *CyTechBotBaseOperator.template_fields,
+        *CyTechBotEmailOperator.template_fields,
     )
 
     def __init__(
@@ -65,7 +64,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.contact_type_id = contact_type_id
-        self.contact_email = own_email(email, kwargs)
+        self.contact_email = self.own_email(email, kwargs)
         self.phone_number = phone_number
         self.first_name = first_name
         self.last_name = last_name
@@ -87,7 +86,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
         return create_once(create, self.hook, context)
 
 
-class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
+class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
     """
     Change a contact, and return its id. What is not given stays as it is.
 
@@ -111,7 +110,7 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
         "phone_number",
         "first_name",
         "last_name",
-        *CyTechBotBaseOperator.template_fields,
+        *CyTechBotEmailOperator.template_fields,
     )
 
     def __init__(
@@ -126,7 +125,7 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.contact_id = contact_id
-        self.contact_email = own_email(email, kwargs)
+        self.contact_email = self.own_email(email, kwargs)
         self.phone_number = phone_number
         self.first_name = first_name
         self.last_name = last_name

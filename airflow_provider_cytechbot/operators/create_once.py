@@ -1,4 +1,4 @@
-"""Creates that a crash cannot double: those of an earlier try are returned, found or reported, not repeated."""
+"""Creates that a crash cannot double: an earlier one is returned, found or reported, but not repeated."""
 
 from __future__ import annotations
 

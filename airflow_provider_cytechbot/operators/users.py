@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
 from airflow_provider_cytechbot.api.redaction import forms
-from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, own_email
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, CyTechBotEmailOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
 
 
-class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
+class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
     """
     Make a user, and return the new id.
 
@@ -47,7 +47,7 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
         "expired_date",
         "mobile",
         "address",
-        *CyTechBotBaseOperator.template_fields,
+        *CyTechBotEmailOperator.template_fields,
     )
 
     def __init__(
@@ -64,7 +64,7 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
-        self.user_email = own_email(email, kwargs)
+        self.user_email = self.own_email(email, kwargs)
         self.password = password
         self.package_id = package_id
         self.expired_date = expired_date

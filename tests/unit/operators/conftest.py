@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 
 
 class ScriptedHook(CyTechBotHook):
@@ -104,6 +106,14 @@ class Tries:
         )  # airflow.models.taskinstance.clear_task_instances
         self.ti.try_number += 1
         return self.context()
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch):
+    """Let the operators log where pytest sees it, as before Airflow 3."""
+    logger = logging.getLogger("operator")
+    logger.setLevel(logging.INFO)
+    monkeypatch.setattr(CyTechBotBaseOperator, "log", logger, raising=False)
 
 
 @pytest.fixture

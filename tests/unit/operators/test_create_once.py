@@ -82,10 +82,10 @@ class TestKilledGroup:
             run(group(), tries.retry())
         assert isinstance(raised.value, AirflowFailException)
         assert str(raised.value) == (
-            "POST create_contact_group (connection 'cytechbot_default'): contact group 'Leads' may have been made. "
-            "An earlier try of this task began it and ended before it knew the result. It is not sent again. "
-            "The API cannot list contact groups: look for the name among them in the CyTechBot dashboard. "
-            "Clear the task to make it all the same."
+            "POST create_contact_group (connection 'cytechbot_default'): contact group 'Leads' may have been "
+            "made. An earlier try of this task began it and ended before it knew the result. It is not sent "
+            "again. The API cannot list contact groups: look for the name among them in the CyTechBot "
+            "dashboard. Clear the task to make it all the same."
         )
         assert len(hook.calls) == sent
 

@@ -1,0 +1,243 @@
+"""What holds for every operator."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from datetime import UTC, datetime
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
+
+import airflow_provider_cytechbot.operators as package
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.operators.contacts import (
+    CyTechBotCreateContactOperator,
+    CyTechBotUpdateContactOperator,
+)
+from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
+from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
+
+MODULES = [
+    importlib.import_module(f"{package.__name__}.{each.name}")
+    for each in pkgutil.iter_modules(package.__path__)
+]
+FOUND = {
+    each
+    for module in MODULES
+    for each in vars(module).values()
+    if inspect.isclass(each) and issubclass(each, CyTechBotBaseOperator) and "execute" in vars(each)
+}
+OPERATORS = sorted(FOUND, key=lambda operator: operator.__name__)
+#: Airflow has an attribute of this name, so the operators keep theirs under another.
+RENAMED = {
+    ("CyTechBotCreateUserOperator", "email"): "user_email",
+    ("CyTechBotCreateContactOperator", "email"): "contact_email",
+    ("CyTechBotUpdateContactOperator", "email"): "contact_email",
+}
+
+
+def own_parameters(operator):
+    """The parameters that an operator adds to Airflow's."""
+    found = {}
+    for cls in operator.__mro__[: operator.__mro__.index(BaseOperator)]:
+        if "__init__" in vars(cls):
+            found |= inspect.signature(cls.__init__).parameters
+    return [name for name in found if name not in ("self", "kwargs")]
+
+
+def make(operator, **kwargs):
+    """An operator whose every parameter is a template, so that nothing can be known of it yet."""
+    given = {name: f"{{{{ params.{name} }}}}" for name in own_parameters(operator)}
+    return operator(task_id="t", **given | kwargs)
+
+
+def test_these_are_the_ten():
+    assert [operator.__name__ for operator in OPERATORS] == sorted(
+        f"CyTechBot{verb}{noun}Operator"
+        for noun, verbs in {
+            "User": ("Create", "Update"),
+            "Label": ("Create",),
+            "Labels": ("Assign",),
+            "ContactGroup": ("Create", "Update", "Delete"),
+            "Contact": ("Create", "Update", "Delete"),
+        }.items()
+        for verb in verbs
+    )
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+class TestEach:
+    def test_every_parameter_is_templated(self, operator):
+        attributes = [RENAMED.get((operator.__name__, name), name) for name in own_parameters(operator)]
+        assert sorted(operator.template_fields) == sorted(attributes)
+        assert "cytechbot_conn_id" in operator.template_fields
+
+    def test_the_constructor_only_assigns(self, operator, monkeypatch):
+        monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection"))
+        monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", raising=False)
+        task = make(operator)
+        for name in own_parameters(operator):
+            attribute = RENAMED.get((operator.__name__, name), name)
+            assert getattr(task, attribute) == f"{{{{ params.{name} }}}}"
+
+    def test_what_is_not_text_reaches_it_by_native_rendering(self, operator):
+        values = {name: ["a", {"b": [1, name]}] for name in own_parameters(operator)}
+        with DAG("d", schedule=None, render_template_as_native_obj=True, params=values):
+            task = make(operator)
+        task.render_template_fields({"params": values})
+        for name in own_parameters(operator):
+            assert getattr(task, RENAMED.get((operator.__name__, name), name)) == values[name]
+
+    def test_the_docstring_names_endpoint_parameters_and_result(self, operator):
+        doc = inspect.getdoc(operator)
+        assert "Rests on ``POST " in doc
+        for name in own_parameters(operator):
+            assert f":param {name}:" in doc
+        assert ":return:" in doc
+
+    def test_it_has_a_colour_of_its_own(self, operator):
+        assert operator.ui_color != BaseOperator.ui_color
+
+    def test_it_is_mapped(self, operator):
+        *partial, last = own_parameters(operator)
+        with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+            mapped = operator.partial(task_id="t", **dict.fromkeys(partial, "x")).expand(**{last: ["1", "2"]})
+            operator.partial(task_id="u").expand_kwargs([dict.fromkeys(own_parameters(operator), "x")])
+        task = mapped.unmap({**dict.fromkeys(partial, "x"), last: "2"})
+        assert getattr(task, RENAMED.get((operator.__name__, last), last)) == "2"
+
+    def test_it_is_a_setup_or_a_teardown(self, operator):
+        with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+            setup = operator(task_id="setup", **dict.fromkeys(own_parameters(operator), "x")).as_setup()
+            teardown = operator(task_id="teardown", **dict.fromkeys(own_parameters(operator), "x"))
+            teardown.as_teardown(setups=setup)
+        assert setup.is_setup
+        assert teardown.is_teardown
+
+    def test_a_mistyped_parameter_is_an_error_when_the_dag_is_read(self, operator):
+        with pytest.raises(TypeError):
+            make(operator, mistyped=1)
+
+    def test_the_hook_gets_the_rendered_connection_id(self, operator):
+        task = make(operator)
+        task.render_template_fields({"params": dict.fromkeys(own_parameters(operator), "rendered")})
+        assert task.hook.cytechbot_conn_id == "rendered"
+        assert task.hook is task.hook
+
+
+def test_a_date_may_be_a_template_of_macros():
+    task = CyTechBotCreateUserOperator(
+        task_id="t",
+        name="n",
+        email="e",
+        password="p",
+        package_id=1,
+        expired_date="{{ macros.ds_add(ds, 30) }}",
+    )
+    from airflow.sdk.execution_time import macros
+
+    task.render_template_fields({"ds": "2026-12-15", "macros": macros})
+    assert task.expired_date == "2027-01-14"
+
+
+class TestEmail:
+    """Airflow hands a DAG's `default_args={"email": …}` to whichever parameter is named so."""
+
+    ALERTED = ("ops@example.com", ["ops@example.com", "boss@example.com"])
+    OPERATORS = (
+        (CyTechBotCreateContactOperator, "contact_email", {"contact_type_id": 1}),
+        (CyTechBotUpdateContactOperator, "contact_email", {"contact_id": 1}),
+        (
+            CyTechBotCreateUserOperator,
+            "user_email",
+            {"name": "n", "password": "p", "package_id": 1, "expired_date": "2027-01-01"},
+        ),
+    )
+
+    @pytest.fixture(params=ALERTED, ids=["text", "list"])
+    def alerted(self, request):
+        return request.param
+
+    @pytest.fixture(params=OPERATORS, ids=lambda each: each[0].__name__)
+    def case(self, request):
+        return request.param
+
+    def dag(self, alerted):
+        return DAG("d", schedule=None, default_args={"email": alerted})
+
+    def test_alerted_people_become_no_contact(self, alerted, case):
+        operator, attribute, fields = case
+        with self.dag(alerted):
+            task = operator(task_id="t", **fields)
+        assert getattr(task, attribute) is None
+        assert task.email == alerted
+
+    def test_a_contact_is_not_alerted(self, alerted, case):
+        operator, attribute, fields = case
+        with self.dag(alerted):
+            task = operator(task_id="t", email="kim@example.com", **fields)
+        assert getattr(task, attribute) == "kim@example.com"
+        assert task.email == alerted
+
+    def test_nobody_is_alerted_where_nobody_was_to_be(self, case):
+        operator, attribute, fields = case
+        task = operator(task_id="t", email="kim@example.com", **fields)
+        assert getattr(task, attribute) == "kim@example.com"
+        assert task.email is None
+
+    def test_of_a_task_by_itself(self, alerted, case):
+        operator, attribute, fields = case
+        with DAG("d", schedule=None):
+            task = operator(task_id="t", default_args={"email": alerted}, **fields)
+        assert getattr(task, attribute) is None
+
+    def test_mapped_without_an_address(self, alerted, case):
+        operator, attribute, fields = case
+        with self.dag(alerted):
+            mapped = operator.partial(task_id="t").expand_kwargs([fields])
+        task = mapped.unmap(fields)
+        assert getattr(task, attribute) is None
+        assert task.email == alerted
+
+    def test_mapped_with_addresses(self, alerted, case):
+        operator, attribute, fields = case
+        with self.dag(alerted):
+            mapped = operator.partial(task_id="t", **fields).expand(email=["kim@example.com"])
+        task = mapped.unmap({**fields, "email": "kim@example.com"})
+        assert getattr(task, attribute) == "kim@example.com"
+        assert task.email == alerted
+
+    def test_mapped_with_default_args_of_the_task(self, alerted, case):
+        operator, attribute, fields = case
+        with DAG("d", schedule=None):
+            fields = {"email": None, **fields}  # a user needs one
+            mapped = operator.partial(task_id="t", default_args={"email": alerted}).expand_kwargs([fields])
+        task = mapped.unmap(fields)
+        assert getattr(task, attribute) is None
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_a_dag_of_it_can_be_serialized(operator):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        make(operator)
+    text = json.dumps(DagSerialization.to_dict(dag))
+    assert "{{ params.cytechbot_conn_id }}" in text
+
+
+def test_subscribers_may_come_from_a_mapped_task():
+    """What Airflow gives there is a lazy sequence, not a list."""
+
+    class Lazy:
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            return iter(["1", "2"])
+
+    task = CyTechBotAssignLabelsOperator(task_id="t", page_id="9", label_ids="5", subscriber_ids=Lazy())
+    assert task._subscribers() == ["1", "2"]

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotFieldError,
+    CyTechBotNotFoundError,
+    CyTechBotRequestError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.operators.contacts import (
+    CyTechBotCreateContactOperator,
+    CyTechBotDeleteContactOperator,
+    CyTechBotUpdateContactOperator,
+)
+
+CONTACT = {"id": "4", "email": "a@b.org", "phone_number": "+1", "first_name": "A", "last_name": None}
+
+
+def test_create_sends_what_is_given_and_returns_the_id(run, hook):
+    hook.answers["create_contact"] = "4"
+    operator = CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, email="a@b.org", first_name="A")
+    assert run(operator) == "4"
+    assert hook.calls == [
+        ("create_contact", {"contact_type_id": "1", "email": "a@b.org", "first_name": "A"}),
+    ]
+
+
+def test_create_needs_a_way_to_reach_the_contact(run, hook):
+    with pytest.raises(CyTechBotFieldError, match="email, phone_number"):
+        run(CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, first_name="A"))
+
+
+def test_a_lost_create_names_the_contact(run, hook, tries, lost):
+    operator = CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, phone_number="+1")
+    hook.answers["create_contact"] = lost()
+    with pytest.raises(CyTechBotAmbiguousWriteError):
+        run(operator)
+    with pytest.raises(CyTechBotAmbiguousWriteError, match=r"contact '\+1' may have been made"):
+        run(operator, tries.retry())
+    assert hook.count("create_contact") == 1
+
+
+def test_update_returns_the_id(run, hook):
+    assert run(CyTechBotUpdateContactOperator(task_id="t", contact_id=4, last_name="B")) == "4"
+    assert hook.calls == [("update_contact", {"contact_id": "4", "last_name": "B"})]
+
+
+class TestRefusedUpdate:
+    """Some servers count the contact's own address as taken, so that a repeat is refused."""
+
+    def update(self, **fields):
+        return CyTechBotUpdateContactOperator(task_id="t", contact_id=4, **fields)
+
+    def test_is_a_success_where_all_is_so(self, run, hook, caplog):
+        caplog.set_level("INFO")
+        hook.answers |= {
+            "update_contact": CyTechBotRequestError("Please try a different email"),
+            "get_contact": CONTACT,
+        }
+        assert run(self.update(email="a@b.org", first_name="A")) == "4"
+        assert "But the contact is so already." in caplog.text
+
+    @pytest.mark.parametrize("other", [{"first_name": "B"}, {"last_name": "B"}])
+    def test_is_a_failure_where_anything_is_not(self, run, hook, other):
+        hook.answers |= {
+            "update_contact": CyTechBotRequestError("Please try a different email"),
+            "get_contact": CONTACT,
+        }
+        with pytest.raises(CyTechBotRequestError, match="try a different email"):
+            run(self.update(email="a@b.org", **other))
+
+    def test_is_a_failure_where_there_is_no_contact(self, run, hook):
+        gone = CyTechBotNotFoundError("The contact ID does not exist")
+        hook.answers |= {"update_contact": gone, "get_contact": gone}
+        with pytest.raises(CyTechBotNotFoundError):
+            run(self.update(email="a@b.org"))
+
+    def test_is_the_error_that_is_told_when_the_look_fails(self, run, hook):
+        hook.answers |= {
+            "update_contact": CyTechBotRequestError("no"),
+            "get_contact": CyTechBotTransportError("x"),
+        }
+        with pytest.raises(CyTechBotRequestError, match="no"):
+            run(self.update(email="a@b.org"))
+
+    def test_is_not_looked_at_where_nothing_was_sent(self, run, hook):
+        with pytest.raises(CyTechBotFieldError):
+            run(self.update())
+        assert hook.calls == []
+
+
+class TestDelete:
+    GONE = "The contact ID does not exist"
+
+    def delete(self, **kwargs):
+        return CyTechBotDeleteContactOperator(task_id="t", contact_id=4, **kwargs)
+
+    def test_returns_the_id(self, run, hook):
+        assert run(self.delete()) == "4"
+        assert hook.calls == [("delete_contact", {"contact_id": "4"})]
+
+    @pytest.mark.parametrize("missing_ok", [False, "False"])
+    def test_what_is_missing_is_an_error(self, run, hook, missing_ok):
+        hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
+        with pytest.raises(CyTechBotNotFoundError):
+            run(self.delete(missing_ok=missing_ok))
+
+    @pytest.mark.parametrize("missing_ok", [True, "True"])
+    def test_what_is_missing_is_a_success_where_asked_for(self, run, hook, missing_ok, caplog):
+        caplog.set_level("INFO")
+        hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
+        assert run(self.delete(missing_ok=missing_ok)) == "4"
+        assert "Nothing was left to delete." in caplog.text
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_what_is_missing_in_a_retry_was_deleted_by_the_try_before(
+        self, run, hook, tries, tries_without_store, store
+    ):
+        tries = tries if store else tries_without_store
+        hook.answers["delete_contact"] = (
+            CyTechBotTransportError("cut off."),
+            CyTechBotNotFoundError(self.GONE),
+        )
+        with pytest.raises(CyTechBotTransportError):
+            run(self.delete(), tries.context())
+        assert run(self.delete(), tries.retry()) == "4"
+
+    def test_what_is_missing_after_clearing_is_an_error(self, run, hook, tries):
+        run(self.delete())
+        hook.answers["delete_contact"] = (
+            CyTechBotNotFoundError(self.GONE),
+            CyTechBotTransportError("cut off."),
+            CyTechBotNotFoundError(self.GONE),
+        )
+        with pytest.raises(CyTechBotNotFoundError):
+            run(self.delete(), tries.clear())
+        with pytest.raises(CyTechBotTransportError):
+            run(self.delete(), tries.clear())
+        assert run(self.delete(), tries.retry()) == "4"
+
+    def test_another_refusal_is_an_error_whatever_was_asked_for(self, run, hook):
+        hook.answers["delete_contact"] = CyTechBotRequestError("no")
+        with pytest.raises(CyTechBotRequestError):
+            run(self.delete(missing_ok=True))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pendulum
+import pytest
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotFieldError,
+    CyTechBotNotFoundError,
+)
+from airflow_provider_cytechbot.operators.users import (
+    CyTechBotCreateUserOperator,
+    CyTechBotUpdateUserOperator,
+)
+
+DATES = [
+    "2027-03-01",
+    date(2027, 3, 1),
+    datetime(2027, 3, 1, 23, 30, tzinfo=UTC),
+    pendulum.datetime(2027, 3, 1, 4),
+]
+
+
+def create(**fields):
+    given = {
+        "name": "Kim",
+        "email": "kim@example.com",
+        "password": "s3cret/pass word",
+        "package_id": "1",
+        "expired_date": "2027-03-01",
+    }
+    return CyTechBotCreateUserOperator(task_id="t", **given | fields)
+
+
+def user(**fields):
+    return {
+        "id": "3",
+        "name": "Kim",
+        "email": "kim@example.com",
+        "mobile": "",
+        "address": None,
+        "package_id": "1",
+        "expired_date": "2027-03-01T00:00:00+00:00",
+    } | fields
+
+
+@pytest.mark.parametrize("expired_date", DATES)
+def test_create_takes_dates_of_all_kinds(run, hook, expired_date):
+    hook.answers["create_system_user"] = "3"
+    assert run(create(expired_date=expired_date)) == "3"
+    ((_, fields),) = hook.calls
+    assert fields == {
+        "name": "Kim",
+        "email": "kim@example.com",
+        "password": "s3cret/pass word",
+        "package_id": "1",
+        "expired_date": "2027-03-01",
+    }
+
+
+@pytest.mark.parametrize("expired_date", DATES)
+def test_update_takes_dates_of_all_kinds(run, hook, expired_date):
+    assert run(CyTechBotUpdateUserOperator(task_id="t", user_id=3, expired_date=expired_date)) == "3"
+    assert hook.calls == [("update_user", {"user_id": "3", "expired_date": "2027-03-01"})]
+
+
+@pytest.mark.parametrize("expired_date", ["01.03.2027", "2027-3-1", "20270301", 20270301, ""])
+def test_other_dates_fail_at_once(run, hook, expired_date):
+    with pytest.raises(CyTechBotFieldError):
+        run(create(expired_date=expired_date))
+
+
+def test_update_sends_only_what_is_given(run, hook):
+    run(CyTechBotUpdateUserOperator(task_id="t", user_id="3", status="1", address="Here"))
+    assert hook.calls == [("update_user", {"user_id": "3", "address": "Here", "status": "1"})]
+
+
+def test_the_password_is_masked_in_each_form(run, hook, monkeypatch):
+    masked = []
+    monkeypatch.setattr("airflow.providers.common.compat.sdk.mask_secret", masked.append)
+    hook.answers["create_system_user"] = "3"
+    run(create())
+    assert {"s3cret/pass word", "s3cret%2Fpass%20word", "s3cret%2Fpass+word"} <= set(masked)
+
+
+def test_a_password_that_native_rendering_made_a_number(run, hook):
+    hook.answers["create_system_user"] = "3"
+    run(create(password=12345678))
+    assert hook.calls[0][1]["password"] == "12345678"
+
+
+class TestLook:
+    def test_finds_what_was_made(self, run, hook, lost):
+        hook.answers |= {"create_system_user": lost(), "get_user_info": user()}
+        assert run(create(expired_date=pendulum.datetime(2027, 3, 1, 4), package_id=1, mobile=None)) == "3"
+        assert hook.calls[-1] == ("get_user_info", {"email": "kim@example.com"})
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"name": "Kim Other"},
+            {"package_id": "2"},
+            {"expired_date": "2026-03-01T00:00:00+00:00"},
+            {"mobile": "+49"},
+            {"address": "Elsewhere"},
+        ],
+    )
+    def test_a_user_that_had_the_address_before_is_no_success(self, run, hook, lost, other, caplog):
+        hook.answers |= {"create_system_user": lost(), "get_user_info": user(**other)}
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(create(mobile="+1", address="Here"))
+        assert (
+            f"User 3 has the e-mail address 'kim@example.com', but not the same {min(other)}" in caplog.text
+        )
+
+    def test_what_the_server_does_not_tell_contradicts_nothing(self, run, hook, lost):
+        hook.answers |= {
+            "create_system_user": lost(),
+            "get_user_info": user(expired_date=None, package_id=None),
+        }
+        assert run(create(mobile="+1")) == "3"
+
+    def test_no_such_user(self, run, hook, lost):
+        hook.answers |= {
+            "create_system_user": lost(),
+            "get_user_info": CyTechBotNotFoundError("No Matching User Found"),
+        }
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(create())
+
+
+def test_cleared_after_success_returns_the_user_though_it_was_changed_since(run, hook, tries):
+    hook.answers |= {
+        "create_system_user": "3",
+        "get_user_info": user(expired_date="2030-01-01T00:00:00+00:00"),
+    }
+    run(create())
+    assert run(create(), tries.clear()) == "3"
+    assert hook.calls[-1] == ("get_user_info", {"user_id": "3"})
