@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api import endpoints as e
-from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE, build
+from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE, Call, build
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotFieldError,
@@ -206,6 +206,10 @@ def test_an_id_in_the_path_is_a_number_or_refused(endpoint, text):
         assert not (text.isascii() and text.isdigit() and text.strip("0"))
     else:
         assert arrives(call)[0] == f"/chat/api/{endpoint.name}/{text}"
+
+
+def test_even_an_unchecked_id_would_not_alter_the_path():
+    assert Call(e.UPDATE_USER, {"user_id": "../x?y#z"}).path == "update_user/..%2Fx%3Fy%23z"
 
 
 def names(endpoint):
