@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def main() -> int:
     except StepFailedError as error:
         print(f"\nmake demo stopped: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nmake demo stopped, and the sandbox with it.", file=sys.stderr)
+        return 130
     say(f"Done in {time.monotonic() - started:.0f} s; the sandbox is stopped.")
     print(f"    The DAG:   {relative(ROOT / 'example_dags' / f'{DAG_ID}.py')}")
     print(f"    Its log:   {relative(HOME / 'dags-test.log')}")
@@ -101,8 +105,8 @@ def airflow_environment(api: dict[str, str]) -> dict[str, str]:
 
 
 def prepare_airflow(environment: dict[str, str]) -> None:
-    """Make Airflow's database, where this clone has none yet."""
-    made = HOME / "airflow.db.made"
+    """Make Airflow's database, where this clone has none yet, or one of another Airflow."""
+    made = HOME / f"airflow.db.made-{version('apache-airflow')}"
     if made.exists():
         return
     say("Preparing a database for Airflow (SQLite, the first time only)")

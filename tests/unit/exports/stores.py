@@ -53,6 +53,7 @@ class FakeS3(AbstractFileSystem):
 
 
 class FakeS3File(AbstractBufferedFile):
+    DEFAULT_BLOCK_SIZE = 50 * 2**20
     upload = None
 
     def _initiate_upload(self) -> None:

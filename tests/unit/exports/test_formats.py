@@ -229,6 +229,11 @@ class TestCompression:
     def test_gzip_comes_back(self, contents):
         assert gzip.decompress(self.compress(*contents)) == b"".join(contents)
 
+    def test_gzip_does_not_hold_the_name_of_its_part(self, tmp_path):
+        with (tmp_path / "x.part").open("wb") as file, FileType("csv", "gzip").compressed(file) as sink:
+            sink.write(b"rows")
+        assert (tmp_path / "x.part").read_bytes() == self.compress(b"rows")
+
     def test_gzip_is_the_same_at_any_time(self, monkeypatch):
         first = self.compress(b"rows")
         monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
