@@ -60,7 +60,9 @@ def test_whole_numbers_are_text_of_their_digits(value, sent):
     assert encode_text("name", value) == sent
 
 
-@pytest.mark.parametrize("value", [1.5, True, None, b"x", ["x"], {"x": 1}, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [1.5, True, None, b"x", ["x"], {"x": 1}, object()], ids=lambda x: type(x).__name__
+)
 def test_text_is_nothing_else(value):
     assert f"must be text, not {type(value).__name__}" in refusal(encode_text, value)
 
