@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .dag_runs import EXAMPLES, DagRun
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
 
 @dataclass(frozen=True)
@@ -19,44 +22,86 @@ class Example:
     """
     How to run an example DAG, and what must be true after it.
 
-    :param check: Given the run and the folder; that all tasks succeeded is checked already.
+    :param check: Given the run, the sandbox and the folder; which tasks succeeded is checked already.
     :param conf: Given the folder as a URI, returns the run's conf.
+    :param env: Environment variables of the run, such as Airflow variables.
+    :param failing: The tasks that fail, to show what happens then.
     :param fixtures: Further fixtures to start before it.
     """
 
-    check: Callable[[DagRun, Path], None]
+    check: Callable[[DagRun, SandboxServer, Path], None]
     conf: Callable[[str], Mapping[str, Any]] = lambda folder: {}
+    env: Mapping[str, str] = field(default_factory=dict)
+    failing: frozenset[str] = frozenset()
     fixtures: tuple[str, ...] = ()
 
 
-def check_export_flow_answers(run: DagRun, folder: Path) -> None:
+def check_contact_group(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    group = run.tasks["create_group"].result
+    assert run.tasks["rename_group"].rendered["contact_type_id"] == group
+    assert sandbox.journal.took_effect("create_contact") == 1
+    assert sandbox.journal.took_effect("delete_contact_group") == 1
+    assert group not in sandbox.state.contact_groups
+
+
+def check_contacts_from_a_list(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["summarise"].result == 2
+    assert sandbox.journal.took_effect("create_contact") == 2
+
+
+def check_export_flow_answers(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     (file,) = folder.rglob("*.jsonl.gz")
     rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
     manifest = run.tasks["export"].result
-    assert manifest["uris"] == [file.as_uri().replace("%3D", "=")]
+    assert manifest["uris"] == [f"file://{file}"]
     assert manifest["rows"] == len(rows) == 24
     assert run.tasks["count_answers"].result["Which bike do you ride?"] == 8
 
 
+def check_label_by_answer(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    chosen = ["24994546734902201", "3001440154747510"]  # those who ride a touring bike
+    assert run.tasks["choose_subscribers"].result == chosen
+    (label,) = [each["label_id"] for each in sandbox.state.labels.values() if each["label_name"] == "Touring"]
+    assert all(label in sandbox.labels_of(subscriber) for subscriber in chosen)
+
+
+def check_user_lifecycle(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    user = sandbox.state.users[run.tasks["create_user"].result]
+    assert (user["name"], user["mobile"]) == ("Kim Novak", "+4915112345678")
+    assert run.places_of(PASSWORD) == []
+
+
+PASSWORD = "s3cret of the example"
 RUN_AS = {
+    "cytechbot_contact_group_for_a_run": Example(check=check_contact_group),
+    "cytechbot_contacts_from_a_list": Example(
+        check=check_contacts_from_a_list, failing=frozenset({"create_contact[2]"})
+    ),
     "cytechbot_export_flow_answers": Example(
-        conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}, check=check_export_flow_answers
+        check=check_export_flow_answers, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
+    ),
+    "cytechbot_label_by_answer": Example(check=check_label_by_answer),
+    "cytechbot_user_lifecycle": Example(
+        check=check_user_lifecycle, env={"AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": PASSWORD}
     ),
 }
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
-def test_example_runs(name, run_dag, tmp_path, request):
+def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     assert name in RUN_AS, (
-        f"say in RUN_AS of {Path(__file__).name} how example_dags/{name}.py is run and checked"
+        f"say in RUN_AS of {Path(__file__).name} how to run and check example_dags/{name}.py"
     )
     example = RUN_AS[name]
     for fixture in example.fixtures:
         request.getfixturevalue(fixture)
-    run = run_dag(name, conf=example.conf(tmp_path.as_uri()))
+    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env=example.env)
+    assert run.tasks, run.log
+    expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
+    assert run.states == expected, run.log
     assert run.state == "success", run.log
-    assert set(run.states.values()) == {"success"}
-    example.check(run, tmp_path)
+    assert run.places_of(cytechbot_sandbox.api_key) == []
+    example.check(run, cytechbot_sandbox, tmp_path)
 
 
 def test_nothing_is_said_of_examples_that_are_gone():
