@@ -131,6 +131,10 @@ def _judge_refusal(call: Call[T], message: str, after_lost_answer: bool) -> T:
         if endpoint.repeat is Repeat.GONE_IS_DONE and after_lost_answer:
             return cast("T", WriteOutcome(changed=True, message=message))
         raise CyTechBotNotFoundError(said, "Check the id.")
+    if after_lost_answer:
+        # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
+        advice = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
+        raise CyTechBotRequestError(said, advice)
     raise CyTechBotRequestError(said, "Check the fields of the call.")
 
 

@@ -481,6 +481,14 @@ def test_a_delete_refused_for_another_reason_is_not_done(name, message):
     failure(name, {"status": "error", "message": message}, after_lost_answer=True)
 
 
+def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
+    body = {"status": "error", "message": "Please try with different email address"}
+    error = failure("update_contact", body, after_lost_answer=True)
+    assert type(error) is errors.CyTechBotRequestError
+    assert "earlier attempt" in str(error)
+    assert "earlier attempt" not in str(failure("update_contact", body))
+
+
 def test_what_is_long_is_cut():
     error = failure("get_contact", {"status": "error", "message": "x" * 5000})
     assert len(error.said) == MAX_SAID + 1
