@@ -1,0 +1,128 @@
+"""The operators in real DAG runs: retries, what a person reads, and where secrets must not be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+
+DAG = Path(__file__).parents[1] / "dags/operators/operators_going_wrong.py"
+#: Characters that each encoding spells differently.
+KEY = '1-k y/a+b%c"é&='
+PASSWORD = "pass w/ord+%é&="
+WRONG_KEY = "9-wrong/key é%"
+PAGE = "104857600000001"
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with SandboxServer(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def run(sandbox, dag_runner):
+    """One run of all tasks, which each test looks at from its side."""
+    echo = {
+        "status": "error",
+        "message": f"Bad request: api_key={KEY}, password={PASSWORD} (was {PASSWORD!r})",
+    }
+    echoed = {"kind": "body", "endpoint": "create_system_user", "body": json.dumps(echo), "effect": False}
+    sandbox.fault(kind="reset_after", endpoint="create_system_user", skip=1)
+    sandbox.fault(**echoed, skip=1)  # of those that the other did not take
+    sandbox.fault(kind="reset_after", endpoint="create_contact_group")
+    subscribers = [each for each, known in sandbox.state.subscribers.items() if known["page_id"] == PAGE]
+    connections = {
+        "CYTECHBOT_DEFAULT": sandbox.connection_json(),
+        "WRONG_KEY": json.dumps({"conn_type": "cytechbot", "host": sandbox.base_url, "password": WRONG_KEY}),
+        "UNREACHABLE": json.dumps(
+            {
+                "conn_type": "cytechbot",
+                "host": "http://127.0.0.1:9",
+                "password": KEY,
+                "extra": {"max_retries": 0},
+            }
+        ),
+    }
+    return dag_runner.run(
+        DAG,
+        conf={"subscribers": [subscribers[0], "4711", subscribers[1]]},
+        env={f"AIRFLOW_CONN_{name}": value for name, value in connections.items()}
+        | {"AIRFLOW_VAR_NEW_PASSWORD": PASSWORD},
+    )
+
+
+def test_states_and_tries(run):
+    assert {name: (task.state, task.tries) for name, task in run.tasks.items()} == {
+        "user_made": ("success", 1),
+        "user_lost": ("success", 1),
+        "user_refused": ("failed", 1),
+        "wrong_key": ("failed", 1),
+        "group_lost": ("failed", 1),
+        "unreachable": ("failed", 3),
+        "nothing_to_delete": ("failed", 1),
+        "some_refused": ("failed", 1),
+    }
+
+
+def test_requests(run, sandbox):
+    received = {name: counts["received"] for name, counts in sandbox.journal.as_json()["counts"].items()}
+    assert received["create_system_user"] == 4
+    assert received["create_contact_group"] == 1
+    assert received["delete_contact_group"] == 1
+
+
+def test_results(run, sandbox):
+    emails = {user["email"]: user["id"] for user in sandbox.state.users.values()}
+    assert run.tasks["user_made"].result == emails["made@example.com"]
+    assert run.tasks["user_lost"].result == emails["lost@example.com"]
+    assert "ops@example.com" not in emails
+    assert sandbox.state.users[emails["made@example.com"]]["expired_date"].startswith("2027-01-14")
+    assert run.tasks["some_refused"].xcoms["outcome"]["refused"].keys() == {"4711"}
+    assert len(run.tasks["some_refused"].xcoms["outcome"]["assigned"]) == 2
+
+
+LINES = (
+    """
+POST create_system_user (connection 'wrong_key'): the API refused: "Either API Key Invalid or Member Validity
+ Expired". Check the API key in the connection and the member's validity. This endpoint needs an admin's key.
+POST delete_contact_group (connection 'cytechbot_default'): the API refused: "The contact type ID does not
+ exist". Check the id.
+POST create_contact_group (connection 'unreachable'): no connection to 127.0.0.1:9 could be made.
+ Check the host in the connection, and whether the server can be reached from the worker.
+POST create_contact_group (connection 'cytechbot_default'): 127.0.0.1:PORT closed the connection before its
+ answer was whole. It was sent, so it may have happened, and is not sent again. The API cannot list contact
+ groups: look for the name among them in the CyTechBot dashboard.
+POST assign_label (connection 'cytechbot_default'): 1 of 3 subscribers were refused: 4711: the API refused:
+""".strip()
+    .replace("\n ", " ")
+    .splitlines()
+)
+
+
+def test_one_clear_line_each(run, sandbox):
+    for line in LINES:
+        assert line.replace("PORT", str(sandbox.port)) in run.log
+    for noise in (
+        "urllib3",
+        "MaxRetryError",
+        "HTTPConnectionPool",
+        "During handling of the above",
+        "direct cause",
+    ):
+        assert noise not in run.log
+
+
+@pytest.mark.parametrize("secret", [KEY, PASSWORD, WRONG_KEY])
+def test_secrets_are_nowhere(run, secret):
+    assert run.places_of(secret) == []
+    assert any(name.endswith(".db") for name in run.files)
+    assert run.tasks["user_made"].rendered["password"] == "***"
+
+
+def test_the_search_would_find_them(run):
+    assert run.places_of("made@example.com") != []
+    assert "Bad request: api_key=*** password=***" in run.log
