@@ -105,7 +105,7 @@ class SandboxServer:
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._sandbox,
-            http="h11",
+            http=_silent_protocol(),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -113,8 +113,6 @@ class SandboxServer:
             proxy_headers=False,
             server_header=False,
             log_config=None,
-            # An access log would show the query string, and the API key in it.
-            access_log=False,
             timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
@@ -258,3 +256,19 @@ class SandboxServer:
         """Return the ids of the labels that a subscriber has; the API itself shows row numbers."""
         with self.state.lock:
             return list(self.state.assigned_labels.get(subscriber_id, []))
+
+
+def _silent_protocol() -> type[asyncio.Protocol]:
+    """
+    Return uvicorn's protocol without its access log, which would show the API key in the query string.
+
+    Its own switch takes the log's handlers away, and Airflow's logging gives them back.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class SilentProtocol(H11Protocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.access_log = False
+
+    return SilentProtocol

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import sys
 import threading
@@ -147,3 +148,15 @@ def test_uvicorn_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r"pip install 'airflow-provider-cytechbot\[sandbox\]'"):
         SandboxServer().start()
+
+
+def test_no_request_is_logged_whatever_logging_is_set_up_around_it(server, caplog):
+    with caplog.at_level("DEBUG"):
+        access = logging.getLogger("uvicorn.access")
+        access.addHandler(caplog.handler)  # as the logging of Airflow does, after the server has started
+        try:
+            requests.get(f"{server.base_url}/get_flow_campaigns/", params={"api_key": "k/ey"}, timeout=5)
+        finally:
+            access.removeHandler(caplog.handler)
+    assert server.requests("get_flow_campaigns")
+    assert not [record for record in caplog.records if record.name == "uvicorn.access"]
