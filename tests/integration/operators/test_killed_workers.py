@@ -1,0 +1,180 @@
+"""Creates under a real scheduler whose workers are killed at each point between request and result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from tests.integration.airflow_services import AirflowServices
+
+DAGS = Path(__file__).parents[1] / "dags/operators"
+KEY = "1-k y/a+b%c&="
+PASSWORD = "pass w/ord+%&="
+ENDPOINTS = {
+    "contact_group": "create_contact_group",
+    "contact": "create_contact",
+    "label": "create_label",
+    "user": "create_system_user",
+}
+CAN_LOOK = {"label", "user"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with SandboxServer(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(sandbox, tmp_path_factory):
+    env = {
+        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(timeout=300),
+        "AIRFLOW_VAR_NEW_PASSWORD": PASSWORD,
+    }
+    pieces = ("api-server", "scheduler", "dag-processor")
+    with AirflowServices(DAGS, env=env, home=tmp_path_factory.mktemp("airflow"), pieces=pieces) as services:
+        yield services
+
+
+@pytest.fixture
+def killed(airflow, sandbox):
+    """Start a run, kill all its workers once they are at a point, and wait for its end."""
+
+    def killed(point, who="runner"):
+        sandbox.reset()
+        hold = point
+        if point == "before answer":
+            hold = ""
+            for endpoint in ENDPOINTS.values():
+                sandbox.fault("delay", endpoint, seconds=60)
+        run = airflow.trigger("operators_killed", conf={"hold": hold})
+        waiting = set(ENDPOINTS)
+
+        def one_there():
+            for task in waiting:
+                there = "Held." in run.log(task) if hold else sandbox.journal.took_effect(ENDPOINTS[task])
+                if there:
+                    run.kill(task, who)
+                    waiting.remove(task)
+                    break
+            return not waiting
+
+        airflow.wait_until(one_there, 60, f"all tasks at {point}", run)
+        run.wait(90)
+        return run
+
+    return killed
+
+
+def first_ids(sandbox, before):
+    """The ids of what the run made, by task."""
+    kinds = {"contact_group": "contact_groups", "contact": "contacts", "label": "labels", "user": "users"}
+    return {task: sorted(set(getattr(sandbox.state, kind)) - before[kind]) for task, kind in kinds.items()}
+
+
+@pytest.fixture
+def made(sandbox):
+    """Return a function that tells the ids of what was made since."""
+    sandbox.reset()
+    kinds = ("contact_groups", "contacts", "labels", "users")
+    before = {kind: set(getattr(sandbox.state, kind)) for kind in kinds}
+    return lambda: first_ids(sandbox, before)
+
+
+def received(sandbox):
+    return {task: sandbox.journal.received(endpoint) for task, endpoint in ENDPOINTS.items()}
+
+
+def check(run, made, failed=()):
+    assert run.tries() == dict.fromkeys(ENDPOINTS, 2)
+    assert run.states() == {task: "failed" if task in failed else "success" for task in ENDPOINTS}
+    for task in ENDPOINTS:
+        assert run.xcom(task) == (None if task in failed else made[task][0])
+        assert len(made[task]) <= 1
+    for task in failed:
+        assert "An earlier try of this task began it and ended before it knew the result." in run.log(task, 2)
+
+
+CANNOT_LOOK = set(ENDPOINTS) - CAN_LOOK
+
+
+def test_before_anything_was_begun(killed, made, sandbox):
+    run = killed("before begin")
+    check(run, made())
+    assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
+
+
+def test_begun_and_not_sent(killed, made, sandbox):
+    run = killed("after begin")
+    check(run, made(), failed=CANNOT_LOOK)
+    assert received(sandbox) == {task: task in CAN_LOOK for task in ENDPOINTS}
+
+
+@pytest.mark.parametrize("who", ["runner", "both"])
+def test_made_and_not_answered(killed, made, sandbox, who):
+    run = killed("before answer", who)
+    assert all(len(ids) == 1 for ids in made().values())
+    check(run, made(), failed=CANNOT_LOOK)
+    assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
+
+
+def test_cleared_by_a_person_who_was_told(killed, made, sandbox):
+    run = killed("before answer")
+    (first,) = made()["contact_group"]
+    clear(run, "contact_group")
+    run.wait_for("contact_group", "success", try_number=3)
+    assert sandbox.journal.received("create_contact_group") == 2
+    second = run.xcom("contact_group")
+    assert sorted(made()["contact_group"]) == sorted([first, second])
+    # What has succeeded is not made again as long as it exists.
+    clear(run, "contact_group")
+    run.wait_for("contact_group", "success", try_number=4)
+    assert run.xcom("contact_group") == second
+    assert sandbox.journal.received("create_contact_group") == 2
+
+
+CLEAR = """
+import sys
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+with create_session() as session:
+    wanted = select(TaskInstance).filter_by(dag_id=sys.argv[1], run_id=sys.argv[2], task_id=sys.argv[3])
+    clear_task_instances(session.scalars(wanted).all(), session)
+"""
+
+
+def clear(run, task):
+    """Clear a task as the UI does."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(run.airflow.home)}
+    command = [sys.executable, "-c", CLEAR, run.dag_id, run.run_id, task]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def test_answered_and_not_stored(killed, made, sandbox):
+    run = killed("before result")
+    check(run, made(), failed=CANNOT_LOOK)
+    assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
+
+
+def test_stored_and_not_returned(killed, made, sandbox):
+    run = killed("after result")
+    check(run, made())
+    assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
+    assert "An earlier try of this task made contact group" in run.log("contact_group", 2)
+
+
+def test_no_secret_is_left_anywhere(airflow):
+    for secret in (KEY, PASSWORD):
+        for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}:
+            assert airflow.places_of(form) == []
+    assert airflow.places_of("operators_killed") != []
