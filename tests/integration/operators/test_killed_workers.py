@@ -54,7 +54,7 @@ def killed(airflow, sandbox):
         if point == "before answer":
             hold = ""
             for endpoint in ENDPOINTS.values():
-                sandbox.fault("delay", endpoint, seconds=60)
+                sandbox.fault("delay", endpoint, seconds=300)
         run = airflow.trigger("operators_killed", conf={"hold": hold})
         waiting = set(ENDPOINTS)
 
@@ -67,8 +67,8 @@ def killed(airflow, sandbox):
                     break
             return not waiting
 
-        airflow.wait_until(one_there, 60, f"all tasks at {point}", run)
-        run.wait(90)
+        airflow.wait_until(one_there, 120, f"all tasks at {point}", run)
+        run.wait(150)
         return run
 
     return killed
@@ -130,13 +130,13 @@ def test_cleared_by_a_person_who_was_told(killed, made, sandbox):
     run = killed("before answer")
     (first,) = made()["contact_group"]
     clear(run, "contact_group")
-    run.wait_for("contact_group", "success", try_number=3)
+    run.wait_for("contact_group", "success", try_number=3, timeout=120)
     assert sandbox.journal.received("create_contact_group") == 2
     second = run.xcom("contact_group")
     assert sorted(made()["contact_group"]) == sorted([first, second])
     # What has succeeded is not made again as long as it exists.
     clear(run, "contact_group")
-    run.wait_for("contact_group", "success", try_number=4)
+    run.wait_for("contact_group", "success", try_number=4, timeout=120)
     assert run.xcom("contact_group") == second
     assert sandbox.journal.received("create_contact_group") == 2
 
@@ -171,6 +171,23 @@ def test_stored_and_not_returned(killed, made, sandbox):
     check(run, made())
     assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
     assert "An earlier try of this task made contact group" in run.log("contact_group", 2)
+
+
+@pytest.mark.parametrize("quirks", ["none", "all"])
+def test_updates_and_deletes_are_done_again(airflow, sandbox, quirks):
+    sandbox.reset()
+    sandbox.quirks = quirks
+    endpoints = {"update": "update_contact", "delete": "delete_contact"}
+    for endpoint in endpoints.values():
+        sandbox.fault("delay", endpoint, seconds=300)
+    run = airflow.trigger("operators_killed_repeatable")
+    for task, endpoint in endpoints.items():
+        airflow.wait_until(lambda of=endpoint: sandbox.journal.took_effect(of) == 1, 90, endpoint, run)
+        run.kill(task, "runner")
+    assert run.wait(150) == "success"
+    assert run.tries() == {"update": 2, "delete": 2}
+    assert (run.xcom("update"), run.xcom("delete")) == ("1", "2")
+    assert sandbox.journal.took_effect() == 2
 
 
 def test_no_secret_is_left_anywhere(airflow):

@@ -332,6 +332,16 @@ class TestLookable:
             run(label())
         assert hook.count("get_all_labels") == 0
 
+    def test_a_template_that_differs_from_try_to_try_looks_for_nothing(self, run, hook, tries):
+        # It would look for what this try wants, not for what the first one may have made.
+        hook.answers |= {"create_label": (Killed(), "6"), "get_all_labels": []}
+        with pytest.raises(Killed):
+            run(label())
+        other = CyTechBotCreateLabelOperator(task_id="t", label_name="VIP of try 2", page_id="9")
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(other, tries.retry())
+        assert hook.count("create_label") == 1
+
     def test_cleared_after_success(self, run, hook, tries):
         hook.answers |= {"create_label": ("5", "6"), "get_all_labels": (labels("5"), [])}
         run(label())

@@ -13,7 +13,11 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_cytechbot.operators.contact_groups import CyTechBotCreateContactGroupOperator
-from airflow_provider_cytechbot.operators.contacts import CyTechBotCreateContactOperator
+from airflow_provider_cytechbot.operators.contacts import (
+    CyTechBotCreateContactOperator,
+    CyTechBotDeleteContactOperator,
+    CyTechBotUpdateContactOperator,
+)
 from airflow_provider_cytechbot.operators.labels import CyTechBotCreateLabelOperator
 from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
 
@@ -65,3 +69,9 @@ with DAG(
         package_id=1,
         expired_date="2027-01-01",
     )
+
+with DAG(
+    "operators_killed_repeatable", schedule=None, default_args={"retries": 2, "retry_delay": timedelta(0)}
+):
+    CyTechBotUpdateContactOperator(task_id="update", contact_id=1, last_name="Of {{ dag_run.run_id }}")
+    CyTechBotDeleteContactOperator(task_id="delete", contact_id=2)
