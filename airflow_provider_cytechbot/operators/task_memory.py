@@ -21,10 +21,13 @@ def is_retry(context: Context) -> bool:
 
     :param context: The task's context.
     """
+    return bool(context["ti"].try_number > _first_try(context))
+
+
+def _first_try(context: Context) -> int:
+    """Return the number of the first try since the task was cleared, which gave it all its retries anew."""
     ti: Any = context["ti"]
-    # Clearing a task gives it its retries once more, counted from the last try.
-    first_try: int = ti.max_tries - ti.task.retries + 1
-    return bool(ti.try_number > first_try)
+    return int(ti.max_tries - ti.task.retries + 1)
 
 
 class Earlier(NamedTuple):
@@ -51,7 +54,7 @@ class TaskMemory:
     def __init__(self, context: Context, call: object) -> None:
         self._context = context
         self._store: Any = context.get("task_state_store")
-        self._max_tries: int = context["ti"].max_tries  # clearing the task changes it, a retry does not
+        self._first_try = _first_try(context)
         self._call = hashlib.sha256(json.dumps(call, default=str, sort_keys=True).encode()).hexdigest()
         self._entry: Any = None
 
@@ -66,7 +69,7 @@ class TaskMemory:
             was_cut_off="id" not in entry,
             new_id=entry.get("id"),
             is_same=entry.get("call") == self._call,
-            was_cleared_since=entry.get("max_tries") != self._max_tries,
+            was_cleared_since=entry.get("first_try") != self._first_try,
             was_told=bool(entry.get("told")),
         )
 
@@ -105,7 +108,7 @@ class TaskMemory:
 
     def _set(self, outcome: dict[str, Any]) -> None:
         if self._store is not None:
-            self._store.set(STORE_KEY, {"call": self._call, "max_tries": self._max_tries, **outcome})
+            self._store.set(STORE_KEY, {"call": self._call, "first_try": self._first_try, **outcome})
 
     @staticmethod
     def _warn(error: Exception) -> None:

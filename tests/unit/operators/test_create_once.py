@@ -232,6 +232,13 @@ class TestClearedAfterSuccess:
         run(group())
         assert run(group(), tries.clear()) == "8"
 
+    def test_is_noticed_though_the_retries_were_changed(self, run, hook, tries):
+        gone = CyTechBotNotFoundError("The contact type ID does not exist")
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": gone}
+        run(group())
+        tries.retries = tries.ti.task.retries = 1  # so that clearing leaves max_tries as it was
+        assert run(group(), tries.clear()) == "8"
+
     def test_makes_another_where_the_fields_were_mended(self, run, hook, tries):
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {"id": "7"}}
         run(group())
