@@ -118,7 +118,8 @@ def _read_write(value: Any, verdict: Any) -> WriteOutcome:
 
 def _judge_refusal(call: Call[T], message: str, after_lost_answer: bool) -> T:
     """Return what a refusal means where it is an answer after all; raise what it is otherwise."""
-    answer, endpoint = call.endpoint.answer, call.endpoint
+    endpoint = call.endpoint
+    answer = endpoint.answer
     if answer and answer.none_found and answer.none_found.casefold() == " ".join(message.split()).casefold():
         return answer.read([], Reading(UTC, call.fields))
     said = f"the API refused: {_quote(message)}."
@@ -149,7 +150,9 @@ def _json(headers: Mapping[str, str], body: bytes) -> Any:
     except ValueError:
         pass
     if find_root(text) is not None:
-        raise CyTechBotTransportError(f"the answer was cut off or damaged after {len(body)} bytes.")
+        raise CyTechBotTransportError(
+            f"the answer was cut off or damaged, or something follows its JSON, within {len(body)} bytes."
+        )
     raise CyTechBotResponseError(
         f"the answer is not JSON but {_describe(headers, text)}.",
         "Check the host in the connection: it should be the API's base URL.",
@@ -214,7 +217,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 def _message(value: dict[str, Any]) -> str:
     """Return the server's message as text: it can be an object passed on from Facebook."""
-    message = value.get("message")
+    message = value.get("message") or value.get("error")
     while isinstance(message, dict) and (inner := message.get("message") or message.get("error")):
         message = inner
     if not isinstance(message, str):

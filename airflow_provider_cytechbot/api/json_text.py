@@ -34,8 +34,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+class FloatText(str):
+    """The text of a number with a fraction or an exponent: as an id, it was rounded before it was sent."""
+
+    __slots__ = ()
+
+
 #: Numbers stay the text that was sent, so that no id ever passes through a float.
-DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+DECODER = json.JSONDecoder(parse_int=str, parse_float=FloatText, parse_constant=_refuse_constant)
 
 
 def loads(text: str) -> Any:

@@ -13,8 +13,10 @@ from datetime import date, datetime, tzinfo
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
+from airflow_provider_cytechbot.api.json_text import FloatText
 
 Id: TypeAlias = Annotated[str, "id"]
+OptionalId: TypeAlias = Annotated[str | None, "optional id"]
 Text: TypeAlias = Annotated[str | None, "text"]
 Time: TypeAlias = Annotated[str | None, "time"]
 Day: TypeAlias = Annotated[str | None, "day"]
@@ -35,7 +37,7 @@ class User(TypedDict):
     add_date: Time
     last_login_at: Time
     expired_date: Time
-    package_id: Text
+    package_id: OptionalId
     last_login_ip: Text
 
 
@@ -64,7 +66,7 @@ class Subscriber(TypedDict):
     locale: Text
     timezone: Text
     page_name: Text
-    page_id: Text
+    page_id: OptionalId
     unavailable: Text
     last_error_message: Text
     refferer_source: Text  # the vendor's spelling
@@ -86,7 +88,7 @@ class ContactGroup(TypedDict):
     """A group of contacts. Names are not unique."""
 
     id: Id
-    user_id: Text
+    user_id: OptionalId
     type: Text
     created_at: Time
     deleted: Text
@@ -96,8 +98,8 @@ class Contact(TypedDict):
     """A contact: an e-mail address or a phone number, in a contact group."""
 
     id: Id
-    user_id: Text
-    contact_type_id: Text
+    user_id: OptionalId
+    contact_type_id: OptionalId
     first_name: Text
     last_name: Text
     phone_number: Text
@@ -123,7 +125,7 @@ class FlowCampaignQuestions(FlowCampaign):
 class FlowAnswer(TypedDict):
     """One subscriber's answer to one question."""
 
-    question_id: Text
+    question_id: OptionalId
     question: Text
     answer: Text
 
@@ -189,11 +191,10 @@ def record(shape: type[RecordT]) -> Reader[RecordT]:
     kinds = {name: get_args(hint)[1] for name, hint in get_type_hints(shape, include_extras=True).items()}
 
     def read(value: Any, reading: Reading) -> RecordT:
-        if not isinstance(value, dict):
-            raise wrong_shape(f"an object was expected, not {json_type(value)}")
+        item = _object(value)
         return cast(
             "RecordT",
-            {name: _READ_FIELD[kind](name, value.get(name), reading) for name, kind in kinds.items()},
+            {name: _READ_FIELD[kind](name, item.get(name), reading) for name, kind in kinds.items()},
         )
 
     return read
@@ -273,7 +274,13 @@ def wrong_shape(problem: str) -> CyTechBotResponseError:
 
 def json_type(value: Any) -> str:
     """Return what JSON calls a value of this type."""
-    names = {dict: "an object", list: "a list", str: "text or a number", bool: "a boolean"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text or a number",
+        FloatText: "a number",
+        bool: "a boolean",
+    }
     return names.get(type(value), "null")
 
 
@@ -281,7 +288,7 @@ def _read_answer(value: Any, reading: Reading) -> FlowAnswer:
     item = _object(value)
     question_id = item.get("id") if item.get("question_id") is None else item["question_id"]
     return {
-        "question_id": _read_text("question_id", question_id, reading),
+        "question_id": _read_optional_id("question_id", question_id, reading),
         "question": _read_text("question", item.get("question"), reading),
         "answer": _read_text("answer", item.get("answer"), reading),
     }
@@ -318,7 +325,19 @@ def _member(value: Any, name: str) -> Any:
 def _read_id(name: str, value: Any, reading: Reading) -> str:
     if not isinstance(value, str) or not value.strip():
         raise wrong_shape(f"{name!r} should be an id, not {json_type(value) if value != '' else 'empty'}")
+    if isinstance(value, FloatText) or value.lstrip().startswith("-"):
+        raise _rounded(name)
     return clean(value.strip())
+
+
+def _rounded(name: str) -> CyTechBotResponseError:
+    return wrong_shape(f"{name!r} should be an id, not a number with a sign, a fraction or an exponent")
+
+
+def _read_optional_id(name: str, value: Any, reading: Reading) -> str | None:
+    if isinstance(value, FloatText):
+        raise _rounded(name)
+    return _read_text(name, value, reading)
 
 
 def _read_text(name: str, value: Any, reading: Reading) -> str | None:
@@ -352,6 +371,7 @@ def _read_day(name: str, value: Any, reading: Reading) -> str | None:
 
 _READ_FIELD: Mapping[str, Callable[[str, Any, Reading], str | None]] = {
     "id": _read_id,
+    "optional id": _read_optional_id,
     "text": _read_text,
     "time": _read_time,
     "day": _read_day,

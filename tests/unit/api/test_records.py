@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api import records as r
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
+from airflow_provider_cytechbot.api.json_text import loads
 from airflow_provider_cytechbot.api.records import Reading
 
 READING = Reading(UTC, {"flow_campaign_id": "7"})
@@ -245,3 +246,16 @@ def test_anything_becomes_a_serialisable_record_or_a_wrong_shape(shape, data):
     assert list(record) == names
     assert json.loads(json.dumps(record)) == record
     assert all(isinstance(each, str | None) for each in record.values())
+
+
+@pytest.mark.parametrize("number", ["1.0e+17", "29.0", "-1", "-2.5"])
+def test_an_id_that_went_through_a_float_is_refused(number):
+    value = loads(f'{{"id": {number}}}')["id"]
+    with pytest.raises(CyTechBotResponseError, match="should be an id"):
+        r.read_new_id(value, READING)
+
+
+def test_a_question_id_that_went_through_a_float_is_refused():
+    item = loads('[{"question_id": 4.5e1, "question": "Q", "answer": "A"}]')
+    with pytest.raises(CyTechBotResponseError, match="'question_id'"):
+        r.read_answers(item, READING)
