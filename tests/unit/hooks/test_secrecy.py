@@ -91,4 +91,24 @@ class TestLoggersOfUrls:
     def test_the_filter_is_added_once(self, logger):
         keep_secret(settings())
         keep_secret(settings())
-        assert logging.getLogger(logger).filters.count(secrecy._REDACT_QUERY) == 1
+        assert logging.getLogger(logger).filters.count(secrecy._REDACT_SECRETS) == 1
+
+    def test_they_show_no_key_in_a_traceback(self, logger, caplog):
+        keep_secret(settings())
+        with caplog.at_level(logging.DEBUG):
+            try:
+                raise ValueError("unparsed data: 'header a%20b%2Fc%2Bd%25e%22%C3%A9'")
+            except ValueError:
+                logging.getLogger(logger).warning("Failed to parse headers", exc_info=True)
+        shown = logging.Formatter().format(caplog.records[-1])
+        assert "unparsed data: 'header ***'" in shown
+        assert "Traceback" in shown
+
+    def test_they_keep_a_traceback_that_holds_none(self, logger, caplog):
+        keep_secret(settings())
+        with caplog.at_level(logging.DEBUG):
+            try:
+                raise ValueError("something else")
+            except ValueError:
+                logging.getLogger(logger).warning("Failed", exc_info=True)
+        assert caplog.records[-1].exc_info
