@@ -39,7 +39,7 @@ with DAG(
         email="{{ params.email }}",
         password="{{ var.value.cytechbot_initial_password }}",  # noqa: S106
         package_id="{{ params.package_id }}",
-        expired_date="{{ macros.ds_add(dag_run.run_after | ds, 7) }}",
+        expired_date="{{ macros.ds_add(dag_run.start_date | ds, 7) }}",
     )
     # [END create_user]
 
@@ -47,7 +47,7 @@ with DAG(
     extend_user = CyTechBotUpdateUserOperator(
         task_id="extend_user",
         user_id=create_user.output,
-        expired_date="{{ macros.ds_add(dag_run.run_after | ds, params.days) }}",
+        expired_date="{{ macros.ds_add(dag_run.start_date | ds, params.days) }}",
     )
     update_user = CyTechBotUpdateUserOperator(
         task_id="update_user",
