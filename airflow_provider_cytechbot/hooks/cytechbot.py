@@ -11,10 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.hooks.task_failure import for_task
+from airflow_provider_cytechbot.hooks.answered import AnsweredHook
 
 if TYPE_CHECKING:
     import requests
@@ -30,7 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CyTechBotHook(BaseHook):
+class CyTechBotHook(AnsweredHook, BaseHook):
     """
     Talk to the API of CyTechBot, or of another installation of the XeroChat platform.
 
@@ -422,20 +421,9 @@ class CyTechBotHook(BaseHook):
         return True, f"{self.settings.base_url} accepts the API key; it has {found}."
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> Settings:  # type: ignore[override]
         """The connection's settings, read once; what is secret in them is masked in logs from then on."""
-        from airflow_provider_cytechbot.hooks.secrecy import keep_secret
-        from airflow_provider_cytechbot.hooks.settings import Settings
-
-        try:
-            # Not kept in a variable: an Airflow connection shows its password to whoever shows this frame.
-            settings = Settings.from_connection(self.get_connection(self.cytechbot_conn_id))
-        except CyTechBotError as error:
-            failure = error
-        else:
-            keep_secret(settings)
-            return settings
-        raise self.failure(failure)
+        return self.read_settings(self.get_connection(self.cytechbot_conn_id))
 
     @cached_property
     def transport(self) -> RequestsTransport:
@@ -443,47 +431,6 @@ class CyTechBotHook(BaseHook):
         from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
 
         return RequestsTransport(self.settings)
-
-    def decipher(
-        self,
-        call: Call[T],
-        status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        *,
-        after_lost_answer: bool = False,
-    ) -> T:
-        """
-        Decipher an answer with what the connection says of key and time zone.
-
-        :param call: The call that was answered.
-        :param status: The HTTP status.
-        :param headers: The HTTP headers.
-        :param body: The body.
-        :param after_lost_answer: Whether the same call was sent before and its answer lost.
-        """
-        settings = self.settings
-        return decipher(
-            call,
-            status,
-            headers,
-            body,
-            api_key=settings.api_key,
-            zone=settings.server_timezone,
-            after_lost_answer=after_lost_answer,
-        )
-
-    def failure(self, error: CyTechBotError) -> CyTechBotError:
-        """
-        Return what a task should raise for an error: with the connection's name, and final if no retry helps.
-
-        :param error: An error of the protocol.
-        """
-        error.connection = self.cytechbot_conn_id
-        # What a repr shows: until now without the call, and with the server's words as they came.
-        error.args = (error.said, error.advice, error.asked, error.connection)
-        # The frames below hold the key and the answer, which an error tracker would show.
-        return for_task(error.with_traceback(None))
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
         return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -15,15 +16,63 @@ from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader
 from airflow_provider_cytechbot.api.records import Reading
 
 if TYPE_CHECKING:
+    import aiohttp
     import requests
 
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.flow_answers import SubscriberAnswers
     from airflow_provider_cytechbot.api.records import FlowAnswer, FlowAnswerRow, FlowAnswers
+    from airflow_provider_cytechbot.hooks.answered import AnsweredHook
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 
 
-class FlowAnswersStream:
+class _ArrivingFlowAnswers:
+    """
+    What the streams of both hooks make of an answer while it arrives.
+
+    :param hook: The hook that asked.
+    :param call: The call that was answered.
+    :param status: The answer's HTTP status.
+    :param headers: The answer's HTTP headers.
+    """
+
+    def __init__(
+        self, hook: AnsweredHook, call: Call[FlowAnswers], status: int, headers: Mapping[str, str]
+    ) -> None:
+        self.flow_campaign_id = call.fields["flow_campaign_id"]
+        self.extracted_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.bytes_read = 0
+        self._call = call
+        self._answer = (status, headers)
+        self._reader = FlowAnswersReader(Reading(hook.settings.server_timezone, call.fields))
+        self._flow_name: str | None = None
+        self._answered_hook = hook
+
+    def _check_status(self, first_block: bytes) -> None:
+        """Refuse what is no answer of the API, before anything of it is read as one."""
+        if self._answer[0] != HTTPStatus.OK:
+            self._answered_hook.decipher(self._call, *self._answer, first_block)
+
+    def _feed(self, block: bytes) -> list[SubscriberAnswers]:
+        self.bytes_read += len(block)
+        return self._reader.feed(block)
+
+    def _close(self) -> list[SubscriberAnswers]:
+        found = self._reader.close()
+        if self._reader.is_streaming:
+            return found
+        # No subscribers were found to stream: an empty campaign, or an error.
+        answers = self._answered_hook.decipher(self._call, *self._answer, bytes(self._reader.head))
+        self._flow_name = answers["flow_name"]
+        return list(answers["data"].items())
+
+    def _failure(self, error: CyTechBotError) -> CyTechBotError:
+        error.asked = self._call.asked
+        return self._answered_hook.failure(error)
+
+
+class FlowAnswersStream(_ArrivingFlowAnswers):
     """
     The answers of one campaign while they arrive: iterate over it once.
 
@@ -35,18 +84,12 @@ class FlowAnswersStream:
     """
 
     def __init__(self, hook: CyTechBotHook, call: Call[FlowAnswers], response: requests.Response) -> None:
-        self.flow_campaign_id = call.fields["flow_campaign_id"]
-        self.extracted_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self.bytes_read = 0
+        super().__init__(hook, call, response.status_code, response.headers)
         self._hook = hook
-        self._call = call
         self._response = response
-        self._reader = FlowAnswersReader(Reading(hook.settings.server_timezone, call.fields))
-        self._flow_name: str | None = None
         blocks = hook.transport.blocks(call, response)
         first_block = next(blocks, b"")
-        if response.status_code != HTTPStatus.OK:
-            hook.decipher(call, response.status_code, response.headers, first_block)
+        self._check_status(first_block)
         self._blocks = chain([first_block], blocks)
 
     @classmethod
@@ -78,8 +121,7 @@ class FlowAnswersStream:
             failure = error
         else:
             return
-        failure.asked = self._call.asked
-        raise self._hook.failure(failure)
+        raise self._failure(failure)
 
     def rows(self) -> Iterator[FlowAnswerRow]:
         """Yield each answer as a row of the long layout."""
@@ -108,16 +150,63 @@ class FlowAnswersStream:
 
     def _read(self) -> Iterator[SubscriberAnswers]:
         for block in self._blocks:
-            self.bytes_read += len(block)
-            yield from self._reader.feed(block)
-        yield from self._reader.close()
-        if not self._reader.is_streaming:
-            yield from self._decipher_whole()
+            yield from self._feed(block)
+        yield from self._close()
 
-    def _decipher_whole(self) -> Iterator[SubscriberAnswers]:
-        """Decipher an answer in which no subscribers were found to stream: an empty campaign, or an error."""
-        answers = self._hook.decipher(
-            self._call, self._response.status_code, self._response.headers, bytes(self._reader.head)
-        )
-        self._flow_name = answers["flow_name"]
-        yield from answers["data"].items()
+
+class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
+    """
+    The same for the asynchronous hook, without rows: iterate over it once, with ``async for``.
+
+    :param hook: The hook that asked.
+    :param call: The call that was answered.
+    :param response: The answer.
+    """
+
+    def __init__(
+        self, hook: CyTechBotAsyncHook, call: Call[FlowAnswers], response: aiohttp.ClientResponse
+    ) -> None:
+        super().__init__(hook, call, response.status, response.headers)
+        self._blocks = hook.transport.blocks(call, response)
+        self._first_block = b""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, hook: CyTechBotAsyncHook, call: Call[FlowAnswers]
+    ) -> AsyncIterator[AsyncFlowAnswersStream]:
+        """
+        Send the call and wait for the first block of its answer.
+
+        :param hook: The hook to ask with.
+        :param call: The call.
+        """
+        async with hook.transport.open(call) as response:
+            stream = cls(hook, call, response)
+            stream._first_block = await anext(stream._blocks, b"")
+            stream._check_status(stream._first_block)
+            yield stream
+
+    @property
+    def flow_name(self) -> str | None:
+        """The campaign's name, as far as the answer has told it."""
+        return self._flow_name or self._reader.flow_name
+
+    async def __aiter__(self) -> AsyncIterator[SubscriberAnswers]:
+        """Yield each subscriber's id with its answers."""
+        failure: CyTechBotError
+        try:
+            for found in self._feed(self._first_block):
+                yield found
+            async for block in self._blocks:
+                for found in self._feed(block):
+                    yield found
+                # A server that sends faster than this reads would let nothing else of the loop have a turn.
+                await asyncio.sleep(0)
+            for found in self._close():
+                yield found
+        except CyTechBotError as error:
+            failure = error
+        else:
+            return
+        raise self._failure(failure)

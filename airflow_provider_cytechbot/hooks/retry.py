@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import (
+    AsyncRetrying,
     RetryCallState,
     Retrying,
     retry_if_exception,
@@ -42,21 +43,54 @@ def repeat(ask: Callable[[Call[T], bool], R], call: Call[T], max_retries: int) -
     :param max_retries: How often a call is repeated at the most.
     :raises CyTechBotError: What the last attempt ended with.
     """
-    answer_was_lost = False
+    attempts = _Attempts(call)
 
     def once() -> R:
-        nonlocal answer_was_lost
         try:
-            return ask(call, answer_was_lost)
-        except CyTechBotUnansweredError as error:
-            answer_was_lost = answer_was_lost or error.may_have_acted
-            failure = call.lost(error)
+            return ask(call, attempts.answer_was_lost)
         except CyTechBotError as error:
-            failure = error
-        failure.asked = call.asked
+            failure = attempts.failed(error)
         raise failure
 
     return Retrying(**policy(call, max_retries))(once)
+
+
+async def repeat_async(ask: Callable[[Call[T], bool], Awaitable[R]], call: Call[T], max_retries: int) -> R:
+    """
+    Ask without blocking, and ask again as often as the policy allows.
+
+    :param ask: As for :func:`repeat`.
+    :param call: The call.
+    :param max_retries: How often a call is repeated at the most.
+    :raises CyTechBotError: What the last attempt ended with.
+    """
+    attempts = _Attempts(call)
+
+    async def once() -> R:
+        try:
+            return await ask(call, attempts.answer_was_lost)
+        except CyTechBotError as error:
+            failure = attempts.failed(error)
+        raise failure
+
+    return await AsyncRetrying(**policy(call, max_retries))(once)
+
+
+class _Attempts:
+    """What the attempts of one call know of each other."""
+
+    def __init__(self, call: Call[Any]) -> None:
+        self.answer_was_lost = False
+        self._call = call
+
+    def failed(self, error: CyTechBotError) -> CyTechBotError:
+        """Return what a failed attempt means for its call. To be raised outside the ``except``."""
+        failure = error
+        if isinstance(error, CyTechBotUnansweredError):
+            self.answer_was_lost = self.answer_was_lost or error.may_have_acted
+            failure = self._call.lost(error)
+        failure.asked = self._call.asked
+        return failure
 
 
 def policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
