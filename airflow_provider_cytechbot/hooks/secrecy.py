@@ -13,9 +13,11 @@ from airflow_provider_cytechbot.api.redaction import Redactor, forms
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.hooks.settings import Settings
 
-#: All of urllib3's. They log URLs, of which a read's key is a part: each at DEBUG, and as a warning after
-#: headers that it cannot read.
+#: Those of the HTTP clients. They log URLs, of which a read's key is a part: each at DEBUG, and as a
+#: warning after headers that cannot be read.
 _LOGGERS_OF_URLS = (
+    "aiohttp.client",
+    "asyncio",
     "urllib3.connection",
     "urllib3.connectionpool",
     "urllib3.poolmanager",

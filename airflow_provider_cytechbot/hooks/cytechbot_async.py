@@ -1,0 +1,140 @@
+"""The asynchronous hook: for triggers, which must not block the event loop that they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.calls import Call, build
+from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.hooks.answered import AnsweredHook
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_cytechbot.api.endpoints import Endpoint
+    from airflow_provider_cytechbot.api.fields import IdInput
+    from airflow_provider_cytechbot.hooks.aiohttp_transport import AiohttpTransport
+    from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
+    from airflow_provider_cytechbot.hooks.settings import Settings
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class CyTechBotAsyncHook(AnsweredHook, BaseHook):
+    """
+    Talk to the API without blocking: an asynchronous context manager.
+
+    The connection is fetched once and the session opened once, at its start, and closed at its end::
+
+        async with CyTechBotAsyncHook() as hook:
+            campaign = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+
+    Settings, calls, answers, errors, retries and masking are those of :class:`CyTechBotHook`.
+
+    :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
+    """
+
+    conn_name_attr = CyTechBotHook.conn_name_attr
+    default_conn_name = CyTechBotHook.default_conn_name
+    conn_type = CyTechBotHook.conn_type
+    hook_name = CyTechBotHook.hook_name
+
+    def __init__(self, cytechbot_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cytechbot_conn_id = cytechbot_conn_id
+        self.settings: Settings
+        self.transport: AiohttpTransport
+
+    async def __aenter__(self) -> CyTechBotAsyncHook:
+        """Fetch the connection and open the session."""
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        connection = await get_async_connection(self.cytechbot_conn_id, hook=type(self))
+        # In a thread: aiohttp alone takes a quarter of a second to import, certificates are read from disk,
+        # and masking asks the process above.
+        await asyncio.to_thread(self._prepare, connection)
+        self.transport.open_session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the session and its sockets."""
+        await self.transport.close()
+
+    async def call(self, endpoint: Endpoint[T], *, max_retries: int | None = None, **fields: object) -> T:
+        """
+        Call an endpoint.
+
+        :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
+        :param max_retries: How often it is repeated at the most; ``None``: as the connection says.
+        :param fields: Its fields; ``None`` means not to send one.
+        :return: What the endpoint's answer carries.
+        :raises CyTechBotError: The error of the tree that fits.
+        """
+        return await self._run(self._ask, endpoint, fields, max_retries)
+
+    @asynccontextmanager
+    async def open_flow_answers(
+        self, flow_campaign_id: IdInput, *, max_retries: int | None = None
+    ) -> AsyncIterator[AsyncFlowAnswersStream]:
+        """
+        Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
+
+        Until the first byte arrives, a failed call is repeated like any other; after it, nothing is.
+
+        :param flow_campaign_id: The campaign's id.
+        :param max_retries: How often it is repeated at the most; ``None``: as the connection says.
+        """
+        from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
+
+        async with AsyncExitStack() as stack:
+            yield await self._run(
+                lambda call, _: stack.enter_async_context(AsyncFlowAnswersStream.open(self, call)),
+                endpoints.GET_FLOW_ANSWERS,
+                {"flow_campaign_id": flow_campaign_id},
+                max_retries,
+            )
+
+    def _prepare(self, connection: Connection) -> None:
+        import airflow_provider_cytechbot.hooks.retry  # noqa: F401 (slow to import, and used below)
+        from airflow_provider_cytechbot.hooks.aiohttp_transport import AiohttpTransport
+
+        self.settings = self.read_settings(connection)
+        try:
+            self.transport = AiohttpTransport(self.settings)
+        except CyTechBotError as error:
+            failure = error
+        else:
+            return
+        raise self.failure(failure)
+
+    async def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
+        return self.decipher(call, *await self.transport.send(call), after_lost_answer=after_lost_answer)
+
+    async def _run(
+        self,
+        ask: Callable[[Call[T], bool], Awaitable[R]],
+        endpoint: Endpoint[T],
+        fields: Mapping[str, object],
+        max_retries: int | None,
+    ) -> R:
+        """Build a call and ask with it as often as the policy allows; raise what remains as a task should."""
+        from airflow_provider_cytechbot.hooks.retry import repeat_async
+
+        try:
+            call = build(endpoint, **fields)
+            times = self.settings.max_retries if max_retries is None else max_retries
+            return await repeat_async(ask, call, times)
+        except CyTechBotError as error:
+            failure = error
+        raise self.failure(failure)  # outside the except, so that nothing stays behind in its chain
