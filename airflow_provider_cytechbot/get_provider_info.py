@@ -9,6 +9,16 @@ from airflow_provider_cytechbot.connection_form import CONN_FIELDS, UI_FIELD_BEH
 
 INTEGRATION = "CyTechBot"
 
+_FLOW_CAMPAIGNS = "airflow_provider_cytechbot.assets.flow_campaigns"
+ASSET_URIS = [
+    {
+        "schemes": ["cytechbot"],
+        "handler": f"{_FLOW_CAMPAIGNS}.sanitize_uri",
+        "factory": f"{_FLOW_CAMPAIGNS}.create_asset",
+        "to_openlineage_converter": f"{_FLOW_CAMPAIGNS}.convert_asset_to_openlineage",
+    }
+]
+
 
 def get_provider_info() -> dict[str, Any]:
     """
@@ -43,6 +53,21 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             },
         ],
+        "sensors": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_cytechbot.sensors.flow_answers"],
+            },
+        ],
+        "triggers": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": [
+                    "airflow_provider_cytechbot.triggers.flow_answers",
+                    "airflow_provider_cytechbot.triggers.new_flow_answers",
+                ],
+            },
+        ],
         "transfers": [
             {
                 "source-integration-name": INTEGRATION,
@@ -51,6 +76,8 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_cytechbot.transfers.flow_answers_to_object_storage",
             },
         ],
+        "asset-uris": copy.deepcopy(ASSET_URIS),
+        "dataset-uris": copy.deepcopy(ASSET_URIS),  # their name before Airflow 3.0
         "connection-types": [
             {
                 "connection-type": "cytechbot",

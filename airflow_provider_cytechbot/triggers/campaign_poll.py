@@ -1,0 +1,295 @@
+"""One poll of a flow campaign for everything in this process that waits on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotError,
+    CyTechBotSettingsError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
+from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+from airflow_provider_cytechbot.triggers.rhythm import Rhythm, backoff
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.records import FlowCampaignQuestions
+
+log = logging.getLogger(__name__)
+
+#: Up to so many subscribers that are waited for are asked for one by one, each with its own cheap request.
+#: For more, all answers of the campaign are read once for all of them.
+FEW = 3
+
+
+@dataclass
+class Census:
+    """
+    What one poll found out, and no more than was asked for.
+
+    :param flow_name: The campaign's name, where it is known.
+    :param tally: How many subscribers have come how far; ``None`` where single subscribers were asked for.
+    :param progress: How far those have come who were asked for; one who is missing has not begun.
+    :param everyone: Whether ``progress`` holds all that have begun.
+    """
+
+    flow_name: str | None
+    tally: Tally | None
+    progress: Mapping[str, Progress] = field(repr=False)
+    everyone: bool = False
+
+
+class Wait:
+    """
+    One that waits on a campaign. What it is told, it judges at once and without waiting for anything.
+
+    :param rhythm: When it asks to poll.
+    :param subscriber_id: The one subscriber whose progress it is about; ``None``: the campaign as a whole.
+    :param counts_completed: Whether it must know who has answered every question.
+    :param everyone: Whether it must know each subscriber's progress, and not just how many have come how far.
+    """
+
+    def __init__(
+        self,
+        rhythm: Rhythm,
+        *,
+        subscriber_id: str | None = None,
+        counts_completed: bool = True,
+        everyone: bool = False,
+    ) -> None:
+        self.rhythm = rhythm
+        self.subscriber_id = subscriber_id
+        self.counts_completed = counts_completed
+        self.everyone = everyone
+        #: When it wants the next poll, by the clock of :func:`time.monotonic`.
+        self.due = time.monotonic() + rhythm.first(time.time())
+
+    def polled(self) -> None:
+        """Ask for the next poll one interval from now: this one was for it too, whoever had asked."""
+        self.due = time.monotonic() + self.rhythm.after(time.time())
+
+    def see(self, census: Census) -> None:
+        """
+        Take note of what a poll found.
+
+        :param census: It.
+        """
+        raise NotImplementedError
+
+    def fail(self, error: CyTechBotError) -> None:
+        """
+        Take note of a poll that failed.
+
+        :param error: Why.
+        """
+        raise NotImplementedError
+
+
+class CampaignPoll:
+    """
+    Polls one campaign, over one session, as long as anything waits on it.
+
+    It polls when the first of the waits is due, and tells all: a wait whose interval has not passed is spared
+    its own poll. So the server sees one poll in the shortest interval asked for, however many wait.
+
+    A poll is not repeated at once when it fails: the next poll is the repeat, and each further away.
+
+    :param cytechbot_conn_id: The id of the Airflow connection.
+    :param flow_campaign_id: The campaign's id.
+    """
+
+    def __init__(self, cytechbot_conn_id: str, flow_campaign_id: str) -> None:
+        self.cytechbot_conn_id = cytechbot_conn_id
+        self.flow_campaign_id = flow_campaign_id
+        self._waits: dict[Wait, None] = {}
+        self._joined = asyncio.Event()
+        self._last_poll = 0.0
+        self._not_before = 0.0
+        self._failed_polls = 0
+        # Not in the context of whoever came first: its log may be closed long before this poll ends.
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(),
+            name=f"poll of CyTechBot flow campaign {flow_campaign_id}",
+            context=contextvars.Context(),
+        )
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waits)
+
+    def join(self, wait: Wait) -> None:
+        """
+        Let something wait from now on.
+
+        :param wait: It.
+        """
+        if self._last_poll:
+            # After a restart, waits come one by one: the first of them has polled, and one poll an interval
+            # it is.
+            wait.due = max(wait.due, self._last_poll + wait.rhythm.after(time.time()))
+        self._waits[wait] = None
+        self._joined.set()
+
+    def leave(self, wait: Wait) -> None:
+        """
+        Let something wait no longer.
+
+        :param wait: It.
+        """
+        self._waits.pop(wait, None)
+
+    async def stop(self) -> None:
+        """End the poll and close its sockets."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            await self._until_due()
+            failure = await self._poll_until_failure()
+            if failure is None:
+                continue
+            self._failed_polls += 1
+            interval = min((wait.rhythm.after(time.time()) for wait in self._waits), default=0.0)
+            pause = backoff(interval, self._failed_polls, getattr(failure, "retry_after", None))
+            self._not_before = time.monotonic() + pause
+            log.warning("%s Polling again in %.0f s at the earliest.", failure, pause)
+
+    async def _poll_until_failure(self) -> CyTechBotError | None:
+        """Poll over one session, again and again; return why that ended, ``None`` to begin anew at once."""
+        is_first = True
+        asked: list[Wait] = list(self._waits)
+        try:
+            async with CyTechBotAsyncHook(self.cytechbot_conn_id) as hook:
+                campaign: FlowCampaignQuestions | None = None
+                while True:
+                    asked, whole = self._choose()
+                    self._last_poll = time.monotonic()
+                    if campaign is None and any(wait.counts_completed for wait in asked):
+                        campaign = await self._campaign(hook)
+                    await (self._count if whole else self._ask_each)(hook, campaign, asked)
+                    is_first = False
+                    self._failed_polls = 0
+                    await self._until_due()
+        except CyTechBotError as error:
+            failure = error
+        except AirflowNotFoundException:
+            failure = CyTechBotSettingsError("there is no such connection.", "", "", self.cytechbot_conn_id)
+        except Exception as error:  # noqa: BLE001 (whatever it is: nothing that waits may hang)
+            failure = CyTechBotTransportError(f"a poll failed ({type(error).__name__}).")
+        if not failure.retryable and not is_first:
+            # The connection may have changed since it was fetched, the key first of all.
+            return None
+        for wait in asked:
+            wait.polled()
+            wait.fail(failure)
+        return failure
+
+    async def _until_due(self) -> None:
+        """Wait until the first of the waits is due; those that join meanwhile may want it sooner."""
+        while True:
+            self._joined.clear()
+            due = min((wait.due for wait in self._waits), default=float("inf"))
+            rest = max(due, self._not_before) - time.monotonic()
+            if rest <= 0:
+                return
+            try:
+                async with asyncio.timeout(None if rest == float("inf") else rest):
+                    await self._joined.wait()
+            except TimeoutError:
+                return
+
+    def _choose(self) -> tuple[list[Wait], bool]:
+        """Return who takes part in this poll, and whether it reads the whole campaign, if that is cheaper."""
+        now = time.monotonic()
+        due = [wait for wait in self._waits if wait.due <= now]
+        subscribers = {wait.subscriber_id for wait in self._waits if wait.subscriber_id is not None}
+        if len(subscribers) > FEW or any(wait.subscriber_id is None for wait in due):
+            return list(self._waits), True
+        return due, False
+
+    async def _campaign(self, hook: CyTechBotAsyncHook) -> FlowCampaignQuestions:
+        return await hook.call(
+            endpoints.GET_FLOW_CAMPAIGN, max_retries=0, flow_campaign_id=self.flow_campaign_id
+        )
+
+    async def _count(
+        self, hook: CyTechBotAsyncHook, campaign: FlowCampaignQuestions | None, asked: list[Wait]
+    ) -> None:
+        """Read all answers of the campaign, keep what the waits ask for, and tell them."""
+        questionnaire = Questionnaire(campaign and campaign["questions"])
+        awaited = {wait.subscriber_id for wait in asked}
+        everyone = any(wait.everyone for wait in asked)
+        tally, progress = Tally(), {}
+        async with hook.open_flow_answers(self.flow_campaign_id, max_retries=0) as stream:
+            async for subscriber_id, answers in stream:
+                reached = questionnaire.progress(answers)
+                tally.add(reached)
+                if everyone or subscriber_id in awaited:
+                    progress[subscriber_id] = reached
+            name = (campaign and campaign["flow_name"]) or stream.flow_name
+        for wait in asked:
+            wait.polled()
+            wait.see(Census(name, tally, progress, everyone))
+
+    async def _ask_each(
+        self, hook: CyTechBotAsyncHook, campaign: FlowCampaignQuestions | None, asked: list[Wait]
+    ) -> None:
+        """Ask for each subscriber by itself, and tell who waits for it."""
+        questionnaire = Questionnaire(campaign and campaign["questions"])
+        by_subscriber: dict[str, list[Wait]] = {}
+        for wait in asked:
+            by_subscriber.setdefault(wait.subscriber_id or "", []).append(wait)
+        while by_subscriber:
+            subscriber_id, waits = next(iter(by_subscriber.items()))
+            found = await hook.call(
+                endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
+                max_retries=0,
+                flow_campaign_id=self.flow_campaign_id,
+                subscriber_id=subscriber_id,
+            )
+            progress = {subscriber_id: questionnaire.progress(found["data"])}
+            for wait in waits:
+                wait.polled()
+                wait.see(Census(found["flow_name"], None, progress))
+                asked.remove(wait)  # whoever has been told is not concerned by a failure of the next
+            del by_subscriber[subscriber_id]
+
+
+_Polls = dict[tuple[str, str], CampaignPoll]
+#: Those of each event loop: a triggerer has one, a process that runs tests many.
+_POLLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Polls] = weakref.WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def waiting(cytechbot_conn_id: str, flow_campaign_id: str, wait: Wait) -> AsyncIterator[None]:
+    """
+    Let something wait on a campaign, together with all else in this process that does.
+
+    :param cytechbot_conn_id: The id of the Airflow connection.
+    :param flow_campaign_id: The campaign's id.
+    :param wait: What waits.
+    """
+    polls = _POLLS.setdefault(asyncio.get_running_loop(), {})
+    key = (cytechbot_conn_id, flow_campaign_id)
+    poll = polls.get(key) or polls.setdefault(key, CampaignPoll(*key))
+    poll.join(wait)
+    try:
+        yield
+    finally:
+        poll.leave(wait)
+        if not len(poll):
+            del polls[key]  # before anything is awaited: whoever comes now begins a poll of its own
+            await poll.stop()

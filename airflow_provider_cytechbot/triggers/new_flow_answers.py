@@ -1,0 +1,199 @@
+"""The event trigger for DAGs that run when subscribers have answered a campaign. Airflow 3.0 and newer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_cytechbot.api.fields import encode_number
+from airflow_provider_cytechbot.api.flow_progress import Progress
+from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+from airflow_provider_cytechbot.triggers.events import EVENT_VERSION
+from airflow_provider_cytechbot.triggers.rhythm import Rhythm
+from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
+from airflow_provider_cytechbot.triggers.sightings import Sighting, Watch
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:
+    raise ImportError(
+        "CyTechBotNewFlowAnswersTrigger needs Airflow 3.0 or newer: before it, no event could start a DAG. "
+        "A sensor of airflow_provider_cytechbot.sensors.flow_answers waits on every version."
+    ) from None
+
+if TYPE_CHECKING:
+    from airflow.triggers.shared_stream import SharedStreamProducer
+
+    from airflow_provider_cytechbot.api.fields import IdInput
+
+#: An event names so many of the new subscribers at the most; beyond that, their number and digest must do.
+MAX_NAMED = 100
+
+
+class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
+    """
+    Fire when subscribers have newly answered a flow campaign, for an asset's ``AssetWatcher``.
+
+    The event's payload::
+
+        {
+            "version": 1,
+            "flow_campaign_id": "1",
+            "flow_name": "Feedback",
+            "complete": true,  # whether they have answered every question
+            "count": 2,  # how many are new
+            "subscriber_ids": ["24994546734902201", "24994546734902202"],  # the first 100 of them
+            "digest": "…",  # of all of them, the same if the same event should come twice
+            "answered": 40,  # how many in all have answered
+            "completed": 31,  # and how many of those every question
+        }
+
+    Those who have answered when the trigger first runs are not new. On Airflow 3.3 and newer, who was seen is
+    kept in the asset's state store, and counts as seen only once Airflow has stored the event: a restart does not
+    lose one, nor repeat one. (Should the triggerer be killed in the second between an event's storing and that of
+    who was seen, the event comes once more, with the same digest.) Before 3.3, a restart starts from the present.
+
+    It polls together with all sensors that wait on the same campaign. A failed poll, even with a wrong key, is
+    logged, and does not end it: no task depends on it that could fail.
+
+    :param flow_campaign_id: The campaign's id.
+    :param complete: Whether to fire for those who have answered every question, and not just any.
+    :param poll_interval: Seconds between polls, which can cost the server much: see the how-to on intervals.
+    :param cytechbot_conn_id: The id of the Airflow connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        flow_campaign_id: IdInput,
+        complete: bool = True,
+        poll_interval: float = 300.0,
+        cytechbot_conn_id: str = "cytechbot_default",
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flow_campaign_id = str(flow_campaign_id)
+        self.complete = complete
+        self.poll_interval = poll_interval
+        self.cytechbot_conn_id = cytechbot_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments; the connection's id is all they say of the connection."""
+        return (
+            f"airflow_provider_cytechbot.triggers.flow_answers.{type(self).__qualname__}",
+            {
+                "flow_campaign_id": self.flow_campaign_id,
+                "complete": self.complete,
+                "poll_interval": self.poll_interval,
+                "cytechbot_conn_id": self.cytechbot_conn_id,
+            },
+        )
+
+    def shared_stream_key(self) -> Hashable | None:
+        """
+        Return a key of its own, where who was seen can be kept.
+
+        A stream is the only way in which Airflow says that an event was stored. Its sharing is not made use of:
+        polls are shared below it, with the sensors too.
+        """
+        if getattr(self, "asset_state_store", None) is None:
+            return None
+        path, kwargs = self.serialize()
+        return (path, *kwargs.values())
+
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
+        """Return what polls, and stores who was seen once Airflow has stored the event."""
+        from airflow_provider_cytechbot.triggers.stored_events import StoredEventsProducer
+
+        return StoredEventsProducer(cls(**kwargs).sightings)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield an event whenever there are new subscribers, without remembering them across a restart."""
+        self.log.warning(
+            "Nothing keeps who has already answered flow campaign %s (Airflow 3.3 and newer do, for an asset's "
+            "watcher): a restart of the triggerer starts from the present, and passes over what came meanwhile.",
+            self.flow_campaign_id,
+        )
+        async with aclosing(self.sightings()) as sightings:
+            async for event in self._events(sightings, None):
+                yield event
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        """Yield an event whenever there are new subscribers since the last one that was stored."""
+        try:
+            seen = await self._load()
+        except StateError:
+            # Airflow begins anew with a trigger that fails: not at once, again and again.
+            await asyncio.sleep(self.poll_interval)
+            raise
+        async for event in self._events(shared_stream, seen):
+            yield event
+
+    async def sightings(self) -> AsyncGenerator[Sighting, None]:
+        """Yield what each poll of the campaign finds, for ever."""
+        wait = Watch(Rhythm(self.poll_interval), Progress.wanted(self.complete))
+        flow_campaign_id = encode_number("flow_campaign_id", self.flow_campaign_id)
+        async with waiting(self.cytechbot_conn_id, flow_campaign_id, wait):
+            while True:
+                yield await wait.next()
+
+    async def _events(
+        self, sightings: AsyncIterator[Sighting], seen: SeenSubscribers | None
+    ) -> AsyncGenerator[TriggerEvent, None]:
+        async for sighting in sightings:
+            # Sorting and digests of a large campaign would hold up the event loop.
+            new, now_seen = await asyncio.to_thread(_compare, sighting.subscriber_ids, seen)
+            if now_seen is not seen:
+                sighting.remember = partial(self._store, now_seen)
+            is_first, seen = seen is None, now_seen
+            if new and not is_first:
+                yield TriggerEvent(self._payload(sighting, new))  # type: ignore[no-untyped-call]
+
+    def _payload(self, sighting: Sighting, new: list[str]) -> dict[str, Any]:
+        return {
+            "version": EVENT_VERSION,
+            "flow_campaign_id": self.flow_campaign_id,
+            "flow_name": sighting.flow_name,
+            "complete": self.complete,
+            "count": len(new),
+            "subscriber_ids": new[:MAX_NAMED],
+            "digest": hashlib.sha256("\n".join(new).encode("utf-8", "surrogatepass")).hexdigest(),
+            "answered": sighting.answered,
+            "completed": sighting.completed,
+        }
+
+    @property
+    def _state_key(self) -> str:
+        what = "completed" if self.complete else "answered"
+        return f"cytechbot.{self.cytechbot_conn_id}.flow_campaign.{self.flow_campaign_id}.{what}"
+
+    async def _load(self) -> SeenSubscribers | None:
+        if self.asset_state_store is None:
+            return None
+        try:
+            state = await self.asset_state_store.aget(self._state_key)
+        except ValueError:  # Airflow cannot tell whose store is meant
+            self.log.error(
+                "The trigger for flow campaign %s watches for several assets, so Airflow keeps nothing for it, "
+                "and a restart starts from the present. Give each asset a trigger with another poll_interval.",
+                self.flow_campaign_id,
+            )
+            return None
+        return None if state is None else await asyncio.to_thread(SeenSubscribers.from_state, state)
+
+    async def _store(self, seen: SeenSubscribers) -> None:
+        if self.asset_state_store is not None:
+            await self.asset_state_store.aset(self._state_key, await asyncio.to_thread(seen.to_state))
+
+
+def _compare(subscriber_ids: list[str], seen: SeenSubscribers | None) -> tuple[list[str], SeenSubscribers]:
+    """Return who is new, in the order of their ids, and who has been seen from now on."""
+    known = SeenSubscribers() if seen is None else seen
+    new = sorted(known.unseen(subscriber_ids))
+    return new, known if seen is not None and not new else known.with_also(new)

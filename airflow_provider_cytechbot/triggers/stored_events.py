@@ -1,0 +1,49 @@
+"""Remembering what was seen once Airflow has stored the event of it. Airflow 3.3 and newer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from airflow_provider_cytechbot.triggers.sightings import Sighting
+
+log = logging.getLogger(__name__)
+
+
+class StoredEventsProducer(SharedStreamProducer):
+    """
+    Hands sightings to a trigger, and lets each be remembered once the trigger's event is in the database.
+
+    :param open_sightings: Begins to poll.
+    """
+
+    def __init__(self, open_sightings: Callable[[], AsyncGenerator[Sighting, None]]) -> None:
+        self._open_sightings = open_sightings
+
+    async def open_stream(self) -> AsyncIterator[tuple[Sighting, Sighting]]:
+        """Yield each sighting, and once more as what is handed back when all is done with it."""
+        async with aclosing(self._open_sightings()) as sightings:
+            async for sighting in sightings:
+                yield sighting, sighting
+
+    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        """
+        Remember the newest sighting, which comprises those before it.
+
+        :param batch: Sightings whose events are stored, or were given up.
+        """
+        newest = batch[-1]
+        sighting: Sighting = newest.broker_payload
+        if sighting.remember is None or not newest.outcome.is_clean:
+            return
+        try:
+            await sighting.remember()
+        except Exception as error:  # noqa: BLE001 (a raise would end the trigger; the next event stores it all)
+            log.error("Who was seen could not be stored (%s): %s", type(error).__name__, error)
