@@ -55,12 +55,13 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         }
 
     Those who have answered when the trigger first runs are not new. On Airflow 3.3 and newer, who was seen is
-    kept in the asset's state store, and counts as seen only once Airflow has stored the event: a restart does not
-    lose one, nor repeat one. (Should the triggerer be killed in the second between an event's storing and that of
-    who was seen, the event comes once more, with the same digest.) Before 3.3, a restart starts from the present.
+    kept in the asset's state store, and counts as seen only once Airflow has stored the event: a restart
+    does not lose one, nor repeat one. (Should the triggerer be killed in the second between an event's
+    storing and that of who was seen, the event comes once more, with the same digest.) Before 3.3, a restart
+    starts from the present.
 
-    It polls together with all sensors that wait on the same campaign. A failed poll, even with a wrong key, is
-    logged, and does not end it: no task depends on it that could fail.
+    It polls together with all sensors that wait on the same campaign. A failed poll, even with a wrong key,
+    is logged, and does not end it: no task depends on it that could fail.
 
     :param flow_campaign_id: The campaign's id.
     :param complete: Whether to fire for those who have answered every question, and not just any.
@@ -98,8 +99,8 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         """
         Return a key of its own, where who was seen can be kept.
 
-        A stream is the only way in which Airflow says that an event was stored. Its sharing is not made use of:
-        polls are shared below it, with the sensors too.
+        A stream is the only way in which Airflow says that an event was stored. Its sharing is not made use
+        of: polls are shared below it, with the sensors too.
         """
         if getattr(self, "asset_state_store", None) is None:
             return None
@@ -116,8 +117,8 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event whenever there are new subscribers, without remembering them across a restart."""
         self.log.warning(
-            "Nothing keeps who has already answered flow campaign %s (Airflow 3.3 and newer do, for an asset's "
-            "watcher): a restart of the triggerer starts from the present, and passes over what came meanwhile.",
+            "Nothing keeps who has already answered flow campaign %s (Airflow 3.3 and newer do, for an "
+            "asset's watcher): a restart starts from the present, and passes over what came meanwhile.",
             self.flow_campaign_id,
         )
         async with aclosing(self.sightings()) as sightings:
@@ -180,8 +181,8 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             state = await self.asset_state_store.aget(self._state_key)
         except ValueError:  # Airflow cannot tell whose store is meant
             self.log.error(
-                "The trigger for flow campaign %s watches for several assets, so Airflow keeps nothing for it, "
-                "and a restart starts from the present. Give each asset a trigger with another poll_interval.",
+                "The trigger for flow campaign %s watches for several assets, so Airflow keeps nothing for "
+                "it, and a restart starts from the present. Give each asset another poll_interval.",
                 self.flow_campaign_id,
             )
             return None

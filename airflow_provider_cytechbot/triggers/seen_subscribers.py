@@ -12,9 +12,10 @@ from typing import Any
 
 #: Raised by one whenever the stored form changes.
 STATE_VERSION = 1
-#: Of a subscriber's id, so many bytes of a digest are kept. With 100,000 seen, the odds that a new one is taken
-#: for one of them are 1 in 10**14, and what is stored is 1.07 MB. Ids themselves would not be smaller, as on some
-#: channels they are long text, and they are personal data that has no business in Airflow's database.
+#: Of a subscriber's id, so many bytes of a digest are kept. With 100,000 seen, the odds that a new one is
+#: taken for one of them are 1 in 10**14, and what is stored is 1.07 MB. Ids themselves would not be smaller,
+#: as on some channels they are long text, and they are personal data that has no business in Airflow's
+#: database.
 DIGEST_SIZE = 8
 
 
