@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
@@ -21,10 +19,10 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
-from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 from airflow_provider_cytechbot.triggers.rhythm import Rhythm, backoff
 
 if TYPE_CHECKING:
+    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
     from airflow_provider_cytechbot.api.records import FlowCampaignQuestions
 
 log = logging.getLogger(__name__)
@@ -172,7 +170,8 @@ class CampaignPoll:
         is_first = True
         asked: list[Wait] = list(self._waits)
         try:
-            async with CyTechBotAsyncHook(self.cytechbot_conn_id) as hook:
+            # What imports much is imported in a thread: Airflow imports triggers in its event loop.
+            async with (await asyncio.to_thread(_hook_class))(self.cytechbot_conn_id) as hook:
                 campaign: FlowCampaignQuestions | None = None
                 while True:
                     asked, whole = self._choose()
@@ -185,10 +184,8 @@ class CampaignPoll:
                     await self._until_due()
         except CyTechBotError as error:
             failure = error
-        except AirflowNotFoundException:
-            failure = CyTechBotSettingsError("there is no such connection.", "", "", self.cytechbot_conn_id)
         except Exception as error:  # noqa: BLE001 (whatever it is: nothing that waits may hang)
-            failure = CyTechBotTransportError(f"a poll failed ({type(error).__name__}).")
+            failure = self._explain(error)
         if not failure.retryable and not is_first:
             # The connection may have changed since it was fetched, the key first of all.
             return None
@@ -219,6 +216,14 @@ class CampaignPoll:
         if len(subscribers) > FEW or any(wait.subscriber_id is None for wait in due):
             return list(self._waits), True
         return due, False
+
+    def _explain(self, error: Exception) -> CyTechBotError:
+        """Return what another error than one of ours means, by its kind alone: its text can hold anything."""
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+        if isinstance(error, AirflowNotFoundException):
+            return CyTechBotSettingsError("there is no such connection.", "", "", self.cytechbot_conn_id)
+        return CyTechBotTransportError(f"a poll failed ({type(error).__name__}).")
 
     async def _campaign(self, hook: CyTechBotAsyncHook) -> FlowCampaignQuestions:
         return await hook.call(
@@ -266,6 +271,12 @@ class CampaignPoll:
                 wait.see(Census(found["flow_name"], None, progress))
                 asked.remove(wait)  # whoever has been told is not concerned by a failure of the next
             del by_subscriber[subscriber_id]
+
+
+def _hook_class() -> type[CyTechBotAsyncHook]:
+    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+
+    return CyTechBotAsyncHook
 
 
 _Polls = dict[tuple[str, str], CampaignPoll]

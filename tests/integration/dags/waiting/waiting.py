@@ -1,0 +1,77 @@
+"""DAGs that wait in all ways, for the tests of sensors and triggers under a real Airflow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import product
+
+from airflow.providers.common.compat.sdk import DAG, Asset
+from airflow.sdk import AssetWatcher, task
+
+from airflow_provider_cytechbot.sensors.flow_answers import (
+    CyTechBotFlowCampaignSensor,
+    CyTechBotSubscriberFlowSensor,
+)
+from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
+
+# "Empty" has no answers, so that each test can wait there for its own.
+CONF = {"flow_campaign_id": "{{ dag_run.conf['campaign'] }}", "poke_interval": 1, "timeout": 120}
+
+with DAG("wait_campaign", schedule=None):
+    for deferrable in (False, True):
+        CyTechBotFlowCampaignSensor(
+            task_id="deferred" if deferrable else "worker", min_subscribers=2, deferrable=deferrable, **CONF
+        )
+
+with DAG("wait_subscriber", schedule=None):
+    for deferrable in (False, True):
+        CyTechBotSubscriberFlowSensor(
+            task_id="deferred" if deferrable else "worker",
+            subscriber_id="{{ dag_run.conf['subscriber'] }}",
+            deferrable=deferrable,
+            **CONF,
+        )
+
+with DAG("wait_many", schedule=None):
+    CyTechBotSubscriberFlowSensor.partial(task_id="each", deferrable=True, **CONF).expand(
+        subscriber_id=[str(number) for number in range(501, 507)]
+    )
+
+with DAG("wait_options", schedule=None):
+    for option, deferrable in product(("none", "soft_fail", "never_fail"), (False, True)):
+        CyTechBotFlowCampaignSensor(
+            task_id=f"{option}_{'deferred' if deferrable else 'worker'}",
+            flow_campaign_id="{{ dag_run.conf['campaign'] }}",
+            cytechbot_conn_id="{{ dag_run.conf.get('connection', 'cytechbot_default') }}",
+            poke_interval=1,
+            timeout=3,
+            exponential_backoff=True,
+            retries=1,
+            retry_delay=timedelta(0),
+            deferrable=deferrable,
+            **({} if option == "none" else {option: True}),
+        )
+
+news = Asset(
+    "cytechbot://127.0.0.1/flow_campaigns/7",
+    watchers=[
+        AssetWatcher(
+            name="news",
+            trigger=CyTechBotNewFlowAnswersTrigger(flow_campaign_id="7", complete=False, poll_interval=1),
+        )
+    ],
+)
+
+with DAG("on_news", schedule=[news]):
+
+    @task
+    def hear(triggering_asset_events=None) -> list[str]:
+        """Return the new subscribers."""
+        return [
+            subscriber_id
+            for events in triggering_asset_events.values()
+            for event in events
+            for subscriber_id in event.extra["payload"]["subscriber_ids"]
+        ]
+
+    hear()

@@ -1,0 +1,171 @@
+"""Sensors and triggers under a real scheduler and triggerer, which is killed, against a server that counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from tests.integration.airflow_services import AirflowServices
+
+DAGS = Path(__file__).parent / "dags" / "waiting"
+KEY = "1-the key+of/the waiting tests"
+QUESTIONS = [{"question_id": "1", "question": "How?"}, {"question_id": "2", "question": "Why?"}]
+SEED = {
+    "flow_campaigns": [
+        {"id": str(number), "flow_name": f"Campaign {number}", "questions": QUESTIONS}
+        for number in range(1, 10)
+    ]
+}
+ALL, ONE = "get_all_subscriber_flow_info", "get_single_subscriber_flow_info"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server():
+    with SandboxServer(data=SEED, api_key=KEY, quirks="all") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(server, tmp_path_factory):
+    connection = json.loads(server.connection_json(timeout=5))
+    env = {
+        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_WRONG_KEY": json.dumps(connection | {"password": "1-wrong"}),
+        "PYTHONASYNCIODEBUG": "1",
+    }
+    with AirflowServices(DAGS, env=env, home=tmp_path_factory.mktemp("airflow")) as services:
+        yield services
+
+
+def answer(server, campaign, *subscribers, questions=("1", "2")):
+    for subscriber in subscribers:
+        for question in questions:
+            server.answer(campaign, subscriber, question, f"answer of {subscriber}")
+
+
+def starts(run, task="deferred"):
+    """How often a triggerer took the wait over."""
+    return len(re.findall(r'"event":"trigger [^"]* starting"', run.log(task)))
+
+
+def asked(server, campaign, endpoint=ALL):
+    return [each for each in server.requests(endpoint) if each.query["flow_campaign_id"] == campaign]
+
+
+def test_a_campaign_is_waited_for_in_both_modes_and_across_a_kill(airflow, server):
+    run = airflow.trigger("wait_campaign", conf={"campaign": "1"})
+    run.wait_for("deferred", "deferred")
+    airflow.wait_until(lambda: starts(run) == 1, 30, "the trigger", run)
+    answer(server, "1", "11", "12", questions=["1"])
+    airflow.restart("triggerer")
+    airflow.wait_until(lambda: starts(run) == 2, 30, "it again", run)
+    before = len(asked(server, "1"))
+    airflow.wait_until(lambda: len(asked(server, "1")) >= before + 4, 30, "more polls", run)
+    assert run.states()["deferred"] == "deferred"  # half of the questions are not all of them
+    answer(server, "1", "11", "12")
+    assert run.wait() == "success"
+    expected = {"flow_campaign_id": "1", "flow_name": "Campaign 1", "answered": 2, "completed": 2}
+    assert run.xcom("worker") == run.xcom("deferred") == expected
+
+
+def test_a_subscriber_is_waited_for_in_both_modes(airflow, server):
+    run = airflow.trigger("wait_subscriber", conf={"campaign": "2", "subscriber": "21"})
+    run.wait_for("deferred", "deferred")
+    airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, 30, "some polls", run)
+    answer(server, "2", "21")
+    assert run.wait() == "success"
+    assert [each["answer"] for each in run.xcom("worker")] == ["answer of 21"] * 2
+    assert run.xcom("deferred") == run.xcom("worker")
+    assert not asked(server, "2", ALL)  # the cheap endpoint is enough for one
+    assert "answer of 21" not in airflow.piece_log("triggerer")
+
+
+def test_what_is_there_is_not_deferred_for(airflow, server):
+    answer(server, "3", "31", "32")
+    run = airflow.trigger("wait_campaign", conf={"campaign": "3"})
+    assert run.wait() == "success"
+    assert starts(run) == 0
+    assert len(asked(server, "3")) == 2
+
+
+def test_many_subscribers_share_a_poll(airflow, server):
+    run = airflow.trigger("wait_many", conf={"campaign": "4"})
+    tasks = [f"each[{number}]" for number in range(6)]
+    airflow.wait_until(lambda: set(run.states().values()) == {"deferred"}, 60, "all deferred", run)
+    airflow.wait_until(lambda: asked(server, "4"), 30, "a shared poll", run)
+    time.sleep(1)
+    single, shared, start = len(asked(server, "4", ONE)), len(asked(server, "4")), time.monotonic()
+    airflow.wait_until(lambda: len(asked(server, "4")) >= shared + 4, 30, "more shared polls", run)
+    polls = len(asked(server, "4")) - shared
+    assert polls <= (time.monotonic() - start) + 1  # one a second, which is the interval
+    assert len(asked(server, "4", ONE)) == single
+    answer(server, "4", *(str(number) for number in range(501, 507)))
+    assert run.wait() == "success"
+    assert [run.xcom(task)[0]["answer"] for task in tasks] == [f"answer of {n}" for n in range(501, 507)]
+
+
+@pytest.mark.parametrize(
+    ("conf", "tries"),
+    [
+        pytest.param({"campaign": "5"}, 1, id="timeout"),
+        pytest.param({"campaign": "99"}, 1, id="unknown campaign"),
+        pytest.param({"campaign": "5", "connection": "wrong_key"}, 1, id="wrong key"),
+    ],
+)
+def test_options_act_alike_in_both_modes(airflow, conf, tries):
+    run = airflow.trigger("wait_options", conf=conf)
+    assert run.wait() == "failed"
+    assert run.states() == {
+        "none_worker": "failed",
+        "none_deferred": "failed",
+        "soft_fail_worker": "skipped",
+        "soft_fail_deferred": "skipped",
+        "never_fail_worker": "skipped",
+        "never_fail_deferred": "skipped",
+    }
+    assert set(run.tries().values()) == {tries}  # no retry can help
+
+
+def test_news_start_a_dag_once_across_kills(airflow, server):
+    def heard():
+        return sorted(
+            subscriber
+            for run in airflow.runs("on_news")
+            if run.state == "success"
+            for subscriber in run.xcom("hear")
+        )
+
+    airflow.wait_until(lambda: asked(server, "7"), 60, "the first poll")
+    airflow.wait_until(lambda: _remembered(airflow), 30, "the state")
+    answer(server, "7", "71", "72", questions=["1"])
+    airflow.wait_until(lambda: heard() == ["71", "72"], 60, "the first news")
+    airflow.wait_until(lambda: _remembered(airflow) == 2, 30, "the state of it")
+    airflow.kill("triggerer")
+    answer(server, "7", "73", questions=["1"])
+    airflow.start("triggerer")
+    airflow.wait_until(lambda: heard() == ["71", "72", "73"], 60, "what came meanwhile")
+    airflow.wait_until(lambda: _remembered(airflow) == 3, 30, "the state of it")
+    airflow.restart("triggerer")
+    before = len(asked(server, "7"))
+    airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, 60, "more polls")
+    assert heard() == ["71", "72", "73"]
+
+
+def _remembered(airflow):
+    rows = airflow.query("SELECT value FROM asset_state_store WHERE key LIKE 'cytechbot.%'")
+    return json.loads(rows[0][0])["count"] if rows else None
+
+
+def test_at_the_end_no_key_is_anywhere_and_nothing_blocked_the_loop(airflow):
+    for form in (KEY, KEY.replace(" ", "%20").replace("+", "%2B").replace("/", "%2F"), "1-wrong"):
+        assert airflow.places_of(form) == []
+    log = airflow.piece_log("triggerer")
+    slow = [line for line in log.splitlines() if "Executing <" in line and "airflow_provider_cytechbot" in line]
+    assert slow == []
