@@ -41,7 +41,10 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_provider_cytechbot.hooks.cytechbot"],
+                "python-modules": [
+                    "airflow_provider_cytechbot.hooks.cytechbot",
+                    "airflow_provider_cytechbot.hooks.cytechbot_async",
+                ],
             },
         ],
         "operators": [

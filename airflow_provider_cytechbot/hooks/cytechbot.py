@@ -335,11 +335,13 @@ class CyTechBotHook(AnsweredHook, BaseHook):
             and ``flow_name`` may be ``None``, where there is no answer yet.
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
-        return self.call(
+        answers = self.call(
             endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
             flow_campaign_id=flow_campaign_id,
             subscriber_id=subscriber_id,
         )
+        self._was_read(flow_campaign_id)
+        return answers
 
     def get_flow_answers(self, flow_campaign_id: IdInput) -> records.FlowAnswers:
         """
@@ -353,7 +355,9 @@ class CyTechBotHook(AnsweredHook, BaseHook):
             ``data`` is empty, and ``flow_name`` may be ``None``, where nobody has answered.
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
-        return self.call(endpoints.GET_FLOW_ANSWERS, flow_campaign_id=flow_campaign_id)
+        answers = self.call(endpoints.GET_FLOW_ANSWERS, flow_campaign_id=flow_campaign_id)
+        self._was_read(flow_campaign_id)
+        return answers
 
     def iter_flow_answers(self, flow_campaign_id: IdInput) -> Iterator[records.FlowAnswerRow]:
         """
@@ -382,11 +386,13 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
 
         with ExitStack() as stack:
-            yield self._run(
+            stream = self._run(
                 lambda call, _: stack.enter_context(FlowAnswersStream.open(self, call)),
                 endpoints.GET_FLOW_ANSWERS,
                 {"flow_campaign_id": flow_campaign_id},
             )
+            self._was_read(flow_campaign_id)
+            yield stream
 
     # Below the endpoints.
 
@@ -431,6 +437,15 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
 
         return RequestsTransport(self.settings)
+
+    def _was_read(self, flow_campaign_id: IdInput) -> None:
+        """Tell Airflow's lineage that the running task has read a campaign."""
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
+
+        uri = flow_campaign_uri(self.settings.base_url, str(flow_campaign_id))
+        get_hook_lineage_collector().add_input_asset(context=self, uri=uri)
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
         return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)

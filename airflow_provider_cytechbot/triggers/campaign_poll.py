@@ -22,8 +22,8 @@ from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire
 from airflow_provider_cytechbot.triggers.rhythm import Rhythm, backoff
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
     from airflow_provider_cytechbot.api.records import FlowCampaignQuestions
+    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 
 log = logging.getLogger(__name__)
 

@@ -35,15 +35,18 @@ class StoredEventsProducer(SharedStreamProducer):
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """
-        Remember the newest sighting, which comprises those before it.
+        Remember the newest sighting in which there was something new.
 
         :param batch: Sightings whose events are stored, or were given up.
         """
-        newest = batch[-1]
-        sighting: Sighting = newest.broker_payload
-        if sighting.remember is None or not newest.outcome.is_clean:
+        remember = [
+            item.broker_payload.remember
+            for item in batch
+            if item.broker_payload.remember is not None and item.outcome.is_clean
+        ]
+        if not remember:
             return
         try:
-            await sighting.remember()
+            await remember[-1]()  # the newest comprises those before it
         except Exception as error:  # noqa: BLE001 (a raise would end the trigger; the next event stores it all)
             log.error("Who was seen could not be stored (%s): %s", type(error).__name__, error)

@@ -71,6 +71,23 @@ def check_user_lifecycle(run: DagRun, sandbox: SandboxServer, folder: Path) -> N
     assert run.places_of(PASSWORD) == []
 
 
+def check_on_new_answers(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["read_answers"].result == {}  # run by hand, there is no event; test_waiting.py has them
+
+
+def check_wait_then_export(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["wait"].result["completed"] >= 5
+    assert run.tasks["export"].result["rows"] == 24
+
+
+def check_wait_then_label(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert len(run.tasks["wait"].result) == 3
+    (label,) = [
+        each["label_id"] for each in sandbox.state.labels.values() if each["label_name"] == "Has answered"
+    ]
+    assert label in sandbox.labels_of("24994546734902201")
+
+
 PASSWORD = "s3cret of the example"
 RUN_AS = {
     "cytechbot_contact_group_for_a_run": Example(check=check_contact_group),
@@ -81,6 +98,11 @@ RUN_AS = {
         check=check_export_flow_answers, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),
     "cytechbot_label_by_answer": Example(check=check_label_by_answer),
+    "cytechbot_on_new_answers": Example(check=check_on_new_answers),
+    "cytechbot_wait_then_export": Example(
+        check=check_wait_then_export, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
+    ),
+    "cytechbot_wait_then_label": Example(check=check_wait_then_label),
     "cytechbot_user_lifecycle": Example(
         check=check_user_lifecycle, env={"AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": PASSWORD}
     ),

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections import namedtuple
+
+import pytest
+from airflow.providers.common.compat.assets import Asset
+from airflow.providers.common.compat.openlineage import facet
+
+from airflow_provider_cytechbot.assets.flow_campaigns import (
+    convert_asset_to_openlineage,
+    create_asset,
+    flow_campaign_uri,
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "uri"),
+    [
+        ("cytechbot://cytechbot.com/flow_campaigns/1", "cytechbot://cytechbot.com/flow_campaigns/1"),
+        ("cytechbot://CyTechBot.com:443/flow_campaigns/1/", "cytechbot://cytechbot.com/flow_campaigns/1"),
+        ("cytechbot://host:8443/chat/flow_campaigns/007", "cytechbot://host:8443/chat/flow_campaigns/7"),
+        ("cytechbot://host/chat/api/flow_campaigns/7", "cytechbot://host/chat/flow_campaigns/7"),
+        ("cytechbot://[::1]:80/flow_campaigns/7", "cytechbot://[::1]:80/flow_campaigns/7"),
+    ],
+)
+def test_airflow_normalises_the_uri(given, uri):
+    assert Asset(uri=given).uri == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "cytechbot:///flow_campaigns/1",
+        "cytechbot://host/campaigns/1",
+        "cytechbot://host/flow_campaigns/0",
+        "cytechbot://host/flow_campaigns/one",
+        "cytechbot://host/flow_campaigns/1?api_key=1-secret",
+        "cytechbot://user@host/flow_campaigns/1",
+    ],
+)
+def test_a_uri_that_names_no_campaign_is_refused(uri):
+    with pytest.raises(ValueError, match="cytechbot://"):
+        Asset(uri=uri)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "uri"),
+    [
+        ("https://cytechbot.com/api", "cytechbot://cytechbot.com/flow_campaigns/5"),
+        ("https://Host:8443/chat/api", "cytechbot://host:8443/chat/flow_campaigns/5"),
+    ],
+)
+def test_a_connection_and_its_assets_agree(base_url, uri):
+    assert flow_campaign_uri(base_url, "5") == uri
+
+
+def test_factory():
+    assert (
+        create_asset(host="host/chat", flow_campaign_id="5").uri == "cytechbot://host/chat/flow_campaigns/5"
+    )
+
+
+def test_openlineage(monkeypatch):
+    """Without OpenLineage's own package, Airflow's name for its dataset is None."""
+    dataset = namedtuple("Dataset", "namespace name")
+    monkeypatch.setattr(facet, "Dataset", dataset)
+    asset = Asset(uri="cytechbot://host/chat/flow_campaigns/5")
+    assert convert_asset_to_openlineage(asset, None) == ("cytechbot://host", "chat/flow_campaigns/5")
