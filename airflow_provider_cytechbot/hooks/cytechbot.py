@@ -445,7 +445,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
 
         uri = flow_campaign_uri(self.settings.base_url, str(flow_campaign_id))
-        get_hook_lineage_collector().add_input_asset(context=self, uri=uri)
+        get_hook_lineage_collector().add_input_asset(context=self, uri=uri)  # type: ignore[no-untyped-call]
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
         return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)

@@ -64,4 +64,8 @@ def backoff(interval: float, failed_polls: int, retry_after: float | None = None
     :param failed_polls: How many failed in a row.
     :param retry_after: Seconds that the server asked to wait.
     """
-    return max(interval, min(interval * 2.0**failed_polls, MAX_BACKOFF), min(retry_after or 0.0, MAX_BACKOFF))
+    return max(
+        interval,
+        min(interval * 2.0 ** min(failed_polls, 60), MAX_BACKOFF),
+        min(retry_after or 0.0, MAX_BACKOFF),
+    )

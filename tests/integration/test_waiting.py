@@ -149,6 +149,7 @@ def test_news_start_a_dag_once_across_kills(airflow, server):
     airflow.wait_until(lambda: _remembered(airflow) == 2, 30, "the state of it")
     airflow.kill("triggerer")
     answer(server, "7", "73", questions=["1"])
+    time.sleep(1)  # the launcher must have noticed
     airflow.start("triggerer")
     airflow.wait_until(lambda: heard() == ["71", "72", "73"], 60, "what came meanwhile")
     airflow.wait_until(lambda: _remembered(airflow) == 3, 30, "the state of it")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
+
+
+def answers(*given):
+    return [
+        {"question_id": str(number), "question": question, "answer": answer}
+        for number, (question, answer) in enumerate(given)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "progress"),
+    [
+        ([], Progress.NOTHING),
+        ([("How?", None), ("Why?", "")], Progress.NOTHING),
+        ([("How?", " \n")], Progress.NOTHING),
+        ([("How?", "So")], Progress.ANSWERED),
+        ([("How?", "So"), ("Why?", "")], Progress.ANSWERED),
+        ([("How?", "So"), ("When?", "Now")], Progress.ANSWERED),
+        ([("How?", "So"), ("How?", "Or so")], Progress.ANSWERED),
+        ([("How?", "So"), ("Why?", "0")], Progress.COMPLETED),
+        ([(" How? ", "So"), ("Why?", "Because"), ("When?", None)], Progress.COMPLETED),
+    ],
+)
+def test_every_question_needs_an_answer(given, progress):
+    assert Questionnaire(["How?", "Why?"]).progress(answers(*given)) is progress
+
+
+def test_a_question_that_is_asked_twice_needs_two_answers():
+    twice = Questionnaire(["How?", "How?"])
+    assert twice.progress(answers(("How?", "So"))) is Progress.ANSWERED
+    assert twice.progress(answers(("How?", "So"), ("How?", "Or so"))) is Progress.COMPLETED
+    same = answers(("How?", "So")) * 2
+    assert twice.progress(same) is Progress.ANSWERED
+
+
+def test_nobody_completes_what_was_not_read():
+    assert Questionnaire(None).progress(answers(("How?", "So"))) is Progress.ANSWERED
+
+
+def test_a_campaign_without_questions_still_needs_an_answer():
+    assert Questionnaire([]).progress([]) is Progress.NOTHING
+
+
+def test_the_tally_counts_each_progress():
+    tally = Tally()
+    for progress in (Progress.NOTHING, Progress.ANSWERED, Progress.COMPLETED, Progress.COMPLETED):
+        tally.add(progress)
+    assert (tally.answered, tally.completed) == (3, 2)
+    assert tally.reached(3, Progress.wanted(complete=False))
+    assert not tally.reached(3, Progress.wanted(complete=True))
+    assert tally.reached(2, Progress.COMPLETED)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotTransportError
+from airflow_provider_cytechbot.hooks.task_failure import for_task
+from airflow_provider_cytechbot.triggers.events import (
+    EVENT_VERSION,
+    CyTechBotTriggerEventError,
+    error_of,
+    failed,
+    reached,
+    timed_out,
+    validate,
+)
+
+
+@pytest.mark.parametrize("event", [reached(), reached({"answered": 1}), timed_out()])
+def test_what_is_written_can_be_read(event):
+    assert validate(event) == event
+
+
+def test_an_error_comes_back_as_what_it_was():
+    error = CyTechBotTransportError("it broke.", "Mend it.", "GET x/")
+    told = error_of(validate(failed(error, 6)))
+    assert type(told) is CyTechBotTransportError
+    assert told.said == "6 polls in a row failed, the last because: it broke."
+    assert (told.advice, told.asked) == ("Mend it.", "GET x/")
+
+
+def test_an_error_made_for_a_task_goes_by_its_public_name():
+    event = failed(for_task(CyTechBotAuthError("no.")), 1)
+    assert event["error"] == "CyTechBotAuthError"
+    assert type(error_of(event)) is CyTechBotAuthError
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        (None, "None"),
+        (True, "bool"),
+        ("success", "str"),
+        ({}, "version None"),
+        ({"status": "success", "result": 1}, "version None"),
+        (reached() | {"version": EVENT_VERSION + 1}, f"version {EVENT_VERSION + 1}"),
+        (reached() | {"version": str(EVENT_VERSION)}, f"version '{EVENT_VERSION}'"),
+        (reached() | {"status": "done"}, "'done'"),
+        ({"version": EVENT_VERSION}, "status is None"),
+        ({"version": EVENT_VERSION, "status": "success"}, "result"),
+        ({"version": EVENT_VERSION, "status": "error"}, "failed_polls"),
+        (failed(CyTechBotAuthError("no."), 1) | {"error": "SystemExit"}, "SystemExit"),
+    ],
+)
+def test_anything_else_is_rejected_by_name(event, problem):
+    with pytest.raises(CyTechBotTriggerEventError) as caught:
+        validate(event)
+    assert problem in str(caught.value)
+    pickle.loads(pickle.dumps(caught.value))
