@@ -3,10 +3,10 @@
     python benchmarks/waiting.py    (needs apache-airflow-providers-http too; takes some six minutes)
 
 A real triggerer runs the 1,000 triggers against a sandbox in a process of its own, first those of
-CyTechBotFlowCampaignSensor, then those of the HTTP provider's HttpSensor. The tasks are deferred by writing to
-Airflow's database what a worker would have written: 1,000 workers would take an hour and are not what is
-measured. HttpSensor, deferred, can tell 404 from any other status and nothing else; so for it the server answers
-with the same body and the status 404.
+CyTechBotFlowCampaignSensor, then those of the HTTP provider's HttpSensor. The tasks are deferred by writing
+to Airflow's database what a worker would have written: 1,000 workers would take an hour and are not what is
+measured. HttpSensor, deferred, can tell 404 from any other status and nothing else; so for it the server
+answers with the same body and the status 404.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from tests.integration.airflow_services import AirflowServices  # noqa: E402
+
+if TYPE_CHECKING:
+    import psutil
 
 ENDPOINT = "get_all_subscriber_flow_info"
 INTERVAL = 30.0
@@ -44,7 +46,10 @@ def main() -> None:
     if options.defer:
         defer(json.loads(options.defer))
         return
-    figures = {kind: measure(kind, options.subscribers, options.seconds) for kind in ("cytechbot", "http")}
+    figures = {}
+    for kind in ("cytechbot", "http"):
+        figures[kind] = measure(kind, options.subscribers, options.seconds)
+        print(kind, figures[kind], flush=True)
     print(f"\n{SENSORS} deferred sensors on one campaign of {options.subscribers:,} subscribers,")
     print(f"poke_interval {INTERVAL:g} s, over {options.seconds:g} s\n")
     print(f"{'':34}{'CyTechBot':>12}{'HttpSensor':>12}{'ratio':>9}")
@@ -148,12 +153,9 @@ def started(airflow: AirflowServices) -> int:
 
 
 def family(airflow: AirflowServices) -> list[psutil.Process]:
-    """Return the triggerer's processes."""
-    found = []
-    for process in airflow.processes():
-        if "triggerer" in " ".join(process.cmdline()):
-            found.append(process)
-    return found or airflow.processes()[1:]
+    """Return the triggerer's processes: all but the one that started it."""
+    started_it = min(airflow.processes(), key=lambda process: process.create_time())
+    return [process for process in airflow.processes() if process != started_it]
 
 
 def cpu(processes: list[psutil.Process]) -> float:

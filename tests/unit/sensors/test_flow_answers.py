@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAuthError,
+    CyTechBotFieldError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.sensors.flow_answers import (
+    GRACE,
+    CyTechBotFlowCampaignSensor,
+    CyTechBotSubscriberFlowSensor,
+)
+from airflow_provider_cytechbot.triggers.events import (
+    CyTechBotTriggerEventError,
+    failed,
+    reached,
+    timed_out,
+)
+from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
+
+CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
+FEEDBACK, NOBODY = "1", "2"
+SUBSCRIBER = "24994546734902201"
+
+
+@pytest.fixture
+def server(cytechbot_sandbox, monkeypatch):
+    connection = cytechbot_sandbox.connection_json(max_retries=0)
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", connection)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    cytechbot_sandbox.quirks = "all"
+    return cytechbot_sandbox
+
+
+def campaign_sensor(flow_campaign_id=FEEDBACK, **options):
+    return CyTechBotFlowCampaignSensor(task_id="wait", flow_campaign_id=flow_campaign_id, **options)
+
+
+def subscriber_sensor(flow_campaign_id=FEEDBACK, subscriber_id=SUBSCRIBER, **options):
+    return CyTechBotSubscriberFlowSensor(
+        task_id="wait", flow_campaign_id=flow_campaign_id, subscriber_id=subscriber_id, **options
+    )
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_is_there_is_returned_at_once(server, deferrable):
+    assert campaign_sensor(min_subscribers=8, deferrable=deferrable).execute({}) == {
+        "flow_campaign_id": "1",
+        "flow_name": "Product feedback",
+        "answered": 8,
+        "completed": 8,
+    }
+    answers = subscriber_sensor(deferrable=deferrable).execute({})
+    assert [each["question_id"] for each in answers] == ["45", "46", "47"]
+
+
+def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server):
+    polls = iter(range(3))
+
+    def answer_later(seconds):
+        if next(polls) == 2:
+            for question in ("51", "52"):
+                server.answer(NOBODY, SUBSCRIBER, question, "Yes")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda seconds: answer_later(seconds) if seconds == 60 else None)
+        result = campaign_sensor(NOBODY).execute({})
+    assert (result["answered"], result["completed"]) == (1, 1)
+    assert len(server.requests(ALL)) == 4
+    assert len(server.requests(CAMPAIGN)) == 1
+
+
+def test_any_answer_is_enough_if_asked_for(server):
+    server.answer(NOBODY, SUBSCRIBER, "51", "Yes")
+    assert subscriber_sensor(NOBODY, complete=False).execute({})[0]["answer"] == "Yes"
+    assert campaign_sensor(NOBODY, complete="False").execute({})["completed"] == 0
+    with pytest.raises(TaskDeferred):
+        subscriber_sensor(NOBODY, deferrable=True).execute({})
+    assert len(server.requests(CAMPAIGN)) == 2  # not for a subscriber of whom any answer is enough
+
+
+def test_the_trigger_is_told_what_the_sensor_was_and_nothing_secret(server):
+    sensor = campaign_sensor(
+        NOBODY,
+        min_subscribers="3",
+        deferrable=True,
+        poke_interval=timedelta(minutes=5),
+        timeout=1000,
+        exponential_backoff=True,
+        max_wait=timedelta(hours=1),
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})
+    path, kwargs = deferred.value.trigger.serialize()
+    assert path.endswith("triggers.flow_answers.CyTechBotFlowCampaignTrigger")
+    assert abs(kwargs.pop("started_at") - time.time()) < 60
+    assert kwargs == {
+        "min_subscribers": 3,
+        "cytechbot_conn_id": "cytechbot_default",
+        "flow_campaign_id": "2",
+        "complete": True,
+        "poke_interval": 300.0,
+        "exponential_backoff": True,
+        "max_wait": 3600.0,
+        "timeout": 1000.0,
+    }
+    json.dumps(kwargs)
+    assert server.api_key not in repr(deferred.value.trigger)
+    assert 0 < 1000 + GRACE - deferred.value.timeout.total_seconds() < 60
+    assert deferred.value.method_name == "execute_complete"
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("options", "raised"), [({}, AirflowFailException), ({"soft_fail": True}, AirflowSkipException)]
+)
+def test_an_unknown_campaign_fails_at_once(server, deferrable, options, raised):
+    with pytest.raises(raised):
+        campaign_sensor("99", deferrable=deferrable, **options).execute({})
+    assert len(server.requests()) == 1
+
+
+def test_a_few_failed_polls_are_borne(server):
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+    assert campaign_sensor().execute({})["answered"] == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "raised"),
+    [
+        ({}, CyTechBotTransportError),
+        ({"soft_fail": True}, CyTechBotTransportError),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+)
+def test_one_more_is_too_many(server, options, raised):
+    """In both modes: what `soft_fail` does not skip in Airflow's own loop, it does not skip here."""
+    server.fault("status", ALL, status=503, times=-1)
+    with pytest.raises(raised):
+        campaign_sensor(**options).execute({})
+    assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
+    event = failed(CyTechBotTransportError("HTTP 503."), MAX_FAILED_POLLS + 1)
+    with pytest.raises(raised):
+        campaign_sensor(**options).resume_execution("execute_complete", {"event": event}, {})
+
+
+def test_a_poll_that_fails_does_not_keep_a_deferral(server):
+    server.fault("status", ALL, status=503, times=-1)
+    with pytest.raises(TaskDeferred):
+        campaign_sensor(deferrable=True).execute({})
+
+
+@pytest.mark.parametrize(
+    ("options", "raised"),
+    [
+        ({}, AirflowSensorTimeout),
+        ({"soft_fail": True}, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+)
+def test_timeout(server, options, raised):
+    with pytest.raises(raised):
+        campaign_sensor(NOBODY, timeout=0, **options).execute({})
+    with pytest.raises(raised):
+        campaign_sensor(**options).resume_execution("execute_complete", {"event": timed_out()}, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "raised"),
+    [
+        ({}, CyTechBotAuthError),
+        ({"soft_fail": True}, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+)
+def test_a_wrong_key_after_a_deferral(server, options, raised):
+    event = failed(CyTechBotAuthError("the API refused."), 1)
+    with pytest.raises(raised):
+        campaign_sensor(**options).resume_execution("execute_complete", {"event": event}, {})
+
+
+def test_after_a_deferral_the_result_is_the_same(server):
+    counts = {"flow_campaign_id": "1", "flow_name": "Product feedback", "answered": 8, "completed": 8}
+    assert campaign_sensor().execute_complete({}, reached(counts)) == counts
+    assert subscriber_sensor().execute_complete({}, reached()) == subscriber_sensor().execute({})
+
+
+@pytest.mark.parametrize("event", [None, {"status": "success"}, {**reached(), "version": 99}])
+def test_an_event_of_another_version_is_rejected_and_not_skipped(server, event):
+    with pytest.raises(CyTechBotTriggerEventError):
+        campaign_sensor(soft_fail=True).resume_execution("execute_complete", {"event": event}, {})
+
+
+@pytest.mark.parametrize("options", [{"min_subscribers": 0}, {"min_subscribers": 1.5}, {"complete": "maybe"}])
+def test_a_parameter_that_cannot_be_meant_fails_at_once(server, options):
+    with pytest.raises(CyTechBotFieldError):
+        campaign_sensor(**options).execute({})
+
+
+def test_a_dag_file_pays_little_for_it():
+    script = (
+        "import sys; from airflow_provider_cytechbot.sensors import flow_answers; "
+        "print({'aiohttp', 'requests', 'tenacity', 'airflow.triggers.base'} & set(sys.modules) - before)"
+    )
+    before = "import sys, airflow.sdk; from airflow.providers.common.compat.sdk import BaseSensorOperator; "
+    command = [sys.executable, "-c", f"{before}BaseSensorOperator; before = set(sys.modules); {script}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import time
+import warnings
+
+import pytest
+
+from airflow_provider_cytechbot.triggers import flow_answers
+from airflow_provider_cytechbot.triggers.flow_answers import (
+    CyTechBotFlowCampaignTrigger,
+    CyTechBotSubscriberFlowTrigger,
+)
+from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
+
+CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
+ONE = "get_single_subscriber_flow_info"
+FEEDBACK, NOBODY = "1", "2"
+
+
+@pytest.fixture
+def kwargs(interval):
+    return {
+        "cytechbot_conn_id": "cytechbot_default",
+        "flow_campaign_id": NOBODY,
+        "complete": True,
+        "poke_interval": interval,
+        "started_at": time.time(),
+        "timeout": 20.0,
+    }
+
+
+async def fire(trigger):
+    events = [event.payload async for event in trigger.run()]
+    (event,) = events
+    json.dumps(event)
+    return event
+
+
+def answer(server, subscriber, questions=("51", "52")):
+    for question in questions:
+        server.answer(NOBODY, subscriber, question, "Yes")
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        lambda kwargs: CyTechBotFlowCampaignTrigger(min_subscribers=2, **kwargs),
+        lambda kwargs: CyTechBotSubscriberFlowTrigger(subscriber_id="31", **kwargs),
+    ],
+)
+def test_comes_back_from_the_database_as_it_was(kwargs, trigger):
+    path, arguments = trigger(kwargs).serialize()
+    name = path.rpartition(".")[2]
+    again = getattr(flow_answers, name)(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+
+
+def test_fires_when_there_are_enough(server, run, kwargs):
+    async def wait():
+        task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=2, **kwargs)))
+        await asyncio.sleep(0.5)
+        answer(server, "31")
+        answer(server, "32", ["51"])
+        await asyncio.sleep(0.5)
+        assert not task.done()
+        answer(server, "32")
+        return await task
+
+    event = run(wait())
+    result = {"flow_campaign_id": "2", "flow_name": "Spring ride: sign up", "answered": 2, "completed": 2}
+    assert event == {"version": 1, "status": "success", "result": result}
+    assert len(server.requests(CAMPAIGN)) == 1
+
+
+def test_a_thousand_share_a_poll(server, run, kwargs):
+    kwargs["poke_interval"] = 1.0
+
+    async def wait():
+        triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(1000)]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        await asyncio.sleep(3.5)
+        polls = len(server.requests(ALL))
+        answer(server, "31")
+        events = await asyncio.gather(*tasks)
+        return polls, {event["status"] for event in events}
+
+    polls, statuses = run(wait())
+    assert statuses == {"success"}
+    assert 2 <= polls <= 4
+    assert len(server.requests(CAMPAIGN)) == 1
+
+
+@pytest.mark.parametrize(
+    ("subscribers", "endpoint"), [(campaign_poll.FEW, ONE), (campaign_poll.FEW + 1, ALL)]
+)
+def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, kwargs, subscribers, endpoint):
+    async def wait():
+        ids = [str(number) for number in range(31, 31 + subscribers)]
+        triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        await asyncio.sleep(0.5)
+        asked = {entry.endpoint for entry in server.requests()}
+        for each in ids:
+            answer(server, each)
+        return asked, await asyncio.gather(*tasks)
+
+    asked, events = run(wait())
+    assert asked == {CAMPAIGN, endpoint}
+    assert events == [{"version": 1, "status": "success", "result": None}] * subscribers
+
+
+def test_gives_up_at_its_timeout(server, run, kwargs):
+    kwargs["timeout"] = 0.5
+    start = time.monotonic()
+    event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+    assert event == {"version": 1, "status": "timeout"}
+    assert time.monotonic() - start < 3
+
+
+def test_bears_some_failed_polls_in_a_row(server, run, kwargs):
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+    kwargs["flow_campaign_id"] = FEEDBACK
+    event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+    assert event["status"] == "success"
+    assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
+
+
+def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+    server.fault("html", ALL, times=-1)
+
+    async def wait():
+        triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(3)]
+        return await asyncio.gather(*map(fire, triggers))
+
+    for event in run(wait()):
+        assert (event["status"], event["error"]) == ("error", "CyTechBotResponseError")
+        assert event["failed_polls"] == MAX_FAILED_POLLS + 1
+    assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"cytechbot_conn_id": "wrong_key"}, "CyTechBotAuthError"),
+        ({"cytechbot_conn_id": "nowhere"}, "CyTechBotSettingsError"),
+        ({"flow_campaign_id": "99"}, "CyTechBotNotFoundError"),
+    ],
+)
+def test_what_no_poll_can_help_fails_at_once(server, run, kwargs, wrong, error, caplog):
+    caplog.set_level(logging.DEBUG)
+    event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | wrong)))
+    assert (event["status"], event["error"], event["failed_polls"]) == ("error", error, 1)
+    assert len(server.requests()) <= 1
+    for text in (repr(event), caplog.text):
+        assert "1-wrong" not in text
+        assert server.api_key not in text
+
+
+def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, monkeypatch):
+    async def wait():
+        task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+        await asyncio.sleep(0.5)
+        monkeypatch.setattr(server, "api_key", "1-the-next-key")
+        keys = server._sandbox.user_ids_by_key
+        old = keys.copy()
+        keys.clear()
+        keys["1-the-next-key"] = 1
+        connection = json.loads(server.connection_json(timeout=2))
+        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
+        try:
+            answer(server, "31")
+            return await task
+        finally:
+            keys.clear()
+            keys.update(old)
+
+    assert run(wait())["status"] == "success"
+
+
+def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs):
+    server.fault("delay", ALL, seconds=5, times=-1)
+
+    async def wait():
+        task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+        while not server.requests(ALL):  # noqa: ASYNC110 (the server runs in a thread)
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(wait())
+        gc.collect()
+
+
+def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
+    async def wait():
+        triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(2)]
+        first, second = (asyncio.create_task(fire(trigger)) for trigger in triggers)
+        await asyncio.sleep(0.3)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        answer(server, "31")
+        return await second
+
+    assert run(wait())["status"] == "success"
+
+
+def test_nothing_blocks_the_loop(server, run, kwargs, caplog):
+    async def warm_up():
+        await fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5}))
+
+    run(warm_up())  # the imports, which a thread does, hold this one up too on a busy machine
+    slow = []
+
+    async def wait():
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        loop.slow_callback_duration = 0.25
+        triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(500)]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        await asyncio.sleep(1)
+        answer(server, "31")
+        await asyncio.gather(*tasks)
+
+    caplog.set_level(logging.WARNING, "asyncio")
+    run(wait())
+    slow = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    assert slow == []

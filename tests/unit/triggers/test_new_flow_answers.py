@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from contextlib import aclosing
+
+import pytest
+from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
+
+from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
+from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
+
+NOBODY = "2"
+
+
+class Store:
+    """An asset state store in memory."""
+
+    def __init__(self):
+        self.values = {}
+
+    async def aget(self, key, default=None):
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key, value):
+        self.values[key] = json.dumps(value)
+
+
+@pytest.fixture
+def trigger(interval):
+    def trigger(store=None, **options):
+        made = CyTechBotNewFlowAnswersTrigger(
+            flow_campaign_id=NOBODY, complete=False, poll_interval=interval, **options
+        )
+        made.asset_state_store = store
+        return made
+
+    return trigger
+
+
+async def live(trigger, seconds, store_events=True):
+    """Do for some time what Airflow does with a shared stream, and return the events."""
+    events = []
+    _, kwargs = trigger.serialize()
+    producer = type(trigger).create_shared_stream_producer(kwargs)
+
+    async def stream():
+        async for raw, payload in producer.open_stream():
+            yield raw
+            # Only now has the trigger moved past the one before.
+            if store_events:
+                await producer.advance([AdvanceItem(payload, AdvanceOutcome(acked=1, failed=0))])
+
+    async def consume():
+        async with aclosing(stream()) as raw:
+            async for event in trigger.filter_shared_stream(raw):
+                events.append(event.payload)  # noqa: PERF401 (it ends by being cancelled)
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return events
+
+
+def answer(server, *subscribers):
+    for subscriber in subscribers:
+        server.answer(NOBODY, subscriber, "51", "Yes")
+
+
+def test_serialization_names_the_public_module(trigger, interval):
+    path, kwargs = trigger().serialize()
+    assert path == "airflow_provider_cytechbot.triggers.flow_answers.CyTechBotNewFlowAnswersTrigger"
+    assert kwargs == {
+        "flow_campaign_id": NOBODY,
+        "complete": False,
+        "poll_interval": interval,
+        "cytechbot_conn_id": "cytechbot_default",
+    }
+
+
+def test_a_stream_of_its_own_where_there_is_a_store(trigger):
+    assert trigger().shared_stream_key() is None
+    assert trigger(Store()).shared_stream_key() == trigger(Store()).shared_stream_key() != None  # noqa: E711
+
+
+def test_tells_of_the_new_once_across_restarts(server, run, trigger):
+    store = Store()
+    answer(server, "31")
+
+    async def live_thrice():
+        first = await live(trigger(store), 0.6)
+        answer(server, "32", "33")
+        second = await live(trigger(store), 0.6)
+        return first, second, await live(trigger(store), 0.6)
+
+    first, (event,), third = run(live_thrice())
+    assert first == third == []  # who was there at the very first start is not new
+    assert event["subscriber_ids"] == ["32", "33"]
+    assert (event["count"], event["answered"], event["completed"]) == (2, 3, 0)
+    assert (event["flow_campaign_id"], event["flow_name"]) == (NOBODY, "Spring ride: sign up")
+
+
+def test_an_event_that_was_not_stored_comes_again_and_is_the_same(server, run, trigger):
+    store = Store()
+
+    async def live_thrice():
+        await live(trigger(store), 0.6)
+        answer(server, "32")
+        lost = await live(trigger(store), 0.6, store_events=False)
+        return lost, await live(trigger(store), 0.6), await live(trigger(store), 0.6)
+
+    lost, again, never = run(live_thrice())
+    assert lost == again
+    assert len(again) == 1
+    assert never == []
+
+
+def test_an_event_is_bounded(server, run, trigger):
+    store = Store()
+
+    async def live_twice():
+        await live(trigger(store), 0.6)
+        answer(server, *(str(number) for number in range(1000, 1000 + MAX_NAMED + 5)))
+        return await live(trigger(store), 0.8)
+
+    (event,) = run(live_twice())
+    assert event["count"] == MAX_NAMED + 5
+    assert len(event["subscriber_ids"]) == MAX_NAMED
+    assert len(event["digest"]) == 64
+
+
+def test_a_failing_store_or_server_does_not_end_it(server, run, trigger, caplog):
+    class Failing(Store):
+        async def aset(self, key, value):
+            raise OSError("full")
+
+    async def live_once():
+        task = asyncio.create_task(live(trigger(Failing()), 4))
+        await asyncio.sleep(1.5)
+        server.fault("status", status=503, times=2)
+        answer(server, "31")
+        await asyncio.sleep(1.5)
+        answer(server, "32")
+        return await task
+
+    assert [event["subscriber_ids"] for event in run(live_once())] == [["31"], ["32"]]
+
+
+def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run, trigger, caplog, capsys):
+    answer(server, "31")
+
+    async def first_event():
+        stream = trigger().run()
+        task = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.6)
+        answer(server, "32")
+        event = await task
+        await stream.aclose()
+        return event.payload
+
+    assert run(first_event())["subscriber_ids"] == ["32"]
+    assert (caplog.text + capsys.readouterr().out).count("a restart starts from the present") == 1
+
+
+def test_airflow_2_says_what_is_missing_and_imports_the_rest():
+    script = """
+import airflow.triggers.base
+del airflow.triggers.base.BaseEventTrigger
+from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotFlowCampaignTrigger
+try:
+    from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "needs Airflow 3.0 or newer" in done.stdout
