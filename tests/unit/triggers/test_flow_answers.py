@@ -94,9 +94,7 @@ def test_a_thousand_share_a_poll(server, run, kwargs):
     assert len(server.requests(CAMPAIGN)) == 1
 
 
-@pytest.mark.parametrize(
-    ("subscribers", "endpoint"), [(campaign_poll.FEW, ONE), (campaign_poll.FEW + 1, ALL)]
-)
+@pytest.mark.parametrize(("subscribers", "endpoint"), [(FEW, ONE), (FEW + 1, ALL)])
 def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, kwargs, subscribers, endpoint):
     async def wait():
         ids = [str(number) for number in range(31, 31 + subscribers)]

@@ -13,6 +13,7 @@ from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAns
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
 
 NOBODY = "2"
+ALL = "get_all_subscriber_flow_info"
 
 
 class Store:
@@ -40,8 +41,15 @@ def trigger(interval):
     return trigger
 
 
-async def live(trigger, seconds, store_events=True):
-    """Do for some time what Airflow does with a shared stream, and return the events."""
+async def polls(server, number=5):
+    """Wait for so many polls."""
+    before = server.journal.received(ALL)
+    while server.journal.received(ALL) < before + number:  # noqa: ASYNC110 (the server runs in a thread)
+        await asyncio.sleep(0.01)
+
+
+async def live(trigger, server, during=None, store_events=True):
+    """Do for some polls, or during something, what Airflow does with a shared stream; return the events."""
     events = []
     _, kwargs = trigger.serialize()
     producer = type(trigger).create_shared_stream_producer(kwargs)
@@ -59,7 +67,7 @@ async def live(trigger, seconds, store_events=True):
                 events.append(event.payload)  # noqa: PERF401 (it ends by being cancelled)
 
     task = asyncio.create_task(consume())
-    await asyncio.sleep(seconds)
+    await (polls(server) if during is None else during)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return events
@@ -91,10 +99,10 @@ def test_tells_of_the_new_once_across_restarts(server, run, trigger):
     answer(server, "31")
 
     async def live_thrice():
-        first = await live(trigger(store), 0.6)
+        first = await live(trigger(store), server)
         answer(server, "32", "33")
-        second = await live(trigger(store), 0.6)
-        return first, second, await live(trigger(store), 0.6)
+        second = await live(trigger(store), server)
+        return first, second, await live(trigger(store), server)
 
     first, (event,), third = run(live_thrice())
     assert first == third == []  # who was there at the very first start is not new
@@ -107,10 +115,10 @@ def test_an_event_that_was_not_stored_comes_again_and_is_the_same(server, run, t
     store = Store()
 
     async def live_thrice():
-        await live(trigger(store), 0.6)
+        await live(trigger(store), server)
         answer(server, "32")
-        lost = await live(trigger(store), 0.6, store_events=False)
-        return lost, await live(trigger(store), 0.6), await live(trigger(store), 0.6)
+        lost = await live(trigger(store), server, store_events=False)
+        return lost, await live(trigger(store), server), await live(trigger(store), server)
 
     lost, again, never = run(live_thrice())
     assert lost == again
@@ -122,9 +130,9 @@ def test_an_event_is_bounded(server, run, trigger):
     store = Store()
 
     async def live_twice():
-        await live(trigger(store), 0.6)
+        await live(trigger(store), server)
         answer(server, *(str(number) for number in range(1000, 1000 + MAX_NAMED + 5)))
-        return await live(trigger(store), 0.8)
+        return await live(trigger(store), server)
 
     (event,) = run(live_twice())
     assert event["count"] == MAX_NAMED + 5
@@ -137,14 +145,16 @@ def test_a_failing_store_or_server_does_not_end_it(server, run, trigger, caplog)
         async def aset(self, key, value):
             raise OSError("full")
 
-    async def live_once():
-        task = asyncio.create_task(live(trigger(Failing()), 4))
-        await asyncio.sleep(1.5)
-        server.fault("status", status=503, times=2)
+    async def during():
+        await polls(server)
+        server.fault("status", ALL, status=503, times=2)
         answer(server, "31")
-        await asyncio.sleep(1.5)
+        await polls(server)
         answer(server, "32")
-        return await task
+        await polls(server)
+
+    async def live_once():
+        return await live(trigger(Failing()), server, during())
 
     assert [event["subscriber_ids"] for event in run(live_once())] == [["31"], ["32"]]
 
@@ -155,7 +165,7 @@ def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run
     async def first_event():
         stream = trigger().run()
         task = asyncio.create_task(anext(stream))
-        await asyncio.sleep(0.6)
+        await polls(server)
         answer(server, "32")
         event = await task
         await stream.aclose()
