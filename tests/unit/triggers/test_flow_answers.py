@@ -10,6 +10,7 @@ import warnings
 import pytest
 
 from airflow_provider_cytechbot.triggers import flow_answers
+from airflow_provider_cytechbot.triggers.campaign_poll import FEW
 from airflow_provider_cytechbot.triggers.flow_answers import (
     CyTechBotFlowCampaignTrigger,
     CyTechBotSubscriberFlowTrigger,
