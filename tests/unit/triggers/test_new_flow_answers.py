@@ -11,6 +11,8 @@ from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
 
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
+from airflow_provider_cytechbot.triggers.sightings import Sighting
+from airflow_provider_cytechbot.triggers.stored_events import StoredEventsProducer
 
 NOBODY = "2"
 ALL = "get_all_subscriber_flow_info"
@@ -55,11 +57,12 @@ async def live(trigger, server, during=None, store_events=True):
     producer = type(trigger).create_shared_stream_producer(kwargs)
 
     async def stream():
-        async for raw, payload in producer.open_stream():
-            yield raw
-            # Only now has the trigger moved past the one before.
-            if store_events:
-                await producer.advance([AdvanceItem(payload, AdvanceOutcome(acked=1, failed=0))])
+        async with aclosing(producer.open_stream()) as opened:
+            async for raw, payload in opened:
+                yield raw
+                # Only now has the trigger moved past it.
+                if store_events:
+                    await producer.advance([AdvanceItem(payload, AdvanceOutcome(acked=1, failed=0))])
 
     async def consume():
         async with aclosing(stream()) as raw:
@@ -157,6 +160,23 @@ def test_a_failing_store_or_server_does_not_end_it(server, run, trigger, caplog)
         return await live(trigger(Failing()), server, during())
 
     assert [event["subscriber_ids"] for event in run(live_once())] == [["31"], ["32"]]
+
+
+def test_the_newest_of_several_is_stored_though_nothing_was_new_after_it(run):
+    """While Airflow confirms an event, further polls find nothing new, and come back together with it."""
+    stored = []
+
+    def item(name, failed=0):
+        async def remember():
+            stored.append(name)
+
+        sighting = Sighting([], None, 0, 0, remember if name else None)
+        return AdvanceItem(sighting, AdvanceOutcome(acked=1, failed=failed))
+
+    producer = StoredEventsProducer(None)
+    run(producer.advance([item("old"), item("new"), item(None), item("not stored", failed=1)]))
+    run(producer.advance([item(None)]))
+    assert stored == ["new"]
 
 
 def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run, trigger, caplog, capsys):
