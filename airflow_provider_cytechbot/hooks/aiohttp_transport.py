@@ -16,15 +16,15 @@ from aiohttp import http_exceptions
 from yarl import URL
 
 from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
-from airflow_provider_cytechbot.hooks.requests_transport import BLOCK_SIZE, CONNECT_TIMEOUT, MAX_IDLE
+from airflow_provider_cytechbot.hooks.requests_transport import BLOCK_SIZE, CONNECT_TIMEOUT
 from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
 from airflow_provider_cytechbot.hooks.user_agent import user_agent
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
-    from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
     from airflow_provider_cytechbot.hooks.settings import Settings
 
 T = TypeVar("T")
@@ -54,8 +54,7 @@ class AiohttpTransport:
         """Open the session. It does not hold the API key."""
         timeout = self._settings.timeout
         self._session = aiohttp.ClientSession(
-            # A connection that idled longer may be closed by the server just as the next call goes out.
-            connector=aiohttp.TCPConnector(ssl=self._ssl, keepalive_timeout=MAX_IDLE),
+            connector=aiohttp.TCPConnector(ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self._user_agent},
             timeout=aiohttp.ClientTimeout(
@@ -78,7 +77,12 @@ class AiohttpTransport:
         :raises CyTechBotTransportError: No whole answer came.
         """
         async with self.open(call) as response:
-            body = await _guarded(call, self._settings, response.read())
+            try:
+                body = await _guarded(call, self._settings, response.read())
+            except CyTechBotTransportError:
+                if 200 <= response.status < 300:
+                    raise
+                body = b""  # an error page that is cut off: its status says all there is to know
             return response.status, response.headers, body
 
     @asynccontextmanager

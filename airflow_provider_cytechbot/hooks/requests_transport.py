@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
 from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_cytechbot.api.calls import Call
-    from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
     from airflow_provider_cytechbot.hooks.settings import Settings
 
 T = TypeVar("T")
@@ -30,8 +30,6 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0
 #: Larger blocks only cost memory.
 BLOCK_SIZE = 64 * 1024
-#: A kept-alive connection that idled longer may be closed by the server just as the next call goes out.
-MAX_IDLE = 2.0
 
 
 class RequestsTransport:
@@ -44,7 +42,6 @@ class RequestsTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pace = pace_of(settings)
-        self._last_used = 0.0
 
     @cached_property
     def session(self) -> requests.Session:
@@ -71,7 +68,12 @@ class RequestsTransport:
         :raises CyTechBotTransportError: No whole answer came.
         """
         with self.open(call) as response:
-            body = _guarded(call, self._settings, lambda: response.content)
+            try:
+                body = _guarded(call, self._settings, lambda: response.content)
+            except CyTechBotTransportError:
+                if 200 <= response.status_code < 300:
+                    raise
+                body = b""  # an error page that is cut off: its status says all there is to know
             return response.status_code, response.headers, body
 
     @contextmanager
@@ -84,8 +86,10 @@ class RequestsTransport:
         """
         settings = self._settings
         time.sleep(self._pace.reserve())
-        if not call.may_be_repeated and time.monotonic() - self._last_used > MAX_IDLE:
-            self.session.close()  # a create lost to a stale connection could not be sent again
+        if not call.may_be_repeated:
+            # A kept-alive connection may be closed by the server just as the next call goes out: a create
+            # that is lost so could not be sent again. The session itself goes on.
+            self.session.close()
         response = _guarded(
             call,
             settings,
@@ -103,7 +107,6 @@ class RequestsTransport:
             yield response
         finally:
             response.close()
-            self._last_used = time.monotonic()
 
     def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:
         """
@@ -150,6 +153,7 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
         of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout
     )
     refused_tunnel = any(str(cause).startswith("Tunnel connection failed") for cause in causes)
+    # In this order: a broken certificate is an SSL error too, a refused proxy a failed connection.
     # A ProxyError alone proves nothing: urllib3 raises it too for a connection reset after the call was sent.
     if refused_tunnel or (not_connected and found(of_urllib3.ProxyError)):
         return failures.by_proxy()

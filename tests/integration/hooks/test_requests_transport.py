@@ -24,8 +24,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotSettingsError,
     CyTechBotTransportError,
+    CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.hooks import requests_transport
 
 MADE = '{"status":"success","message":"made","contact_type_id":7}'
 
@@ -330,8 +330,6 @@ class TestKeepAlive:
         hook = connect(fault_server.base_url)
         for _ in range(5):
             hook.get_flow_campaigns()
-        fault_server.will(answers.ok(MADE))
-        hook.create_contact_group(name="Riders")
         assert {request.connection for request in fault_server.requests} == {1}
 
     def test_also_after_errors_and_streams(self, cytechbot_sandbox, connect):
@@ -339,7 +337,7 @@ class TestKeepAlive:
         cytechbot_sandbox.fault("status", "get_flow_campaigns", status=503)
         hook.get_flow_campaigns()
         list(hook.iter_flow_answers(1))
-        hook.create_contact_group(name="Riders")
+        hook.update_contact_group(1, name="Riders")
         assert len({request.client_port for request in cytechbot_sandbox.requests()}) == 1
 
     def test_a_connection_that_the_server_closed_is_opened_again(self, fault_server, answers, connect):
@@ -351,10 +349,9 @@ class TestKeepAlive:
         assert hook.create_contact_group(name="Riders") == "7"
         assert len(fault_server.requests) == 1
 
-    def test_a_create_never_rides_on_a_connection_that_idled_too_long(
-        self, fault_server, answers, connect, monkeypatch
+    def test_a_create_never_rides_on_a_connection_that_may_be_closed_at_that_moment(
+        self, fault_server, answers, connect
     ):
-        """The server closes an idle connection just when the next call is on its way."""
         hook = connect(fault_server.base_url)
 
         def close_if_it_is_used_again(connection, server):
@@ -363,23 +360,32 @@ class TestKeepAlive:
             return answers.reset(connection, server)
 
         fault_server.will(close_if_it_is_used_again, answers.ok(MADE))
-        monkeypatch.setattr(requests_transport, "MAX_IDLE", 0.05)
         hook.get_flow_campaigns()
-        time.sleep(0.1)
         assert hook.create_contact_group(name="Riders") == "7"
-
-        monkeypatch.setattr(requests_transport, "MAX_IDLE", 60)
-        hook.transport.session.close()
-        fault_server.will(close_if_it_is_used_again, answers.ok(MADE))
-        hook.get_flow_campaigns()
-        with pytest.raises(CyTechBotAmbiguousWriteError):
-            hook.create_contact_group(name="Riders")
 
     def test_an_answer_that_is_left_half_read_spoils_no_later_one(self, cytechbot_sandbox, connect):
         hook = connect(cytechbot_sandbox.base_url, cytechbot_sandbox.api_key)
         for _ in hook.iter_flow_answers(1):
             break
         assert len(hook.get_flow_campaigns()) > 1
+
+
+class TestErrorPagesThatAreCutOff:
+    """Their status says what happened, whatever there is of the page."""
+
+    PAGE = b"HTTP/1.1 %s\r\nRetry-After: 0\r\nLocation: /login\r\nContent-Length: 500\r\n\r\n<html>"
+
+    def test_a_read_is_repeated_when_the_server_asked_for_it(self, fault_server, answers, connect):
+        fault_server.will(answers.raw(self.PAGE % b"429 Too Many Requests"), answers.ok("[]"))
+        assert connect(fault_server.base_url).get_flow_campaigns() == []
+        assert len(fault_server.requests) == 2
+
+    @pytest.mark.parametrize("status", [b"429 Too Many Requests", b"403 Forbidden", b"302 Found"])
+    def test_a_create_that_was_turned_away_is_not_ambiguous(self, status, fault_server, answers, connect):
+        fault_server.will(answers.raw(self.PAGE % status))
+        with pytest.raises(CyTechBotUnansweredError, match=status[:3].decode()):
+            connect(fault_server.base_url).create_contact_group(name="Riders")
+        assert len(fault_server.requests) == 1
 
 
 class TestHeaders:
