@@ -335,13 +335,11 @@ class CyTechBotHook(AnsweredHook, BaseHook):
             and ``flow_name`` may be ``None``, where there is no answer yet.
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
-        answers = self.call(
+        return self.call(
             endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
             flow_campaign_id=flow_campaign_id,
             subscriber_id=subscriber_id,
         )
-        self._was_read(flow_campaign_id)
-        return answers
 
     def get_flow_answers(self, flow_campaign_id: IdInput) -> records.FlowAnswers:
         """
@@ -355,9 +353,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
             ``data`` is empty, and ``flow_name`` may be ``None``, where nobody has answered.
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
-        answers = self.call(endpoints.GET_FLOW_ANSWERS, flow_campaign_id=flow_campaign_id)
-        self._was_read(flow_campaign_id)
-        return answers
+        return self.call(endpoints.GET_FLOW_ANSWERS, flow_campaign_id=flow_campaign_id)
 
     def iter_flow_answers(self, flow_campaign_id: IdInput) -> Iterator[records.FlowAnswerRow]:
         """
@@ -386,13 +382,11 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
 
         with ExitStack() as stack:
-            stream = self._run(
+            yield self._run(
                 lambda call, _: stack.enter_context(FlowAnswersStream.open(self, call)),
                 endpoints.GET_FLOW_ANSWERS,
                 {"flow_campaign_id": flow_campaign_id},
             )
-            self._was_read(flow_campaign_id)
-            yield stream
 
     # Below the endpoints.
 
@@ -438,13 +432,15 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
         return RequestsTransport(self.settings)
 
-    def _was_read(self, flow_campaign_id: IdInput) -> None:
-        """Tell Airflow's lineage that the running task has read a campaign."""
+    def _tell_lineage(self, call: Call[Any]) -> None:
+        """Tell Airflow's lineage if the running task has read what a campaign was answered with."""
+        if call.endpoint not in (endpoints.GET_FLOW_ANSWERS, endpoints.GET_SUBSCRIBER_FLOW_ANSWERS):
+            return
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
         from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
 
-        uri = flow_campaign_uri(self.settings.base_url, str(flow_campaign_id))
+        uri = flow_campaign_uri(self.settings.base_url, call.fields["flow_campaign_id"])
         get_hook_lineage_collector().add_input_asset(context=self, uri=uri)  # type: ignore[no-untyped-call]
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
@@ -467,9 +463,13 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
         try:
             call = build(endpoint, **fields)
-            return repeat(ask, call, self.settings.max_retries if max_retries is None else max_retries)
+            times = self.settings.max_retries if max_retries is None else max_retries
+            answer = repeat(ask, call, times)
         except CyTechBotError as error:
             failure = error
+        else:
+            self._tell_lineage(call)
+            return answer
         raise self.failure(failure)  # outside the except, so that nothing stays behind in its chain
 
 

@@ -67,9 +67,14 @@ def test_all_loggers_of_urllib3_are_known():
         for name, module in sys.modules.items()
         if name.startswith("urllib3") and isinstance(getattr(module, "log", None), logging.Logger)
     }
-    assert loggers - {"urllib3.http2.connection", "urllib3.contrib.pyopenssl"} == set(
-        secrecy._LOGGERS_OF_URLS
-    )
+    known = {name for name in secrecy._LOGGERS_OF_URLS if name.startswith("urllib3")}
+    assert loggers - {"urllib3.http2.connection", "urllib3.contrib.pyopenssl"} == known
+
+
+def test_the_loggers_of_aiohttp_are_known():
+    from aiohttp.log import client_logger
+
+    assert {client_logger.name, "asyncio"} <= set(secrecy._LOGGERS_OF_URLS)
 
 
 @pytest.mark.parametrize("logger", secrecy._LOGGERS_OF_URLS)
