@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -83,7 +84,7 @@ class FlowAnswerBatches:
         :raises CyTechBotTransportError: The answer ended early.
         :raises CyTechBotResponseError: The answer has the wrong shape.
         """
-        return _batch(self.members.feed(self._unread)) + _batch(self.members.close())
+        return as_batch(self.members.feed(self._unread)) + as_batch(self.members.close())
 
     def _decode(self, subscribers: bytes) -> Batch | None:
         for decoder in self._decoders:
@@ -103,10 +104,15 @@ class FlowAnswerBatches:
         unread = self.members.hand_over() if found else None
         self._is_cutting = unread is not None
         self._unread = unread or b""
-        return _batch(found)
+        return as_batch(found)
 
 
-def _batch(found: list[SubscriberAnswers]) -> Batch:
+def as_batch(found: Iterable[SubscriberAnswers]) -> Batch:
+    """
+    Return what the other reader, or none, found as a batch.
+
+    :param found: Subscribers with their answers as records.
+    """
     return [
         (subscriber_id, [Answer(each["question_id"], each["question"], each["answer"]) for each in answers])
         for subscriber_id, answers in found
