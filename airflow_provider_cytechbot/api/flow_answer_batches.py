@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader, SubscriberAnswers
-from airflow_provider_cytechbot.api.records import Reading
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.records import Reading
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -27,7 +29,7 @@ class _DocumentedAnswer(Answer, gc=False):
 class _ObservedAnswer(Answer, gc=False, rename={"question_id": "id"}):
     question_id: str
     # Where both names come, the documented one counts: this type refuses it, and so leaves it to the others.
-    documented: None | msgspec.UnsetType = msgspec.field(name="question_id", default=msgspec.UNSET)
+    documented: msgspec.UnsetType | None = msgspec.field(name="question_id", default=msgspec.UNSET)
 
 
 #: Some subscribers, each with its answers, in the order of the body.

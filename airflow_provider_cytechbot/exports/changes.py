@@ -207,7 +207,7 @@ class _StoredState:
 
     def __init__(self, path: ObjectStoragePath) -> None:
         self._path = path
-        with path.open("rb") as file, gzip.GzipFile(fileobj=file) as source:
+        with _open(path) as file, gzip.GzipFile(fileobj=file) as source:
             self.head: dict[str, Any] = json.loads(_read(source))
         if self.head.get("version") != _VERSION:
             raise ValueError(
@@ -217,10 +217,16 @@ class _StoredState:
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the block of each bucket."""
-        with self._path.open("rb") as file, gzip.GzipFile(fileobj=file) as source:
+        with _open(self._path) as file, gzip.GzipFile(fileobj=file) as source:
             _read(source)
             for _ in range(BUCKETS):
                 yield _read(source)
+
+
+def _open(path: Any) -> IO[bytes]:
+    """Open a file for reading; its own method does not say what it returns."""
+    file: IO[bytes] = path.open("rb")
+    return file
 
 
 def _key(question_id: str | None, question: str | None, seen: Counter[str]) -> _Key:

@@ -8,11 +8,10 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_cytechbot.exports.compression import compressed
+from airflow_provider_cytechbot.exports.compression import compressor
 from airflow_provider_cytechbot.exports.destination import StagedFile, stage, whole_or_nothing
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     from airflow_provider_cytechbot.exports.formats import Encoder, FileType
@@ -32,7 +31,12 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     """
 
     def __init__(
-        self, path: ObjectStoragePath, file_type: FileType, *, max_rows: int | None = None, overwrite: bool = True
+        self,
+        path: ObjectStoragePath,
+        file_type: FileType,
+        *,
+        max_rows: int | None = None,
+        overwrite: bool = True,
     ) -> None:
         self.uris: list[str] = []
         self.bytes = 0
@@ -40,10 +44,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
-        self._make_encoder: Callable[[], Encoder] | None = None
         self._staged: list[StagedFile] = []
         self._paths: list[ObjectStoragePath] = []
-        self._current: _CurrentFile | None = None
 
     def __enter__(self) -> ExportFiles:
         if not self._overwrite and self._max_rows and self.manifest_path.exists():
@@ -69,27 +71,26 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         :param make_encoder: Makes an encoder for each file.
         """
         self._make_encoder = make_encoder
-        self._open_file.start(make_encoder())
+        self._current.start(make_encoder())
 
     def write_bytes(self, data: bytes) -> None:
         """Write part of a body as it is."""
-        self._open_file.write_bytes(data)
+        self._current.write_bytes(data)
 
     def write(self, table: Table) -> None:
         """Write some rows, beginning the next part where one is full."""
         at = 0
         while at < table.rows:
-            if self._max_rows and self._open_file.rows >= self._max_rows:
+            if self._max_rows and self._current.rows >= self._max_rows:
                 self._finish_file()
                 self._next_file()
-                assert self._make_encoder is not None
-                self._open_file.start(self._make_encoder())
-            room = self._max_rows - self._open_file.rows if self._max_rows else table.rows
-            self._open_file.write(table.part(at, at + room))
+                self._current.start(self._make_encoder())
+            room = self._max_rows - self._current.rows if self._max_rows else table.rows
+            self._current.write(table.part(at, at + room))
             at += room
 
     def finish(self) -> None:
-        """Send what is left to send; only then are :attr:`bytes` and :attr:`uris` those of the whole export."""
+        """Send what is left to send; only then are :attr:`bytes` and :attr:`uris` known."""
         self._finish_file()
         self.uris = [str(path) for path in self._paths]
 
@@ -121,11 +122,6 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return []
 
-    @property
-    def _open_file(self) -> _CurrentFile:
-        assert self._current is not None
-        return self._current
-
     def _next_file(self) -> None:
         path = self._part(len(self._paths) + 1) if self._max_rows else self._path
         staged = stage(path, overwrite=self._overwrite)
@@ -134,8 +130,7 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self._current = _CurrentFile(staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:
-        self.bytes += self._open_file.finish()
-        self._current = None
+        self.bytes += self._current.finish()
 
     def _part(self, number: int) -> ObjectStoragePath:
         stem, dot, suffixes = self._path.name.partition(".")
@@ -151,26 +146,24 @@ class _CurrentFile:
     def __init__(self, staged: StagedFile, compression: str) -> None:
         self.rows = 0
         self._staged = staged
-        self._encoder: Encoder | None = None
-        self._compression = compressed(staged.file, compression)
-        self._sink: SupportsWrite[bytes] = self._compression.__enter__()
+        self._compressor = compressor(compression)
+        self._footer: Callable[[], bytes] = bytes
 
     def start(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._sink.write(encoder.header())
+        self._encoder, self._footer = encoder, encoder.footer
+        self.write_bytes(encoder.header())
 
     def write_bytes(self, data: bytes) -> None:
-        self._sink.write(data)
+        if compressed := self._compressor.compress(data):
+            self._staged.file.write(compressed)
 
     def write(self, table: Table) -> None:
-        assert self._encoder is not None
-        self._sink.write(self._encoder.encode(table))
+        self.write_bytes(self._encoder.encode(table))
         self.rows += table.rows
 
     def finish(self) -> int:
-        if self._encoder:
-            self._sink.write(self._encoder.footer())
-        self._compression.__exit__(None, None, None)
+        self.write_bytes(self._footer())
+        self._staged.file.write(self._compressor.flush())
         size = self._staged.file.tell()
         self._staged.finish()
         return size

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_provider_cytechbot.api.fields import refuse
 from airflow_provider_cytechbot.exports import compression as compressions
-from airflow_provider_cytechbot.exports.table import Column, Table
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.exports.table import Column, Table
 
 #: The body as it came, checked but not changed.
 RAW = "raw"
 FORMATS = ("jsonl", "csv", "parquet", RAW)
 
-_FORMAT_OF_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".json": RAW}
+_FORMAT_OF_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".json": RAW,
+}
 
 
 class Encoder(Protocol):
@@ -52,7 +60,7 @@ class FileType(NamedTuple):
         :param path: Where the file is to be written.
         :param file_format: The format's name, if given.
         :param compression: The compression's name, if given; ``none`` for none whatever the suffix.
-        :raises CyTechBotFieldError: The format or the compression is not known, or needs what is not installed.
+        :raises CyTechBotFieldError: The format or the compression is not known, or not installed.
         """
         name = path.rsplit("/", 1)[-1].lower()
         compressed = next((suffix for suffix in compressions.SUFFIXES if name.endswith(suffix)), "")
@@ -68,7 +76,9 @@ class FileType(NamedTuple):
         default = "zstd" if file_format == "parquet" else compressions.NONE
         compression = compression or compressions.SUFFIXES.get(compressed, default)
         if compression not in compressions.KNOWN:
-            raise refuse("compression", f"must be one of {', '.join(compressions.KNOWN)}, not {compression!r}")
+            raise refuse(
+                "compression", f"must be one of {', '.join(compressions.KNOWN)}, not {compression!r}"
+            )
         if file_format == "parquet" and not find_spec("pyarrow"):
             raise refuse(
                 "file_format",

@@ -132,9 +132,7 @@ class WideLayout:
         described = {name: _description(question) for question, name in names}
         self.columns = [*before, *(Column(name, text) for name, text in described.items()), _EXTRACTED_AT]
 
-    def table(
-        self, campaign: Campaign, batch: Batch, profiles: Sequence[Sequence[str | None]] = ()
-    ) -> Table:
+    def table(self, campaign: Campaign, batch: Batch, profiles: Sequence[Sequence[str | None]] = ()) -> Table:
         """
         Return the rows of some subscribers.
 
@@ -142,9 +140,7 @@ class WideLayout:
         :param batch: The subscribers with their answers. Of several to one question, the last counts.
         :param profiles: For each subscriber, the values of its fields.
         """
-        columns: dict[str, list[str | None]] = {
-            name: [None] * len(batch) for name in self._name_of.values()
-        }
+        columns: dict[str, list[str | None]] = {name: [None] * len(batch) for name in self._name_of.values()}
         for row, (_, answers) in enumerate(batch):
             for answer in answers:
                 columns[self._name_of[answer.question_id, answer.question]][row] = answer.answer

@@ -71,9 +71,10 @@ class ParquetEncoder:
 
         if not isinstance(values, Same):
             return pa.array(values, kind)
-        value = values.value
-        is_time = pa.types.is_timestamp(kind) and value is not None
-        return pa.repeat(pa.scalar(datetime.fromisoformat(value) if is_time else value, kind), rows)
+        value: Any = values.value
+        if value is not None and pa.types.is_timestamp(kind):
+            value = datetime.fromisoformat(value)
+        return pa.repeat(pa.scalar(value, kind), rows)
 
 
 class _Taken:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+from fsspec.implementations.local import LocalFileOpener
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
@@ -17,8 +18,9 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotNotFoundError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.exports.formats import COLUMNS, CsvEncoder, JsonLinesEncoder
-from airflow_provider_cytechbot.transfers import flow_answers_to_object_storage as module
+from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
+from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
+from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -98,6 +100,10 @@ class TestInit:
             "path",
             "file_format",
             "compression",
+            "layout",
+            "mode",
+            "state_path",
+            "subscriber_fields",
             "cytechbot_conn_id",
         }
 
@@ -138,14 +144,18 @@ class TestFiles:
 
     def test_rows_are_the_same_in_batches_of_any_size(self, tmp_path, answer, monkeypatch):
         answer()
-        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
         manifest = export(tmp_path / "answers.jsonl")
         rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_bytes().splitlines()]
         assert rows == expected_rows(manifest["extracted_at"])
 
     @pytest.mark.parametrize(
         ("name", "content"),
-        [("a.jsonl", b""), ("a.csv", ",".join(COLUMNS).encode() + b"\r\n"), ("a.jsonl.gz", b"")],
+        [
+            ("a.jsonl", b""),
+            ("a.csv", ",".join(each.name for each in LongLayout().columns).encode() + b"\r\n"),
+            ("a.jsonl.gz", b""),
+        ],
     )
     def test_campaign_that_nobody_answered(self, tmp_path, answer, requests_mock, name, content):
         answer({"id": None, "flow_name": None, "data": []})
@@ -221,7 +231,7 @@ class TestLog:
         answer()
         monkeypatch.setattr("airflow_provider_cytechbot.exports.progress.INTERVAL", 0)
         export(tmp_path / "a.csv")
-        assert "Exporting flow campaign 7: 2 subscribers, 3 rows" in caplog.text
+        assert "Exporting flow campaign 7: 3 subscribers, 3 rows" in caplog.text
 
 
 class TestFailure:
@@ -299,7 +309,7 @@ class TestFailure:
             return encode(encoder, rows)
 
         monkeypatch.setattr(JsonLinesEncoder, "encode", fail)
-        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
         with pytest.raises(type(error)):
             export(self.path(folder))
         assert len(calls) == at
@@ -317,9 +327,9 @@ class TestFailure:
         assert endpoint.called == (stage == "mv")
 
     @pytest.mark.parametrize("at", [1, 2, 3])
-    def test_file_that_cannot_be_written_to(self, folder, answer, monkeypatch, at):
+    def test_file_that_cannot_be_written_to(self, tmp_path, answer, monkeypatch, at):
         answer()
-        write, calls = gzip.GzipFile.write, []
+        write, calls = LocalFileOpener.write, []
 
         def fail(file, data):
             calls.append(data)
@@ -327,11 +337,12 @@ class TestFailure:
                 raise OSError("disk full")
             return write(file, data)
 
-        monkeypatch.setattr(gzip.GzipFile, "write", fail)
-        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        monkeypatch.setattr(LocalFileOpener, "write", fail)
+        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
         with pytest.raises(OSError, match="disk full"):
-            export(self.path(folder))
+            export(f"file://{tmp_path}/answers.jsonl")
         assert len(calls) == at
+        assert files_in(tmp_path) == {}
 
     def test_csv_header_that_cannot_be_written(self, tmp_path, answer, monkeypatch):
         answer()
