@@ -9,9 +9,10 @@ import tempfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -117,6 +118,7 @@ class ChangeLog:
             batch, changes = self._compare(old, old_questions, self._bucket(places))
             if batch:
                 yield batch, changes
+        next(before, None)  # what it was compared with is known to be whole only at its end
 
     def save(self, extracted_at: str) -> None:
         """Keep what was found for the next interval, and forget what is older than the last few."""
@@ -207,7 +209,7 @@ class _StoredState:
 
     def __init__(self, path: ObjectStoragePath) -> None:
         self._path = path
-        with _open(path) as file, gzip.GzipFile(fileobj=file) as source:
+        with self._opened() as source:
             self.head: dict[str, Any] = json.loads(_read(source))
         if self.head.get("version") != _VERSION:
             raise ValueError(
@@ -217,10 +219,21 @@ class _StoredState:
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the block of each bucket."""
-        with _open(self._path) as file, gzip.GzipFile(fileobj=file) as source:
+        with self._opened() as source:
             _read(source)
             for _ in range(BUCKETS):
                 yield _read(source)
+            source.read()  # up to the check sum
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        try:
+            with _open(self._path) as file, gzip.GzipFile(fileobj=file) as source:
+                yield cast("IO[bytes]", source)
+        except (EOFError, gzip.BadGzipFile, struct.error, zlib.error) as error:
+            raise ValueError(
+                f"the state {self._path} is damaged. Remove it to compare with the one before it."
+            ) from error
 
 
 def _open(path: Any) -> IO[bytes]:
