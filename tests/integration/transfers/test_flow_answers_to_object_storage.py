@@ -203,6 +203,9 @@ class TestInADagRun:
                 path=FOLDER + "/{{ dag.dag_id }}/answers",
                 file_format="{{ 'CSV' | lower }}",
                 compression="{{ 'gz' + 'ip' }}",
+                layout="{{ 'LONG' | lower }}",
+                mode="{{ 'ful' + 'l' }}",
+                subscriber_fields=["{{ 'e' + 'mail' }}"],
                 cytechbot_conn_id="cytechbot_{{ 'default' }}",
             )
         """)
@@ -212,6 +215,10 @@ class TestInADagRun:
             "path": f"file://{tmp_path}/out/dag/answers",
             "file_format": "csv",
             "compression": "gzip",
+            "layout": "long",
+            "mode": "full",
+            "state_path": None,
+            "subscriber_fields": ["email"],
             "cytechbot_conn_id": "cytechbot_default",
         }
         assert gzip.decompress(files_in(tmp_path / "out")["dag/answers"]).startswith(b"flow_campaign_id,")
