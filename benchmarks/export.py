@@ -1,11 +1,11 @@
 """
-Exports side by side: this provider's operator, what else people use, and the straight copy, on one machine in one run.
+Exports side by side: this provider's operator, what else people use, and the straight copy, in one run.
 
     python benchmarks/export.py --sizes 10000 100000 1000000 --repeat 3 --plot docs/export.png
 
-Serves campaigns of so many subscribers (5 answers each) from a sandbox in a process of its own, into a SeaweedFS
-on loopback. Each contestant is a whole process: seconds by the wall clock, peak memory by the operating system's
-account. Absolute figures move with the machine; the ratios to the copy inside Airflow are the point.
+Serves campaigns of so many subscribers (5 answers each) from a sandbox in a process of its own, into a
+SeaweedFS on loopback. Each contestant is a whole process: seconds by the wall clock, peak memory by the
+operating system's account. Absolute figures move with the machine; the ratios to the copy inside Airflow are the point.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ CONTESTANTS = {
             with open(folder + "/body.json", "wb") as file:
                 file.write(requests.get(os.environ["URL"]).content)
             duckdb.sql(f'''COPY (
-                SELECT id AS flow_campaign_id, flow_name, key AS subscriber_id, unnest(value, recursive := true)
+                SELECT id AS flow_campaign_id, flow_name, key AS subscriber_id,
+                    unnest(value, recursive := true)
                 FROM (SELECT id, flow_name, unnest(map_entries(data), recursive := true) FROM read_json(
                     '{{folder}}/body.json', maximum_object_size = 2000000000, columns = {{{{id: 'VARCHAR',
                     flow_name: 'VARCHAR',
@@ -177,7 +178,7 @@ def sandbox(subscribers: int, folder: Path) -> Iterator[dict[str, str]]:
 
 def environment_of(api: dict[str, str], store, folder: Path) -> dict[str, str]:  # type: ignore[no-untyped-def]
     """Return what the contestants are told of API and store."""
-    base, _, path = api["url"].partition("/api")
+    base, _, _ = api["url"].partition("/api")
     connection = {"conn_type": "cytechbot", "host": api["url"], "password": api["api_key"]}
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},

@@ -1,7 +1,7 @@
 """
 ### Export all campaigns
 
-One task, one file for each campaign that there is. If one of them fails, the others are exported all the same.
+One task, one file for each campaign. If one of them fails, the others are exported all the same.
 
 Needs the connection `cytechbot_default`.
 """

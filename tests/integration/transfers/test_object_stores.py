@@ -26,6 +26,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
 from ..object_store import BUCKET, READER_KEY, READER_SECRET, object_store
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+pytest.importorskip("airflow.providers.amazon", reason="the extra s3 is not installed")
 
 ENDPOINT = "get_all_subscriber_flow_info"
 SUBSCRIBERS = 40_000  # 20 MB, more than one part of an upload
