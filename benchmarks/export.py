@@ -5,7 +5,8 @@ Exports side by side: this provider's operator, what else people use, and the st
 
 Serves campaigns of so many subscribers (5 answers each) from a sandbox in a process of its own, into a
 SeaweedFS on loopback. Each contestant is a whole process: seconds by the wall clock, peak memory by the
-operating system's account. Absolute figures move with the machine; the ratios to the copy inside Airflow are the point.
+operating system's account. Absolute figures move with the machine; the ratios to the copy inside Airflow
+are the point.
 """
 
 from __future__ import annotations
