@@ -180,3 +180,8 @@ def test_damage_is_no_whole_answer(damage):
     at = body.index(b"],") + 1
     with pytest.raises(CyTechBotUnansweredError):
         read(body[:at] + damage + body[at:], 300)
+
+
+def test_the_documented_name_counts_where_both_come():
+    found = [(str(at), [{"id": "2", "question_id": "1", "question": "q", "answer": "a"}]) for at in range(50)]
+    assert {value[0][0] for _, value in read(body_of(found, True, (",", ":"), {}, {}), 300)} == {"1"}

@@ -112,6 +112,12 @@ def test_running_an_interval_again_gives_the_same(tmp_path):
     assert run(tmp_path, MONDAY + DAY, other_order, now="later") == first == (first[0], "then")
 
 
+def test_the_order_of_the_server_makes_no_difference(tmp_path):
+    many = {str(at): {"1": "a"} for at in range(2000)}
+    first = run(tmp_path, MONDAY, many, now="then")
+    assert run(tmp_path, MONDAY, dict(reversed(many.items())), now="later") == first
+
+
 def test_an_interval_with_other_answers_has_the_time_of_those(tmp_path):
     run(tmp_path, MONDAY, FIRST, now="then")
     assert run(tmp_path, MONDAY, SECOND, now="later")[1] == "later"
