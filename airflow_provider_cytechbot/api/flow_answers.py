@@ -55,7 +55,7 @@ class FlowAnswersReader:
         self.is_streaming = False
         self.flow_name: str | None = None
         self._reading = reading
-        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._at = 0
         self._waiting: list[
@@ -75,7 +75,7 @@ class FlowAnswersReader:
         """
         if not self.is_streaming:
             self.head += block
-        self._take(self._decode(block))
+        self._take(self._decoder.decode(block))
         return self._read() if self._length >= self._try_at_length else []
 
     def close(self) -> list[SubscriberAnswers]:
@@ -85,11 +85,25 @@ class FlowAnswersReader:
         :raises CyTechBotTransportError: The answer ended early.
         :raises CyTechBotResponseError: The answer has the wrong shape.
         """
-        self._take(self._decode(b"", final=True))
+        self._take(self._decoder.decode(b"", final=True))
         found = self._read()
         if self.is_streaming and self._place is not _Place.AFTER_ROOT:
             raise CyTechBotTransportError("the answer was cut off, or damaged, before its end.")
         return found
+
+    def hand_over(self) -> bytes | None:
+        """
+        Give away what is not read yet, to whoever reads on from here; ``None`` except before a subscriber.
+
+        What the other leaves unread, from the beginning of a subscriber on, may be fed to this one again.
+        """
+        if self._place is not _Place.SUBSCRIBER:
+            return None
+        unread = "".join([self._text[self._at :], *self._waiting]).encode() + self._decoder.getstate()[0]
+        self._decoder.reset()
+        self._waiting.clear()
+        self._text, self._at, self._length, self._try_at_length = "", 0, 0, 0
+        return unread
 
     def _take(self, text: str) -> None:
         self._waiting.append(text)

@@ -1,73 +1,52 @@
-"""File formats of an export: which one a path asks for, and how rows become bytes in it."""
+"""What kind of file an export writes: which one a path or a parameter asks for, and who encodes it."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_provider_cytechbot.api.fields import refuse
-from airflow_provider_cytechbot.api.records import FlowAnswerRow
+from airflow_provider_cytechbot.exports import compression as compressions
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
+    from airflow_provider_cytechbot.exports.table import Column, Table
 
-COLUMNS = tuple(FlowAnswerRow.__annotations__)
-NO_COMPRESSION = "none"
+#: The body as it came, checked but not changed.
+RAW = "raw"
+FORMATS = ("jsonl", "csv", "parquet", RAW)
 
-_FORMAT_OF_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
-_COMPRESSION_OF_SUFFIX = {".gz": "gzip"}
+_FORMAT_OF_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".json": RAW,
+}
 
 
-class RowEncoder(Protocol):
-    """Turns rows into the bytes of a file format."""
+class Encoder(Protocol):
+    """Turns rows into the bytes of a file format. It writes nothing itself."""
 
-    #: What stands at the beginning of the file.
-    header: bytes
-
-    def encode(self, rows: Sequence[FlowAnswerRow]) -> bytes:
-        """Return the bytes of some rows."""
+    def header(self) -> bytes:
+        """Return what stands at the beginning of the file."""
         ...
 
+    def encode(self, table: Table) -> bytes:
+        """Return the bytes of some rows, or of those that waited until now."""
+        ...
 
-class JsonLinesEncoder:
-    """One JSON object a line, UTF-8."""
-
-    header = b""
-
-    def __init__(self) -> None:
-        import msgspec  # thirteen times as fast as the standard library here
-
-        self._encoder = msgspec.json.Encoder()
-
-    def encode(self, rows: Sequence[FlowAnswerRow]) -> bytes:
-        """Return a line for each row."""
-        return self._encoder.encode_lines(rows)
-
-
-class CsvEncoder:
-    """RFC 4180, UTF-8, with a header. A missing answer is an empty field."""
-
-    header = (",".join(COLUMNS) + "\r\n").encode()
-
-    def encode(self, rows: Sequence[FlowAnswerRow]) -> bytes:
-        """Return a record for each row."""
-        text = io.StringIO(newline="")
-        csv.DictWriter(text, COLUMNS).writerows(rows)
-        return text.getvalue().encode()
-
-
-_ENCODERS: dict[str, type[RowEncoder]] = {"jsonl": JsonLinesEncoder, "csv": CsvEncoder}
+    def footer(self) -> bytes:
+        """Return what stands at the end of the file."""
+        ...
 
 
 class FileType(NamedTuple):
     """
     What kind of file to write.
 
-    :param file_format: ``jsonl`` or ``csv``.
-    :param compression: ``gzip`` or ``none``.
+    :param file_format: One of :data:`FORMATS`.
+    :param compression: One of :data:`.compression.KNOWN`. In Parquet it is that of the pages.
     """
 
     file_format: str
@@ -81,40 +60,58 @@ class FileType(NamedTuple):
         :param path: Where the file is to be written.
         :param file_format: The format's name, if given.
         :param compression: The compression's name, if given; ``none`` for none whatever the suffix.
-        :raises CyTechBotFieldError: The format or the compression is not known.
+        :raises CyTechBotFieldError: The format or the compression is not known, or not installed.
         """
         name = path.rsplit("/", 1)[-1].lower()
-        compressed = next((suffix for suffix in _COMPRESSION_OF_SUFFIX if name.endswith(suffix)), "")
+        compressed = next((suffix for suffix in compressions.SUFFIXES if name.endswith(suffix)), "")
         suffix = next((s for s in _FORMAT_OF_SUFFIX if name.removesuffix(compressed).endswith(s)), "")
         file_format = file_format or _FORMAT_OF_SUFFIX.get(suffix)
-        compression = compression or _COMPRESSION_OF_SUFFIX.get(compressed, NO_COMPRESSION)
         if not name:
             raise refuse("path", "ends in a slash", "Give the path of a file.")
         if file_format is None:
             known = ", ".join(_FORMAT_OF_SUFFIX)
             raise refuse("path", f"has no suffix that names a format ({known})", "Or give file_format.")
-        if file_format not in _ENCODERS:
-            raise refuse("file_format", f"must be one of {', '.join(_ENCODERS)}, not {file_format!r}")
-        if compression not in (NO_COMPRESSION, *_COMPRESSION_OF_SUFFIX.values()):
-            raise refuse("compression", f"must be gzip or none, not {compression!r}")
+        if file_format not in FORMATS:
+            raise refuse("file_format", f"must be one of {', '.join(FORMATS)}, not {file_format!r}")
+        default = "zstd" if file_format == "parquet" else compressions.NONE
+        compression = compression or compressions.SUFFIXES.get(compressed, default)
+        if compression not in compressions.KNOWN:
+            raise refuse(
+                "compression", f"must be one of {', '.join(compressions.KNOWN)}, not {compression!r}"
+            )
+        if file_format == "parquet" and not find_spec("pyarrow"):
+            raise refuse(
+                "file_format",
+                "is 'parquet', which needs pyarrow",
+                "Install it: pip install 'airflow-provider-cytechbot[parquet]'.",
+            )
+        if file_format != "parquet":
+            compressions.check_installed(compression)
         return cls(file_format, compression)
 
-    def encoder(self) -> RowEncoder:
-        """Return what turns rows into bytes of this format."""
-        return _ENCODERS[self.file_format]()
+    @property
+    def file_compression(self) -> str:
+        """The compression of the file as a whole, which Parquet, compressed inside, has none of."""
+        return compressions.NONE if self.file_format == "parquet" else self.compression
 
-    @contextmanager
-    def compressed(self, file: IO[bytes]) -> Iterator[SupportsWrite[bytes]]:
+    def encoder(
+        self, columns: Sequence[Column], *, byte_order_mark: bool = False, escape_formulas: bool = False
+    ) -> Encoder:
         """
-        Give access to a file through the compression, finishing it at the end but leaving the file open.
+        Return what turns rows into bytes of this format.
 
-        :param file: The file to write to.
+        :param columns: The columns, in order.
+        :param byte_order_mark: Begin a CSV file with one.
+        :param escape_formulas: Keep spreadsheets from taking a CSV field for a formula.
         """
-        if self.compression == NO_COMPRESSION:
-            yield file
-            return
-        import gzip
+        if self.file_format == "parquet":
+            from airflow_provider_cytechbot.exports.parquet import ParquetEncoder
 
-        # Without name and time in its header, the same rows give the same file.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as sink:
-            yield sink
+            return ParquetEncoder(columns, codec=self.compression)
+        if self.file_format == "csv":
+            from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
+
+            return CsvEncoder(columns, byte_order_mark=byte_order_mark, escape_formulas=escape_formulas)
+        from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
+
+        return JsonLinesEncoder(columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader
+from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches, as_batch
 from airflow_provider_cytechbot.api.records import Reading
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.api.flow_answer_batches import Batch
     from airflow_provider_cytechbot.api.flow_answers import SubscriberAnswers
     from airflow_provider_cytechbot.api.records import FlowAnswer, FlowAnswerRow, FlowAnswers
     from airflow_provider_cytechbot.hooks.answered import AnsweredHook
@@ -43,9 +44,11 @@ class _ArrivingFlowAnswers:
         self.flow_campaign_id = call.fields["flow_campaign_id"]
         self.extracted_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.bytes_read = 0
+        #: Is given each block of the body, decompressed, as it comes.
+        self.on_block: Callable[[bytes], object] | None = None
         self._call = call
         self._answer = (status, headers)
-        self._reader = FlowAnswersReader(Reading(hook.settings.server_timezone, call.fields))
+        self._reader = FlowAnswerBatches(Reading(hook.settings.server_timezone, call.fields))
         self._flow_name: str | None = None
         self._answered_hook = hook
 
@@ -54,18 +57,20 @@ class _ArrivingFlowAnswers:
         if self._answer[0] != HTTPStatus.OK:
             self._answered_hook.decipher(self._call, *self._answer, first_block)
 
-    def _feed(self, block: bytes) -> list[SubscriberAnswers]:
+    def _feed(self, block: bytes) -> Batch:
         self.bytes_read += len(block)
+        if self.on_block:
+            self.on_block(block)
         return self._reader.feed(block)
 
-    def _close(self) -> list[SubscriberAnswers]:
+    def _close(self) -> Batch:
         found = self._reader.close()
-        if self._reader.is_streaming:
+        if self._reader.members.is_streaming:
             return found
         # No subscribers were found to stream: an empty campaign, or an error.
-        answers = self._answered_hook.decipher(self._call, *self._answer, bytes(self._reader.head))
+        answers = self._answered_hook.decipher(self._call, *self._answer, bytes(self._reader.members.head))
         self._flow_name = answers["flow_name"]
-        return list(answers["data"].items())
+        return as_batch(answers["data"].items())
 
     def _failure(self, error: CyTechBotError) -> CyTechBotError:
         error.asked = self._call.asked
@@ -107,7 +112,7 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
     @property
     def flow_name(self) -> str | None:
         """The campaign's name. The answer leaves it out where nobody has answered: then it is looked up."""
-        return self._flow_name or self._reader.flow_name or self._name_by_the_campaign
+        return self._flow_name or self._reader.members.flow_name or self._name_by_the_campaign
 
     @cached_property
     def _name_by_the_campaign(self) -> str | None:
@@ -115,8 +120,13 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
 
     def __iter__(self) -> Iterator[SubscriberAnswers]:
         """Yield each subscriber's id with its answers."""
+        for batch in self.batches():
+            yield from _records(batch)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the subscribers with their answers as many at a time as arrive, which is quicker."""
         try:
-            yield from self._read()
+            yield from filter(None, self._read())
         except CyTechBotError as error:
             failure = error
         else:
@@ -148,10 +158,10 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
             for answer in answers
         ]
 
-    def _read(self) -> Iterator[SubscriberAnswers]:
+    def _read(self) -> Iterator[Batch]:
         for block in self._blocks:
-            yield from self._feed(block)
-        yield from self._close()
+            yield self._feed(block)
+        yield self._close()
 
 
 class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
@@ -190,23 +200,34 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
     @property
     def flow_name(self) -> str | None:
         """The campaign's name, as far as the answer has told it."""
-        return self._flow_name or self._reader.flow_name
+        return self._flow_name or self._reader.members.flow_name
 
     async def __aiter__(self) -> AsyncIterator[SubscriberAnswers]:
         """Yield each subscriber's id with its answers."""
         failure: CyTechBotError
         try:
-            for found in self._feed(self._first_block):
+            for found in _records(self._feed(self._first_block)):
                 yield found
             async for block in self._blocks:
-                for found in self._feed(block):
+                for found in _records(self._feed(block)):
                     yield found
                 # A server that sends faster than this reads would let nothing else of the loop have a turn.
                 await asyncio.sleep(0)
-            for found in self._close():
+            for found in _records(self._close()):
                 yield found
         except CyTechBotError as error:
             failure = error
         else:
             return
         raise self._failure(failure)
+
+
+def _records(batch: Batch) -> Iterator[SubscriberAnswers]:
+    for subscriber_id, answers in batch:
+        yield (
+            subscriber_id,
+            [
+                {"question_id": each.question_id, "question": each.question, "answer": each.answer}
+                for each in answers
+            ],
+        )

@@ -120,6 +120,10 @@ class RequestsTransport:
             call, self._settings, lambda: response.raw.read(BLOCK_SIZE, decode_content=True)
         ):
             yield block
+        # urllib3 takes a gzip stream without its check sum, or its end, for a whole one.
+        stream = getattr(getattr(response.raw, "_decoder", None), "_obj", None)
+        if not getattr(stream, "eof", True) and response.raw.tell():
+            raise CyTechBotTransportError("the answer's compression ends early.")
 
 
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:

@@ -1,67 +1,72 @@
-"""The transfer of a flow campaign's answers to a file on any object storage."""
+"""The transfer of flow campaigns' answers to files on any object storage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any, TypedDict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotError
+from airflow_provider_cytechbot.api.fields import encode_number
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_cytechbot.api.fields import IdInput
-    from airflow_provider_cytechbot.api.records import FlowAnswerRow
+    from airflow_provider_cytechbot.exports.export import Export, ExportManifest
     from airflow_provider_cytechbot.exports.formats import FileType
-    from airflow_provider_cytechbot.exports.progress import Progress
-    from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
+    from airflow_provider_cytechbot.exports.options import ExportOptions
 
-#: How many rows are encoded at a time: enough to be fast, few enough to weigh nothing.
-ROWS_AT_A_TIME = 2_000
-
-
-class ExportManifest(TypedDict):
-    """
-    What an export tells its downstream tasks: where the answers are and how many, never the answers.
-
-    ``uris`` are paths that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
-    ``bytes`` is the size of the files as written.
-    """
-
-    uris: list[str]
-    flow_campaign_id: str
-    flow_name: str | None
-    subscribers: int
-    rows: int
-    bytes: int
-    extracted_at: str
+ALL = "all"
 
 
 class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
     """
-    Export all answers of a flow campaign to one file on any object storage.
+    Export all answers of flow campaigns to files on any object storage.
 
-    One row an answer, with the columns ``flow_campaign_id``, ``flow_name``, ``subscriber_id``,
-    ``question_id``, ``question``, ``answer`` and ``extracted_at`` (ISO 8601, the same in all rows). The
-    answers are written while they arrive, so memory does not grow with the campaign. Nothing appears at
-    ``path`` until the export is whole; a file that was there before is replaced then. A campaign that nobody
-    has answered gives a file without rows.
+    In the long layout, one row an answer, with the columns ``flow_campaign_id``, ``flow_name``,
+    ``subscriber_id``, ``question_id``, ``question``, ``answer`` and ``extracted_at`` (the same in all rows).
+    In the wide one, one row a subscriber and one column a question. The answers are written while they
+    arrive, so memory does not grow with the campaign. Nothing appears at ``path`` until the export is whole;
+    a file that was there before is replaced then. A campaign that nobody has answered gives a file without
+    rows.
 
     Rests on ``GET get_all_subscriber_flow_info/``, which costs the server time that grows with the square of
     the answers: export rarely, and raise the connection's ``timeout`` for a large campaign.
 
-    :param flow_campaign_id: The campaign's id.
+    :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Of several campaigns, each is
+        exported whole or not at all; if one fails, the others are exported all the same, then the task fails.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
-        ``s3://aws_default@bucket/flows/{{ ds }}/answers.jsonl.gz`` or ``file:///data/answers.csv``. Mapped
-        tasks need a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
-    :param file_format: ``jsonl`` (JSON Lines) or ``csv`` (RFC 4180 with a header). Without it, the path's
-        suffix decides: ``.jsonl``, ``.ndjson`` or ``.csv``.
-    :param compression: ``gzip`` or ``none``. Without it, the path's suffix decides: ``.gz``.
+        ``s3://aws_default@bucket/flows/{{ ds }}/answers.parquet`` or ``file:///data/answers.csv``.
+        ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
+        a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
+    :param file_format: ``jsonl`` (JSON Lines), ``csv`` (RFC 4180 with a header), ``parquet`` (extra
+        ``parquet``) or ``raw`` (the API's body, checked but not changed). Without it, the path's suffix
+        decides: ``.jsonl``, ``.ndjson``, ``.csv``, ``.parquet`` or ``.json``.
+    :param compression: ``gzip``, ``zstd`` or ``none``. Without it, the path's suffix decides: ``.gz`` or
+        ``.zst``. Parquet is compressed inside, by zstd unless named. The extra ``compression`` brings zstd
+        and a fast gzip.
+    :param layout: ``long`` or ``wide``. The wide layout keeps the answers on the worker's disk meanwhile.
+    :param mode: ``full``, or ``changes``: only what is new, changed or gone since the export of the interval
+        before, with a column ``change``. The answers are kept on the worker's disk meanwhile.
+    :param state_path: For mode ``changes``: a folder, the same from run to run, which holds a digest of the
+        answers for each campaign and interval (the last 14).
+    :param overwrite: Whether a file that is there is replaced; else it is an error, before the API is asked.
+    :param max_rows_per_file: Write numbered parts of so many rows (``answers-00001.csv``), and last of all a
+        manifest, ``answers.manifest.json``.
+    :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
+        "email"]``: one more call for each subscriber. Of one whom the API does not know they are null.
+    :param escape_formulas: In CSV, put an apostrophe before a field that a spreadsheet would take for a
+        formula: answers are strangers' text.
+    :param byte_order_mark: Begin a CSV file with one, for spreadsheets that need it.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: A small manifest: ``{"uris", "flow_campaign_id", "flow_name", "subscribers", "rows", "bytes",
-        "extracted_at"}``.
+        "extracted_at"}``; for several campaigns a list of them. It is also in the extra of the events of the
+        assets that are the task's outlets.
     :raises CyTechBotRequestError: The campaign is unknown, or a parameter cannot be used. No retry is made.
     :raises CyTechBotTransportError: The answer did not arrive whole. Nothing was written; a retry may help.
     """
@@ -71,6 +76,10 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         "path",
         "file_format",
         "compression",
+        "layout",
+        "mode",
+        "state_path",
+        "subscriber_fields",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
@@ -78,10 +87,18 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput,
+        flow_campaign_id: IdInput | Sequence[IdInput],
         path: str | ObjectStoragePath,
         file_format: str | None = None,
         compression: str | None = None,
+        layout: str = "long",
+        mode: str = "full",
+        state_path: str | ObjectStoragePath | None = None,
+        overwrite: bool = True,
+        max_rows_per_file: int | None = None,
+        subscriber_fields: Sequence[str] = (),
+        escape_formulas: bool = False,
+        byte_order_mark: bool = False,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -90,76 +107,123 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         self.path = path
         self.file_format = file_format
         self.compression = compression
+        self.layout = layout
+        self.mode = mode
+        self.state_path = state_path
+        self.overwrite = overwrite
+        self.max_rows_per_file = max_rows_per_file
+        self.subscriber_fields = subscriber_fields
+        self.escape_formulas = escape_formulas
+        self.byte_order_mark = byte_order_mark
         self.cytechbot_conn_id = cytechbot_conn_id
         self._is_exporting = False
 
-    def execute(self, context: Context) -> ExportManifest:
-        """Export, and return the manifest."""
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        from airflow_provider_cytechbot.exports.destination import whole_or_nothing
+    def execute(self, context: Context) -> ExportManifest | list[ExportManifest]:
+        """Export, and return the manifest or manifests."""
+        from airflow_provider_cytechbot.exports.export import Export
 
         hook = CyTechBotHook(self.cytechbot_conn_id)
-        file_type = self._file_type(hook)
-        # A relative path would mean another file to a task that runs in another folder.
-        path = ObjectStoragePath(str(self.path)).absolute()
+        ids = self._named_ids(hook)
+        options, file_type = self._options(hook)
+        export = Export(hook, options, file_type, _interval(context), self.log.info)
         self._is_exporting = True
         try:
-            # The file comes first: trouble with it should show before the server is put to its costly work.
-            with whole_or_nothing(path) as file:
-                manifest = self._export(hook, file, file_type, uri=str(path))
+            if self._is_several:
+                manifests = self._export_several(hook, export, options, ids)
+            else:
+                manifests = [export.run(ids[0], _path(options.path_of(ids[0])))]
         finally:
             self._is_exporting = False
-        self.log.info("Wrote %s (%d bytes)", path, manifest["bytes"])
-        return manifest
+        _tell_outlets(context, self.outlets, manifests)
+        return manifests if self._is_several else manifests[0]
 
     def on_kill(self) -> None:
         """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
         if self._is_exporting:
             raise KeyboardInterrupt("the task was told to stop")
 
-    def _file_type(self, hook: CyTechBotHook) -> FileType:
-        from airflow_provider_cytechbot.api.errors import CyTechBotError
-        from airflow_provider_cytechbot.exports.formats import FileType
+    @property
+    def _is_several(self) -> bool:
+        return self.flow_campaign_id == ALL or isinstance(self.flow_campaign_id, list | tuple)
 
+    def _named_ids(self, hook: CyTechBotHook) -> list[str]:
+        """Return the ids as the call takes them; none of ``"all"``, which has still to be asked for."""
+        if self.flow_campaign_id == ALL:
+            return []
+        ids: Any = self.flow_campaign_id if self._is_several else [self.flow_campaign_id]
         try:
-            return FileType.of(str(self.path), self.file_format, self.compression)
+            return list(dict.fromkeys(encode_number("flow_campaign_id", each) for each in ids))
         except CyTechBotError as error:
             failure = error
         raise hook.failure(failure)
 
-    def _export(
-        self, hook: CyTechBotHook, file: IO[bytes], file_type: FileType, *, uri: str
-    ) -> ExportManifest:
-        from airflow_provider_cytechbot.exports.progress import Progress
+    def _options(self, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
+        """Return how to export, or fail at once where that cannot be meant."""
+        from airflow_provider_cytechbot.exports.options import ExportOptions
 
-        encoder = file_type.encoder()
-        self.log.info("Asking for the answers of flow campaign %s", self.flow_campaign_id)
-        with file_type.compressed(file) as sink, hook.open_flow_answers(self.flow_campaign_id) as stream:
-            progress = Progress(stream, self.log.info)
-            sink.write(encoder.header)
-            for rows in _some_rows_at_a_time(stream, progress):
-                sink.write(encoder.encode(rows))
-            progress.finish()
-            flow_name = stream.flow_name
-        return {
-            "uris": [uri],
-            "flow_campaign_id": stream.flow_campaign_id,
-            "flow_name": flow_name,
-            "subscribers": progress.subscribers,
-            "rows": progress.rows,
-            "bytes": file.tell(),
-            "extracted_at": stream.extracted_at,
-        }
+        options = ExportOptions(
+            path=str(self.path),
+            file_format=self.file_format,
+            compression=self.compression,
+            layout=self.layout,
+            mode=self.mode,
+            state_path=str(self.state_path) if self.state_path else None,
+            overwrite=self.overwrite,
+            max_rows_per_file=self.max_rows_per_file,
+            subscriber_fields=self.subscriber_fields,
+            escape_formulas=self.escape_formulas,
+            byte_order_mark=self.byte_order_mark,
+        )
+        try:
+            file_type = options.file_type()
+            if self._is_several:
+                options.check_several()
+        except CyTechBotError as error:
+            failure = error
+        else:
+            return options, file_type
+        raise hook.failure(failure)
+
+    def _export_several(
+        self, hook: CyTechBotHook, export: Export, options: ExportOptions, ids: list[str]
+    ) -> list[ExportManifest]:
+        """Export one campaign after the other, and fail in the end if one of them failed."""
+        ids = ids or [campaign["id"] for campaign in hook.get_flow_campaigns()]
+        manifests: list[ExportManifest] = []
+        failed: dict[str, CyTechBotError] = {}
+        for flow_campaign_id in ids:
+            try:
+                manifests.append(export.run(flow_campaign_id, _path(options.path_of(flow_campaign_id))))
+            except CyTechBotError as error:
+                self.log.error("Flow campaign %s was not exported: %s", flow_campaign_id, error)
+                failed[flow_campaign_id] = error
+                if isinstance(error, CyTechBotAuthError):
+                    break  # it would be the same for all
+        if not failed:
+            return manifests
+        first = next(iter(failed.values()))
+        which = f"{len(failed)} of {len(ids)} flow campaigns failed ({', '.join(failed)})"
+        first.said = f"{which}; the first: {first.said}"
+        raise first
 
 
-def _some_rows_at_a_time(stream: FlowAnswersStream, progress: Progress) -> Iterator[list[FlowAnswerRow]]:
-    rows: list[FlowAnswerRow] = []
-    for subscriber_id, answers in stream:
-        rows += stream.rows_of(subscriber_id, answers)
-        progress.add(subscribers=1, rows=len(answers))
-        if len(rows) >= ROWS_AT_A_TIME:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
+def _path(path: str) -> ObjectStoragePath:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    # A relative path would mean another file to a task that runs in another folder.
+    return ObjectStoragePath(path).absolute()
+
+
+def _interval(context: Context) -> datetime:
+    """Return what the run is for: the end of its interval, or else the time at which it was made."""
+    run = context.get("dag_run")
+    found = context.get("data_interval_end") or getattr(run, "run_after", None)
+    return found if isinstance(found, datetime) else datetime.now(UTC)
+
+
+def _tell_outlets(context: Context, outlets: Iterable[Any], manifests: list[ExportManifest]) -> None:
+    """Put the manifest into the events of the assets that this task updates."""
+    events: Any = context.get("outlet_events")
+    for outlet in outlets if events is not None else ():
+        with suppress(KeyError, TypeError):  # an outlet that is no asset has no event
+            events[outlet].extra |= {"exports": manifests}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from .dag_runs import EXAMPLES, DagRun
@@ -58,6 +61,33 @@ def check_export_flow_answers(run: DagRun, sandbox: SandboxServer, folder: Path)
     assert run.tasks["count_answers"].result["Which bike do you ride?"] == 8
 
 
+def check_export_all_campaigns(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    manifests = run.tasks["export"].result
+    assert [each["flow_campaign_id"] for each in manifests] == list(sandbox.state.campaigns)
+    assert len(list(folder.rglob("flow_campaign=*/answers.csv.gz"))) == len(manifests)
+
+
+def check_export_changes(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    (file,) = (folder / "changes").iterdir()
+    rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+    assert {row["change"] for row in rows} == {"new"}
+    assert len(rows) == run.tasks["export"].result["rows"] == 24
+    assert len(list((folder / "state").rglob("*.state.gz"))) == 1
+
+
+def check_export_for_a_spreadsheet(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    text = (folder / "answers.csv").read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert {row["subscriber_id"] for row in rows} == set(sandbox.state.campaigns["1"].answers)
+    questions = list(sandbox.state.campaigns["1"].questions.values())
+    assert list(rows[0])[3:-1] == ["full_name", "email", *questions]
+
+
+def check_export_to_s3(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    (file,) = folder.rglob("flow_campaign=1/day=*/answers.parquet")
+    assert pq.read_metadata(file).num_rows == run.tasks["export"].result["rows"] == 24
+
+
 def check_label_by_answer(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     chosen = ["24994546734902201", "3001440154747510"]  # those who ride a touring bike
     assert run.tasks["choose_subscribers"].result == chosen
@@ -94,6 +124,14 @@ RUN_AS = {
     "cytechbot_contacts_from_a_list": Example(
         check=check_contacts_from_a_list, failing=frozenset({"create_contact[2]"})
     ),
+    "cytechbot_export_all_campaigns": Example(
+        check=check_export_all_campaigns, conf=lambda folder: {"folder": folder}
+    ),
+    "cytechbot_export_changes": Example(check=check_export_changes, conf=lambda folder: {"folder": folder}),
+    "cytechbot_export_for_a_spreadsheet": Example(
+        check=check_export_for_a_spreadsheet, conf=lambda folder: {"folder": folder}
+    ),
+    "cytechbot_export_to_s3": Example(check=check_export_to_s3, conf=lambda folder: {"folder": folder}),
     "cytechbot_export_flow_answers": Example(
         check=check_export_flow_answers, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),

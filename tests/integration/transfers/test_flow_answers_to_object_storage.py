@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -203,6 +205,9 @@ class TestInADagRun:
                 path=FOLDER + "/{{ dag.dag_id }}/answers",
                 file_format="{{ 'CSV' | lower }}",
                 compression="{{ 'gz' + 'ip' }}",
+                layout="{{ 'LONG' | lower }}",
+                mode="{{ 'ful' + 'l' }}",
+                subscriber_fields=["{{ 'e' + 'mail' }}"],
                 cytechbot_conn_id="cytechbot_{{ 'default' }}",
             )
         """)
@@ -212,6 +217,10 @@ class TestInADagRun:
             "path": f"file://{tmp_path}/out/dag/answers",
             "file_format": "csv",
             "compression": "gzip",
+            "layout": "long",
+            "mode": "full",
+            "state_path": None,
+            "subscriber_fields": ["email"],
             "cytechbot_conn_id": "cytechbot_default",
         }
         assert gzip.decompress(files_in(tmp_path / "out")["dag/answers"]).startswith(b"flow_campaign_id,")
@@ -307,3 +316,39 @@ class TestInADagRun:
         assert run.places_of(KEY) == []
         assert run.places_of("failing_3"), "the search finds nothing at all"
         assert KEY.encode() not in b"".join(files_in(tmp_path / "out").values())
+
+
+@pytest.mark.parametrize("missing", [1, 4, 8, 9, 100])
+def test_gzip_without_its_trailer_is_not_whole(missing, tmp_path, monkeypatch):
+    """The length is right and the JSON may be there up to its last brace: only the check sum tells."""
+    answer = {"id": "1", "flow_name": "F", "data": {"7": [{"id": "1", "question": "Q", "answer": "a" * 500}]}}
+    whole = gzip.compress(json.dumps(answer).encode())
+
+    class Handler(BaseHTTPRequestHandler):
+        cut = missing
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            body = whole[: -self.cut] if self.cut else whole
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        connection = {"conn_type": "cytechbot", "host": host, "password": "1-key"}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection | {"extra": {"max_retries": 0}})
+        )
+        for name in ("a.csv", "a.json"):
+            with pytest.raises(CyTechBotTransportError):
+                export("1", tmp_path / name)
+        assert files_in(tmp_path) == {}
+        Handler.cut = 0
+        assert export("1", tmp_path / "a.csv")["rows"] == 1
+        server.shutdown()

@@ -15,8 +15,9 @@ class FakeS3(AbstractFileSystem):
     """
     Objects that appear when their upload is completed, as s3fs makes them.
 
-    Closing a file completes its upload, even after an exception; `discard` aborts it; what is neither
-    stays in `uploads`, and costs its owner money. Buckets are not made on the way.
+    Closing a file completes its upload, even after an exception, unless it was opened without autocommit:
+    then `commit` does; `discard` aborts it; what is neither stays in `uploads`, and costs its owner money.
+    Buckets are not made on the way.
     """
 
     protocol = "s3"
@@ -64,10 +65,15 @@ class FakeS3File(AbstractBufferedFile):
     def _upload_chunk(self, final: bool = False) -> bool:
         self.fs.fail("part")
         self.fs.uploads[self.upload] += self.buffer.getvalue()
-        if final:
-            self.fs.fail("complete")
-            self.fs.objects[self.path] = bytes(self.fs.uploads.pop(self.upload))
+        if final and self.autocommit:
+            self.commit()
         return True
+
+    def commit(self) -> None:
+        self.fs.fail("complete")
+        if "x" in self.mode and self.path in self.fs.objects:
+            raise FileExistsError(self.path)
+        self.fs.objects[self.path] = bytes(self.fs.uploads.pop(self.upload))
 
     def discard(self) -> None:
         self.fs.uploads.pop(self.upload, None)

@@ -7,9 +7,11 @@ import json
 import logging
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+from fsspec.implementations.local import LocalFileOpener
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
@@ -17,8 +19,9 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotNotFoundError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.exports.formats import COLUMNS, CsvEncoder, JsonLinesEncoder
-from airflow_provider_cytechbot.transfers import flow_answers_to_object_storage as module
+from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
+from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
+from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -98,6 +101,10 @@ class TestInit:
             "path",
             "file_format",
             "compression",
+            "layout",
+            "mode",
+            "state_path",
+            "subscriber_fields",
             "cytechbot_conn_id",
         }
 
@@ -138,14 +145,18 @@ class TestFiles:
 
     def test_rows_are_the_same_in_batches_of_any_size(self, tmp_path, answer, monkeypatch):
         answer()
-        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
         manifest = export(tmp_path / "answers.jsonl")
         rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_bytes().splitlines()]
         assert rows == expected_rows(manifest["extracted_at"])
 
     @pytest.mark.parametrize(
         ("name", "content"),
-        [("a.jsonl", b""), ("a.csv", ",".join(COLUMNS).encode() + b"\r\n"), ("a.jsonl.gz", b"")],
+        [
+            ("a.jsonl", b""),
+            ("a.csv", ",".join(each.name for each in LongLayout().columns).encode() + b"\r\n"),
+            ("a.jsonl.gz", b""),
+        ],
     )
     def test_campaign_that_nobody_answered(self, tmp_path, answer, requests_mock, name, content):
         answer({"id": None, "flow_name": None, "data": []})
@@ -221,7 +232,7 @@ class TestLog:
         answer()
         monkeypatch.setattr("airflow_provider_cytechbot.exports.progress.INTERVAL", 0)
         export(tmp_path / "a.csv")
-        assert "Exporting flow campaign 7: 2 subscribers, 3 rows" in caplog.text
+        assert "Exporting flow campaign 7: 3 subscribers, 3 rows" in caplog.text
 
 
 class TestFailure:
@@ -299,7 +310,7 @@ class TestFailure:
             return encode(encoder, rows)
 
         monkeypatch.setattr(JsonLinesEncoder, "encode", fail)
-        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
         with pytest.raises(type(error)):
             export(self.path(folder))
         assert len(calls) == at
@@ -317,9 +328,9 @@ class TestFailure:
         assert endpoint.called == (stage == "mv")
 
     @pytest.mark.parametrize("at", [1, 2, 3])
-    def test_file_that_cannot_be_written_to(self, folder, answer, monkeypatch, at):
+    def test_file_that_cannot_be_written_to(self, tmp_path, answer, monkeypatch, at):
         answer()
-        write, calls = gzip.GzipFile.write, []
+        write, calls = LocalFileOpener.write, []
 
         def fail(file, data):
             calls.append(data)
@@ -327,11 +338,12 @@ class TestFailure:
                 raise OSError("disk full")
             return write(file, data)
 
-        monkeypatch.setattr(gzip.GzipFile, "write", fail)
-        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 1)
+        monkeypatch.setattr(LocalFileOpener, "write", fail)
+        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
         with pytest.raises(OSError, match="disk full"):
-            export(self.path(folder))
+            export(f"file://{tmp_path}/answers.jsonl")
         assert len(calls) == at
+        assert files_in(tmp_path) == {}
 
     def test_csv_header_that_cannot_be_written(self, tmp_path, answer, monkeypatch):
         answer()
@@ -366,3 +378,138 @@ class TestOnKill:
         operator.on_kill()
         operator.execute({})
         operator.on_kill()
+
+
+class TestRaw:
+    def test_is_the_body_as_it_came(self, tmp_path, answer):
+        answer()
+        manifest = export(tmp_path / "a.json")
+        assert (tmp_path / "a.json").read_bytes() == json.dumps(BODY).encode()
+        assert (manifest["subscribers"], manifest["rows"]) == (3, 3)
+
+    @pytest.mark.parametrize("left", [40, 200, -1])
+    def test_is_not_kept_unless_whole(self, tmp_path, answer, left):
+        answer(json.dumps(BODY).encode()[:left])
+        with pytest.raises(CyTechBotTransportError):
+            export(tmp_path / "a.json")
+        assert files_in(tmp_path) == {}
+
+
+class TestParts:
+    def test_are_numbered_and_listed_in_a_manifest(self, tmp_path, answer):
+        answer()
+        manifest = export(tmp_path / "a.csv.gz", max_rows_per_file=2)
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv.gz", "a-00002.csv.gz", "a.manifest.json"]
+        assert manifest["uris"] == [str(tmp_path / "a-00001.csv.gz"), str(tmp_path / "a-00002.csv.gz")]
+        assert json.loads((tmp_path / "a.manifest.json").read_text()) == manifest
+        rows = [gzip.decompress((tmp_path / f"a-0000{n}.csv.gz").read_bytes()).splitlines() for n in (1, 2)]
+        assert rows[0][0] == rows[1][0]
+        assert manifest["bytes"] == sum(
+            len(each) for name, each in files_in(tmp_path).items() if "gz" in name
+        )
+
+    def test_of_before_are_gone(self, tmp_path, answer):
+        answer()
+        export(tmp_path / "a.csv", max_rows_per_file=1)
+        (tmp_path / "a-00009.csv").write_text("of somebody else")
+        export(tmp_path / "a.csv", max_rows_per_file=2)
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a-00002.csv", "a-00009.csv", "a.manifest.json"]
+
+    def test_that_fail_leave_nothing(self, tmp_path, answer):
+        answer(json.dumps(BODY).encode()[:-1])
+        with pytest.raises(CyTechBotTransportError):
+            export(tmp_path / "a.csv", max_rows_per_file=1)
+        assert files_in(tmp_path) == {}
+
+
+class TestSeveralCampaigns:
+    @pytest.fixture
+    def campaigns(self, requests_mock):
+        url = f"{API}/get_all_subscriber_flow_info/"
+        requests_mock.get(f"{url}?flow_campaign_id=7", json=BODY)
+        requests_mock.get(f"{url}?flow_campaign_id=8", json=BODY | {"id": "8"})
+        requests_mock.get(f"{url}?flow_campaign_id=9", json={"status": "error", "message": "not found"})
+        found = [{"id": "7", "flow_name": "F"}, {"id": "8", "flow_name": "G"}]
+        return requests_mock.get(f"{API}/get_flow_campaigns/", json=found)
+
+    @pytest.mark.parametrize("given", [["7", 8], ("7", "8", "7"), "all"])
+    def test_each_has_a_file_and_a_result(self, tmp_path, campaigns, given):
+        manifests = export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=given)
+        assert [each["flow_campaign_id"] for each in manifests] == ["7", "8"]
+        assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
+
+    def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
+        with pytest.raises(CyTechBotNotFoundError, match=r"1 of 3 flow campaigns failed \(9\)"):
+            export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=["9", "7", "8"])
+        assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
+
+    def test_one_place_for_several_is_an_error(self, tmp_path, campaigns):
+        with pytest.raises(CyTechBotFieldError, match="'path'"):
+            export(tmp_path / "a.csv", flow_campaign_id="all")
+        assert not campaigns.called
+
+
+class TestChanges:
+    def test_state_comes_after_the_file(self, tmp_path, answer, monkeypatch):
+        answer()
+        options = {"mode": "changes", "state_path": f"file://{tmp_path}/state"}
+
+        def fail(*_):
+            raise OSError("disk full")
+
+        monkeypatch.setattr("airflow_provider_cytechbot.exports.changes.ChangeLog.save", fail)
+        with pytest.raises(OSError, match="disk full"):
+            export(tmp_path / "first.jsonl", **options)
+        monkeypatch.undo()
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_CYTECHBOT_DEFAULT", '{"conn_type": "cytechbot", "password": "1-key"}'
+        )
+        assert export(tmp_path / "second.jsonl", **options)["rows"] == 3
+        assert export(tmp_path / "third.jsonl", **options)["rows"] == 0
+        row = json.loads((tmp_path / "second.jsonl").read_bytes().splitlines()[0])
+        assert list(row)[-2:] == ["extracted_at", "change"]
+
+
+def test_wide_layout_with_profiles(tmp_path, answer, requests_mock):
+    answer()
+    campaign = {"id": "7", "flow_name": "Feedback", "questions": ["How?", "Why?"]}
+    requests_mock.get(f"{API}/get_flow_campaign_info/", json=campaign)
+    subscriber = requests_mock.get(
+        f"{API}/subscriber_information/",
+        json={"status": "success", "subscriber_info": {"subscriber_id": "1", "email": "a@example.com"}},
+    )
+    export(tmp_path / "a.csv", layout="wide", subscriber_fields=["email"], escape_formulas=True)
+    rows = list(csv.reader(io.StringIO((tmp_path / "a.csv").read_bytes().decode(), newline="")))
+    assert rows[0] == [
+        "flow_campaign_id",
+        "flow_name",
+        "subscriber_id",
+        "email",
+        "How?",
+        "Why?",
+        "extracted_at",
+    ]
+    assert [row[2:6] for row in rows[1:]] == [
+        ["24994546734902201", "a@example.com", "", 'Because,\n"so"'],
+        ["24994546734902202", "a@example.com", "", "'=1+1 👍"],
+        ["24994546734902203", "a@example.com", "", ""],
+    ]
+    assert subscriber.call_count == 3
+
+
+def test_outlets_are_told(tmp_path, answer):
+    answer()
+    events = {"asset": SimpleNamespace(extra={"mine": 1})}
+    operator = ExportOperator(task_id="export", flow_campaign_id="7", path=str(tmp_path / "a.csv"))
+    operator.outlets = ["asset", "no asset"]
+    manifest = operator.execute({"outlet_events": events})
+    assert events["asset"].extra == {"mine": 1, "exports": [manifest]}
+
+
+def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):
+    endpoint = answer()
+    (tmp_path / "a.csv").write_text("old")
+    with pytest.raises(FileExistsError):
+        export(tmp_path / "a.csv", overwrite=False)
+    assert files_in(tmp_path) == {"a.csv": b"old"}
+    assert not endpoint.called

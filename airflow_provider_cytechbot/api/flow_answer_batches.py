@@ -1,0 +1,121 @@
+"""All answers of a flow campaign in batches, decoded many subscribers at a time: what makes exports fast."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader, SubscriberAnswers
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.records import Reading
+
+
+class Answer(msgspec.Struct, gc=False):
+    """One subscriber's answer to one question, as in :class:`.records.FlowAnswer` but small and quick."""
+
+    question_id: str | None
+    question: str | None
+    answer: str | None
+
+
+class _DocumentedAnswer(Answer, gc=False):
+    question_id: str
+
+
+class _ObservedAnswer(Answer, gc=False, rename={"question_id": "id"}):
+    question_id: str
+    # Where both names come, the documented one counts: this type refuses it, and so leaves it to the others.
+    documented: msgspec.UnsetType | None = msgspec.field(name="question_id", default=msgspec.UNSET)
+
+
+#: Some subscribers, each with its answers, in the order of the body.
+Batch: TypeAlias = list[tuple[str, list[Answer]]]
+
+_DECODERS = tuple(
+    msgspec.json.Decoder(dict[str, list[kind]])  # type: ignore[valid-type]
+    for kind in (_ObservedAnswer, _DocumentedAnswer)
+)
+#: What the end of one subscriber and the beginning of the next look like in a body without white space.
+_CUT = b'],"'
+_BETWEEN_SUBSCRIBERS = re.compile(rb'\][ \t\r\n]*,[ \t\r\n]*"')
+
+
+class FlowAnswerBatches:
+    """
+    Reads what :class:`.FlowAnswersReader` reads, with the same results, several times as fast.
+
+    Of all that has arrived it cuts off the part up to the last place that looks like a subscriber's end, and
+    has that decoded as one object. The decoder is the judge: what was cut inside a text or a nested value, or
+    runs past the end of the data, is no JSON object, and what holds anything but plain answers is not of its
+    type. Whatever it refuses goes to the other reader, which takes every body and knows all errors.
+
+    :param reading: The fields of the call and the zone of the server.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.members = FlowAnswersReader(reading)
+        self._unread = b""
+        self._is_cutting = False
+        self._decoders = _DECODERS
+
+    def feed(self, block: bytes) -> Batch:
+        """
+        Take the next block of the body and return the subscribers that it completed.
+
+        :param block: Some bytes, cut anywhere.
+        :raises CyTechBotResponseError: The answer has the wrong shape.
+        """
+        if not self._is_cutting:
+            return self._by_members(block)
+        text = self._unread + block
+        end = text.rfind(_CUT) + 1
+        batch = self._decode(text[:end]) if end else None
+        if batch is None:
+            return self._by_members(text)
+        self._unread = text[end + 1 :]
+        return batch
+
+    def close(self) -> Batch:
+        """
+        Take the end of the body and return the subscribers that were left.
+
+        :raises CyTechBotTransportError: The answer ended early.
+        :raises CyTechBotResponseError: The answer has the wrong shape.
+        """
+        return as_batch(self.members.feed(self._unread)) + as_batch(self.members.close())
+
+    def _decode(self, subscribers: bytes) -> Batch | None:
+        for decoder in self._decoders:
+            try:
+                found = decoder.decode(b"{%b}" % subscribers)
+            except (ValueError, RecursionError):  # all of msgspec's errors are ValueErrors
+                continue
+            # As many as there are ends: then no subscriber came twice, of which a dictionary keeps one.
+            if len(found) == len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1:
+                self._decoders = (decoder, *(other for other in _DECODERS if other is not decoder))
+                return list(found.items())
+        return None
+
+    def _by_members(self, text: bytes) -> Batch:
+        found = self.members.feed(text)
+        # Only after progress: a subscriber longer than a block is not copied to and fro with each.
+        unread = self.members.hand_over() if found else None
+        self._is_cutting = unread is not None
+        self._unread = unread or b""
+        return as_batch(found)
+
+
+def as_batch(found: Iterable[SubscriberAnswers]) -> Batch:
+    """
+    Return what the other reader, or none, found as a batch.
+
+    :param found: Subscribers with their answers as records.
+    """
+    return [
+        (subscriber_id, [Answer(each["question_id"], each["question"], each["answer"]) for each in answers])
+        for subscriber_id, answers in found
+    ]

@@ -1,0 +1,184 @@
+"""One export of one campaign, from the API to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
+
+from airflow_provider_cytechbot.exports.files import ExportFiles
+from airflow_provider_cytechbot.exports.formats import RAW, FileType
+from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
+from airflow_provider_cytechbot.exports.profiles import Profiles
+from airflow_provider_cytechbot.exports.progress import Progress
+from airflow_provider_cytechbot.exports.spool import Spool
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_cytechbot.api.flow_answer_batches import Batch
+    from airflow_provider_cytechbot.exports.options import ExportOptions
+    from airflow_provider_cytechbot.exports.table import Column, Table
+    from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+    from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
+
+
+class ExportManifest(TypedDict):
+    """
+    What an export tells its downstream tasks: where the answers are and how many, never the answers.
+
+    ``uris`` are paths that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
+    ``subscribers`` are those that the API answered with, ``rows`` those that were written, ``bytes`` is the
+    size of the files as written.
+    """
+
+    uris: list[str]
+    flow_campaign_id: str
+    flow_name: str | None
+    subscribers: int
+    rows: int
+    bytes: int
+    extracted_at: str
+
+
+class Export:
+    """
+    Exports campaigns, one after the other.
+
+    :param hook: The hook to ask with.
+    :param options: How to export, checked.
+    :param file_type: What kind of file that makes.
+    :param interval: What the run is for, in mode ``changes``.
+    :param tell: Writes a line to the log, such as a logger's ``info``.
+    """
+
+    def __init__(
+        self,
+        hook: CyTechBotHook,
+        options: ExportOptions,
+        file_type: FileType,
+        interval: datetime,
+        tell: Callable[..., object],
+    ) -> None:
+        self._hook = hook
+        self._options = options
+        self._file_type = file_type
+        self._interval = interval
+        self._tell = tell
+        self._profiles = Profiles(hook, options.subscriber_fields)
+
+    def run(self, flow_campaign_id: str, path: ObjectStoragePath) -> ExportManifest:
+        """
+        Export a campaign: whole, or nothing.
+
+        :param flow_campaign_id: The campaign's id.
+        :param path: Where to.
+        """
+        options = self._options
+        # The place comes first: trouble with it should show before the server is put to its costly work.
+        files = ExportFiles(
+            path, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
+        )
+        with files:
+            if options.mode == "changes":
+                return self._changes(flow_campaign_id, files)
+            with self._open(flow_campaign_id) as stream:
+                progress = Progress(stream, self._tell)
+                if self._file_type.file_format == RAW:
+                    stream.on_block = files.write_bytes
+                    for batch in stream.batches():  # read like any other: what is not whole must not be kept
+                        progress.add(len(batch), sum(len(answers) for _, answers in batch))
+                    return self._commit(files, stream, progress)
+                for table in self._tables(files, stream, progress):
+                    files.write(table)
+                return self._commit(files, stream, progress)
+
+    def _open(self, flow_campaign_id: str) -> AbstractContextManager[FlowAnswersStream]:
+        self._tell("Asking for the answers of flow campaign %s", flow_campaign_id)
+        return self._hook.open_flow_answers(flow_campaign_id)
+
+    def _tables(self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress) -> Iterator[Table]:
+        fields = self._options.subscriber_fields
+        layout: LongLayout | WideLayout = LongLayout(fields)
+        batches = stream.batches()
+        if self._options.layout == "long" and not fields:
+            self._start(files, layout.columns)
+            for batch in batches:
+                table = layout.table(_campaign(stream), batch)
+                progress.add(len(batch), table.rows)
+                yield table
+            return
+        # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
+        # server is not kept waiting meanwhile.
+        with closing(Spool().fill(batches)) as spool:
+            if self._options.layout == "wide":
+                order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
+                layout = WideLayout(spool.questions, order, fields)
+            self._start(files, layout.columns)
+            for batch in spool:
+                table = layout.table(_campaign(stream), batch, self._profiles.of(batch))
+                progress.add(len(batch), table.rows)
+                yield table
+
+    def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_cytechbot.exports.changes import ChangeLog
+
+        folder = ObjectStoragePath(str(self._options.state_path)).absolute()
+        with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as log:
+            with self._open(flow_campaign_id) as stream:
+                progress = Progress(stream, self._tell)
+                log.fill(_counted(stream.batches(), progress))
+            fields = self._options.subscriber_fields
+            layout = LongLayout(fields, has_changes=True)
+            self._start(files, layout.columns)
+            campaign = Campaign(
+                stream.flow_campaign_id, stream.flow_name, log.extracted_at(stream.extracted_at)
+            )
+            for batch, changes in log.changes():
+                table = layout.table(campaign, batch, self._profiles.of(batch), changes)
+                progress.add(0, table.rows)
+                files.write(table)
+            manifest = self._commit(files, stream, progress, campaign.extracted_at)
+            # Only now: had this failed before, the next run would have to find the same changes again.
+            log.save(campaign.extracted_at)
+            return manifest
+
+    def _start(self, files: ExportFiles, columns: Sequence[Column]) -> None:
+        options = self._options
+        files.start(
+            lambda: self._file_type.encoder(
+                columns, byte_order_mark=options.byte_order_mark, escape_formulas=options.escape_formulas
+            )
+        )
+
+    def _commit(
+        self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress, extracted_at: str = ""
+    ) -> ExportManifest:
+        files.finish()
+        progress.finish()
+        manifest: ExportManifest = {
+            "uris": files.uris,
+            "flow_campaign_id": stream.flow_campaign_id,
+            "flow_name": stream.flow_name,
+            "subscribers": progress.subscribers,
+            "rows": progress.rows,
+            "bytes": files.bytes,
+            "extracted_at": extracted_at or stream.extracted_at,
+        }
+        files.commit(manifest)
+        shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
+        self._tell("Wrote %s (%d bytes)", shown, files.bytes)
+        return manifest
+
+
+def _campaign(stream: FlowAnswersStream) -> Campaign:
+    return Campaign(stream.flow_campaign_id, stream.flow_name, stream.extracted_at)
+
+
+def _counted(batches: Iterator[Batch], progress: Progress) -> Iterator[Batch]:
+    for batch in batches:
+        progress.add(len(batch), 0)
+        yield batch

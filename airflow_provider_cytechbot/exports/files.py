@@ -1,0 +1,169 @@
+"""The files of one export: one, or numbered parts with a manifest that is written last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.exports.compression import compressor
+from airflow_provider_cytechbot.exports.destination import StagedFile, stage, whole_or_nothing
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_cytechbot.exports.formats import Encoder, FileType
+    from airflow_provider_cytechbot.exports.table import Table
+
+
+class ExportFiles(AbstractContextManager["ExportFiles"]):
+    """
+    Takes rows and writes them to files, none of which shows before :meth:`commit`.
+
+    Entering the context opens the first file, so that trouble with the place shows before the API is asked.
+
+    :param path: Where the file is to appear. Parts have a number before its suffixes.
+    :param file_type: What kind of file it is.
+    :param max_rows: How many rows a part takes; ``None`` for one file.
+    :param overwrite: Whether what is there is replaced.
+    """
+
+    def __init__(
+        self,
+        path: ObjectStoragePath,
+        file_type: FileType,
+        *,
+        max_rows: int | None = None,
+        overwrite: bool = True,
+    ) -> None:
+        self.uris: list[str] = []
+        self.bytes = 0
+        self._path = path
+        self._file_type = file_type
+        self._max_rows = max_rows
+        self._overwrite = overwrite
+        self._staged: list[StagedFile] = []
+        self._paths: list[ObjectStoragePath] = []
+
+    def __enter__(self) -> ExportFiles:
+        if not self._overwrite and self._max_rows and self.manifest_path.exists():
+            raise FileExistsError(f"{self.manifest_path} is there already, and overwrite is false")
+        self._next_file()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for staged in self._staged:
+            staged.discard()
+
+    @property
+    def manifest_path(self) -> ObjectStoragePath:
+        """Where the manifest of an export in parts is written."""
+        return self._path.with_name(f"{self._path.name.partition('.')[0]}.manifest.json")
+
+    def start(self, make_encoder: Callable[[], Encoder]) -> None:
+        """
+        Begin with the rows.
+
+        :param make_encoder: Makes an encoder for each file.
+        """
+        self._make_encoder = make_encoder
+        self._current.start(make_encoder())
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write part of a body as it is."""
+        self._current.write_bytes(data)
+
+    def write(self, table: Table) -> None:
+        """Write some rows, beginning the next part where one is full."""
+        at = 0
+        while at < table.rows:
+            if self._max_rows and self._current.rows >= self._max_rows:
+                self._finish_file()
+                self._next_file()
+                self._current.start(self._make_encoder())
+            room = self._max_rows - self._current.rows if self._max_rows else table.rows
+            self._current.write(table.part(at, at + room))
+            at += room
+
+    def finish(self) -> None:
+        """Send what is left to send; only then are :attr:`bytes` and :attr:`uris` known."""
+        self._finish_file()
+        self.uris = [str(path) for path in self._paths]
+
+    def commit(self, manifest: Mapping[str, Any]) -> None:
+        """
+        Let the files appear, after :meth:`finish`.
+
+        :param manifest: What is written beside parts, last.
+        """
+        old_parts = self._parts_of_the_export_before() if self._max_rows else []
+        if old_parts:
+            # From here on, until the new one is there, nobody takes old and new parts for one export.
+            self.manifest_path.unlink()
+        while self._staged:
+            self._staged[0].commit()
+            del self._staged[0]
+        if not self._max_rows:
+            return
+        for path in old_parts:
+            if path not in self.uris:
+                with suppress(FileNotFoundError):
+                    self._sibling(path.rpartition("/")[2]).unlink()
+        with whole_or_nothing(self.manifest_path) as file:
+            file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def _parts_of_the_export_before(self) -> Sequence[str]:
+        try:
+            return [str(uri) for uri in json.loads(self.manifest_path.read_bytes())["uris"]]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return []
+
+    def _next_file(self) -> None:
+        path = self._part(len(self._paths) + 1) if self._max_rows else self._path
+        staged = stage(path, overwrite=self._overwrite)
+        self._staged.append(staged)
+        self._paths.append(path)
+        self._current = _CurrentFile(staged, self._file_type.file_compression)
+
+    def _finish_file(self) -> None:
+        self.bytes += self._current.finish()
+
+    def _part(self, number: int) -> ObjectStoragePath:
+        stem, dot, suffixes = self._path.name.partition(".")
+        return self._sibling(f"{stem}-{number:05d}{dot}{suffixes}")
+
+    def _sibling(self, name: str) -> ObjectStoragePath:
+        return self._path.with_name(name)
+
+
+class _CurrentFile:
+    """The file that is being written: its encoder, its compression, and how far it is."""
+
+    def __init__(self, staged: StagedFile, compression: str) -> None:
+        self.rows = 0
+        self._staged = staged
+        self._compressor = compressor(compression)
+        self._footer: Callable[[], bytes] = bytes
+
+    def start(self, encoder: Encoder) -> None:
+        self._encoder, self._footer = encoder, encoder.footer
+        self.write_bytes(encoder.header())
+
+    def write_bytes(self, data: bytes) -> None:
+        if compressed := self._compressor.compress(data):
+            self._staged.file.write(compressed)
+
+    def write(self, table: Table) -> None:
+        self.write_bytes(self._encoder.encode(table))
+        self.rows += table.rows
+
+    def finish(self) -> int:
+        self.write_bytes(self._footer())
+        self._staged.file.write(self._compressor.flush())
+        size = self._staged.file.tell()
+        self._staged.finish()
+        return size

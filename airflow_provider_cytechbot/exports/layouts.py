@@ -1,0 +1,199 @@
+"""Layouts: which columns an export has, and how answers become rows of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import TYPE_CHECKING
+
+from airflow_provider_cytechbot.exports.table import Column, Same, Table
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.flow_answer_batches import Batch
+
+LAYOUTS = ("long", "wide")
+
+_FLOW_CAMPAIGN_ID = Column("flow_campaign_id", "Id of the flow campaign")
+_FLOW_NAME = Column("flow_name", "Name of the flow campaign")
+_SUBSCRIBER_ID = Column("subscriber_id", "Id of the subscriber, digits that do not fit into a float")
+_QUESTION_ID = Column("question_id", "Id of the question")
+_QUESTION = Column("question", "Text of the question")
+_ANSWER = Column("answer", "What the subscriber answered, as typed")
+_EXTRACTED_AT = Column("extracted_at", "When the answers were asked for, the same in all rows", is_time=True)
+_CHANGE = Column("change", "new, changed or gone since the export before")
+
+#: A question, by its id and text: either may be missing, and neither is unique.
+Question = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """
+    What is the same in all rows of an export.
+
+    :param flow_campaign_id: The campaign's id.
+    :param flow_name: Its name.
+    :param extracted_at: When its answers were asked for.
+    """
+
+    flow_campaign_id: str
+    flow_name: str | None
+    extracted_at: str
+
+    def columns(self) -> dict[str, Same]:
+        """Return the columns before all others; the time stands behind them."""
+        return {
+            _FLOW_CAMPAIGN_ID.name: Same(self.flow_campaign_id),
+            _FLOW_NAME.name: Same(self.flow_name),
+            _EXTRACTED_AT.name: Same(self.extracted_at),
+        }
+
+
+class LongLayout:
+    """
+    One row an answer.
+
+    :param subscriber_fields: What is said of the subscriber beside its id.
+    :param has_changes: Whether each row says what became of it since the export before.
+    """
+
+    def __init__(self, subscriber_fields: Sequence[str] = (), *, has_changes: bool = False) -> None:
+        self._subscriber_fields = tuple(subscriber_fields)
+        self.columns = [
+            _FLOW_CAMPAIGN_ID,
+            _FLOW_NAME,
+            _SUBSCRIBER_ID,
+            *map(_profile_column, subscriber_fields),
+            _QUESTION_ID,
+            _QUESTION,
+            _ANSWER,
+            _EXTRACTED_AT,
+            *([_CHANGE] if has_changes else []),
+        ]
+
+    def table(
+        self,
+        campaign: Campaign,
+        batch: Batch,
+        profiles: Sequence[Sequence[str | None]] = (),
+        changes: Sequence[str] = (),
+    ) -> Table:
+        """
+        Return the rows of some subscribers.
+
+        :param campaign: What is the same in all rows.
+        :param batch: The subscribers with their answers.
+        :param profiles: For each subscriber, the values of its fields.
+        :param changes: For each answer, what became of it.
+        """
+        counts = [len(answers) for _, answers in batch]
+        answers = [answer for _, answers in batch for answer in answers]
+
+        def repeated(values: Sequence[str | None]) -> list[str | None]:
+            return list(chain.from_iterable(map(repeat, values, counts)))
+
+        profile_columns = zip(*profiles, strict=True) if profiles else repeat(())
+        return Table(
+            len(answers),
+            {
+                **campaign.columns(),
+                _SUBSCRIBER_ID.name: repeated([subscriber_id for subscriber_id, _ in batch]),
+                **{
+                    name: repeated(values)
+                    for name, values in zip(self._subscriber_fields, profile_columns, strict=False)
+                },
+                _QUESTION_ID.name: [answer.question_id for answer in answers],
+                _QUESTION.name: [answer.question for answer in answers],
+                _ANSWER.name: [answer.answer for answer in answers],
+                _CHANGE.name: changes,
+            },
+        )
+
+
+class WideLayout:
+    """
+    One row a subscriber, one column a question.
+
+    :param questions: Every question that has an answer, in the order in which they were met.
+    :param order: The texts of the campaign's questions, in its order.
+    :param subscriber_fields: What is said of the subscriber beside its id.
+    """
+
+    def __init__(
+        self, questions: Sequence[Question], order: Sequence[str], subscriber_fields: Sequence[str] = ()
+    ) -> None:
+        self._subscriber_fields = tuple(subscriber_fields)
+        before = [_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, *map(_profile_column, subscriber_fields)]
+        names = _question_names(questions, order, {column.name for column in (*before, _EXTRACTED_AT)})
+        self._name_of = dict(names)
+        # A question that nobody has answered has a column too, so that the file keeps its shape.
+        described = {name: _description(question) for question, name in names}
+        self.columns = [*before, *(Column(name, text) for name, text in described.items()), _EXTRACTED_AT]
+
+    def table(self, campaign: Campaign, batch: Batch, profiles: Sequence[Sequence[str | None]] = ()) -> Table:
+        """
+        Return the rows of some subscribers.
+
+        :param campaign: What is the same in all rows.
+        :param batch: The subscribers with their answers. Of several to one question, the last counts.
+        :param profiles: For each subscriber, the values of its fields.
+        """
+        columns: dict[str, list[str | None]] = {name: [None] * len(batch) for name in self._name_of.values()}
+        for row, (_, answers) in enumerate(batch):
+            for answer in answers:
+                columns[self._name_of[answer.question_id, answer.question]][row] = answer.answer
+        profile_columns = zip(*profiles, strict=True) if profiles else repeat(())
+        return Table(
+            len(batch),
+            {
+                **campaign.columns(),
+                _SUBSCRIBER_ID.name: [subscriber_id for subscriber_id, _ in batch],
+                **dict(zip(self._subscriber_fields, profile_columns, strict=False)),
+                **columns,
+            },
+        )
+
+
+def _profile_column(name: str) -> Column:
+    return Column(name, f"The subscriber's {name}, as it was during the export")
+
+
+def _question_names(
+    questions: Sequence[Question], order: Sequence[str], taken: set[str]
+) -> list[tuple[Question, str]]:
+    """
+    Return each question with the name of its column: its text, and where that is not enough, its id too.
+
+    The campaign's own questions come first, in its order, then those that only answers know: they were
+    deleted or reworded since.
+    """
+    place = {" ".join(text.split()): at for at, text in reversed(list(enumerate(order)))}
+
+    def text_of(question: Question) -> str:
+        return " ".join((question[1] or "").split())
+
+    met = {text_of(question) for question in questions}
+    unanswered: list[Question] = [(None, text) for text in order if " ".join(text.split()) not in met]
+    everything = sorted(
+        dict.fromkeys([*questions, *unanswered]), key=lambda each: place.get(text_of(each), len(order))
+    )
+    counts = Counter(map(text_of, everything))
+    names: list[tuple[Question, str]] = []
+    for question in everything:
+        text = text_of(question)
+        plain = text or f"question {question[0]}"
+        name = plain if counts[text] == 1 else f"{plain} ({question[0]})"
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{plain} ({number})"
+        taken.add(name)
+        names.append((question, name))
+    return names
+
+
+def _description(question: Question) -> str:
+    question_id, text = question
+    return f"Answer to question {question_id}: {text}" if question_id else f"Answer to: {text}"

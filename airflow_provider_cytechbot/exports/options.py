@@ -1,0 +1,99 @@
+"""What an export can be told, and whether it makes sense: checked before the API is asked for anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_provider_cytechbot.api.fields import refuse
+from airflow_provider_cytechbot.exports import profiles
+from airflow_provider_cytechbot.exports.formats import RAW, FileType
+from airflow_provider_cytechbot.exports.layouts import LAYOUTS
+
+MODES = ("full", "changes")
+CAMPAIGN_PLACEHOLDER = "{flow_campaign_id}"
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """
+    How to export, see :class:`.CyTechBotFlowAnswersToObjectStorageOperator` for the meaning of each.
+
+    The fields are as templates left them: text may stand for a number or a truth.
+    """
+
+    path: str
+    file_format: str | None = None
+    compression: str | None = None
+    layout: str = "long"
+    mode: str = "full"
+    state_path: str | None = None
+    overwrite: bool = True
+    max_rows_per_file: int | None = None
+    subscriber_fields: Sequence[str] = ()
+    escape_formulas: bool = False
+    byte_order_mark: bool = False
+
+    def file_type(self) -> FileType:
+        """
+        Check everything, and return what kind of file to write.
+
+        :raises CyTechBotFieldError: The first thing that cannot be meant.
+        """
+        file_type = FileType.of(self.path, self.file_format, self.compression)
+        for name, known in (("layout", LAYOUTS), ("mode", MODES)):
+            if (value := getattr(self, name)) not in known:
+                raise refuse(name, f"must be one of {', '.join(known)}, not {value!r}")
+        for placeholder in _PLACEHOLDER.findall(self.path):
+            if placeholder != CAMPAIGN_PLACEHOLDER:
+                raise refuse("path", f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
+        self._check_changes()
+        self._check_rows_per_file()
+        profiles.check_fields(self.subscriber_fields)
+        for name in ("escape_formulas", "byte_order_mark"):
+            if getattr(self, name) and file_type.file_format != "csv":
+                raise refuse(name, f"is for CSV, and the format is {file_type.file_format}")
+        if file_type.file_format == RAW:
+            self._check_raw()
+        return file_type
+
+    def path_of(self, flow_campaign_id: str) -> str:
+        """Return where a campaign's export goes."""
+        return self.path.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
+
+    def check_several(self) -> None:
+        """
+        Look whether several campaigns have places of their own.
+
+        :raises CyTechBotFieldError: They have not.
+        """
+        if CAMPAIGN_PLACEHOLDER not in self.path:
+            raise refuse("path", "is the same for several campaigns", f"Put {CAMPAIGN_PLACEHOLDER} into it.")
+
+    def _check_changes(self) -> None:
+        if self.mode == "changes" and not self.state_path:
+            raise refuse(
+                "state_path", "is missing, which mode 'changes' needs", "Give a folder that stays the same."
+            )
+        if self.mode != "changes" and self.state_path:
+            raise refuse("state_path", "is for mode 'changes'", f"The mode is {self.mode!r}.")
+        if self.mode == "changes" and self.layout == "wide":
+            raise refuse("layout", "must be 'long' in mode 'changes', where each answer has its own change")
+
+    def _check_rows_per_file(self) -> None:
+        rows = self.max_rows_per_file
+        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+            raise refuse("max_rows_per_file", f"must be a whole number above zero, not {rows!r}")
+
+    def _check_raw(self) -> None:
+        for name, plain in (
+            ("layout", "long"),
+            ("mode", "full"),
+            ("max_rows_per_file", None),
+            ("subscriber_fields", ()),
+        ):
+            value = getattr(self, name)
+            if (tuple(value) if isinstance(value, list) else value) != plain:
+                raise refuse(name, "cannot be used with the format 'raw', which is the body as it came")

@@ -1,0 +1,40 @@
+"""
+### Export all campaigns
+
+One task, one file for each campaign. If one of them fails, the others are exported all the same.
+
+Needs the connection `cytechbot_default`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
+    CyTechBotFlowAnswersToObjectStorageOperator,
+)
+
+with DAG(
+    "cytechbot_export_all_campaigns",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    params={
+        "folder": Param(
+            "file:///tmp/cytechbot",
+            type="string",
+            description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
+        ),
+    },
+    tags=["cytechbot", "example"],
+    doc_md=__doc__,
+):
+    # [START export_all_campaigns]
+    CyTechBotFlowAnswersToObjectStorageOperator(
+        task_id="export",
+        flow_campaign_id="all",
+        path="{{ params.folder }}/day={{ ds }}/flow_campaign={flow_campaign_id}/answers.csv.gz",
+    )
+    # [END export_all_campaigns]

@@ -1,0 +1,44 @@
+"""
+### Export what changed
+
+The API does not say when an answer was given, so each run compares with a digest that the run before left at
+`state_path`. Each row says in its column `change` whether the answer is new, changed or gone.
+
+Needs the connection `cytechbot_default`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
+    CyTechBotFlowAnswersToObjectStorageOperator,
+)
+
+with DAG(
+    "cytechbot_export_changes",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    params={
+        "flow_campaign_id": Param("1", type="string", description="The campaign to export."),
+        "folder": Param(
+            "file:///tmp/cytechbot",
+            type="string",
+            description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
+        ),
+    },
+    tags=["cytechbot", "example"],
+    doc_md=__doc__,
+):
+    # [START export_changes]
+    CyTechBotFlowAnswersToObjectStorageOperator(
+        task_id="export",
+        flow_campaign_id="{{ params.flow_campaign_id }}",
+        path="{{ params.folder }}/changes/{{ ts_nodash }}.jsonl.gz",
+        mode="changes",
+        state_path="{{ params.folder }}/state",
+    )
+    # [END export_changes]

@@ -1,0 +1,190 @@
+"""Exports to a real S3 server, read back by readers that did not write them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.exports.files import ExportFiles
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
+    CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
+)
+
+from ..object_store import BUCKET, READER_KEY, READER_SECRET, object_store
+
+pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+pytest.importorskip("airflow.providers.amazon", reason="the extra s3 is not installed")
+
+ENDPOINT = "get_all_subscriber_flow_info"
+SUBSCRIBERS = 40_000  # 20 MB, more than one part of an upload
+ROWS = 5 * SUBSCRIBERS
+
+
+@pytest.fixture(scope="module")
+def server():
+    with SandboxServer(subscribers=SUBSCRIBERS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running_store(tmp_path_factory):
+    with object_store(tmp_path_factory.mktemp("weed")) as store:
+        yield store
+
+
+@pytest.fixture(autouse=True)
+def sandbox(server, monkeypatch):
+    server.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json(max_retries=0))
+    return server
+
+
+@pytest.fixture(autouse=True)
+def store(running_store, monkeypatch):
+    running_store.clear()
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", running_store.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_READER", running_store.connection(READER_KEY, READER_SECRET))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_WRONG", running_store.connection("who", "nobody-knows-this"))
+    return running_store
+
+
+def export(key, *, campaign="100", connection="aws_default", bucket=BUCKET, **options):
+    path = f"s3://{connection}@{bucket}/{key}"
+    return ExportOperator(task_id="export", flow_campaign_id=campaign, path=path, **options).execute({})
+
+
+def test_parquet_is_read_by_duckdb_and_pyarrow(store, tmp_path):
+    manifest = export("day=1/a.parquet")
+    content = store.read("day=1/a.parquet")
+    assert manifest["bytes"] == len(content)
+    assert pq.read_metadata(io.BytesIO(content)).num_rows == manifest["rows"] == ROWS
+    (tmp_path / "a.parquet").write_bytes(content)
+    found = duckdb.sql(
+        f"SELECT count(*), count(DISTINCT subscriber_id), min(subscriber_id) FROM '{tmp_path}/a.parquet'"
+    ).fetchall()
+    assert found == [(ROWS, SUBSCRIBERS, "24994546734000000")]
+
+
+def test_large_file_comes_in_parts_and_is_whole(store, tmp_path):
+    export("a.jsonl")
+    content = store.read("a.jsonl")
+    assert len(content) > 40_000_000
+    (tmp_path / "a.jsonl").write_bytes(content)
+    assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/a.jsonl'").fetchall() == [(ROWS,)]
+    assert store.uploads() == []
+
+
+def test_empty_export(store, sandbox):
+    sandbox.fault("body", ENDPOINT, body='{"id":null,"flow_name":null,"data":[]}')
+    assert export("a.jsonl", campaign="1")["rows"] == 0
+    assert store.objects() == {"a.jsonl": 0}
+
+
+@pytest.mark.parametrize("kind", ["truncate", "truncate_json", "truncate_chunked"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl.gz", "a.json"])
+def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
+    sandbox.fault(kind, ENDPOINT, size=15_000_000)
+    with pytest.raises(CyTechBotTransportError):
+        export(name)
+    assert (store.objects(), store.uploads()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("connection", "bucket"),
+    [("aws_wrong", BUCKET), ("aws_reader", BUCKET), ("aws_default", "no-such-bucket")],
+)
+def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(store, sandbox, connection, bucket):
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - s3fs has one for each
+        export("a.csv", connection=connection, bucket=bucket)
+    assert "nobody-knows-this" not in str(caught.value)
+    assert sandbox.requests(ENDPOINT) == []
+    assert store.uploads() == []
+
+
+def test_parts_and_their_manifest(store):
+    manifest = export("day=1/a.jsonl.gz", max_rows_per_file=90_000)
+    names = [f"day=1/a-0000{number}.jsonl.gz" for number in (1, 2, 3)]
+    assert manifest["uris"] == [f"s3://aws_default@{BUCKET}/{name}" for name in names]
+    assert json.loads(store.read("day=1/a.manifest.json")) == manifest
+    lines = [gzip.decompress(store.read(name)).count(b"\n") for name in names]
+    assert lines == [90_000, 90_000, 20_000]
+    assert sorted(store.objects()) == [*names, "day=1/a.manifest.json"]
+
+
+def test_fewer_parts_than_before(store):
+    export("a.csv", max_rows_per_file=60_000)
+    assert len(store.objects()) == 5
+    export("a.csv", max_rows_per_file=150_000)
+    assert sorted(store.objects()) == ["a-00001.csv", "a-00002.csv", "a.manifest.json"]
+
+
+def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
+    export("a.csv", max_rows_per_file=60_000)
+    before = store.objects()
+    sandbox.fault("truncate", ENDPOINT, size=15_000_000)
+    with pytest.raises(CyTechBotTransportError):
+        export("a.csv", max_rows_per_file=60_000)
+    assert (store.objects(), store.uploads()) == (before, [])
+
+
+def test_what_must_not_be_overwritten_is_found_before_the_api_is_asked(store, sandbox):
+    store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"old")
+    with pytest.raises(FileExistsError):
+        export("a.csv", overwrite=False)
+    assert store.read("a.csv") == b"old"
+    assert sandbox.requests(ENDPOINT) == []
+
+
+def test_what_appeared_meanwhile_is_not_overwritten(store, monkeypatch):
+    finish = ExportFiles.finish
+
+    def finish_late(files):
+        finish(files)
+        store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"of another")
+
+    monkeypatch.setattr(ExportFiles, "finish", finish_late)
+    with pytest.raises(OSError):  # noqa: PT011 - s3fs makes several of it
+        export("a.csv", overwrite=False)
+    assert store.read("a.csv") == b"of another"
+    assert store.uploads() == []
+
+
+def test_killed_in_the_middle_leaves_no_object(store, sandbox):
+    store.client().put_object(Bucket=BUCKET, Key="a.jsonl", Body=b"old")
+    sandbox.fault("trickle", ENDPOINT, size=1_000_000, seconds=0.2)
+    code = f"""
+        from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
+            CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
+        )
+        ExportOperator(task_id="e", flow_campaign_id="100", path="s3://aws_default@{BUCKET}/a.jsonl").execute({{}})
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=os.environ)
+    deadline = time.monotonic() + 60
+    while not (sandbox.requests(ENDPOINT) and store.uploads()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert store.objects() == {"a.jsonl": 3}
+    sandbox.clear_faults()
+    assert export("a.jsonl")["rows"] == ROWS
+
+
+def test_changes_keep_their_state_on_s3(store):
+    options = {"mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
+    assert export("first.jsonl", campaign="1", **options)["rows"] == 24
+    assert export("second.jsonl", campaign="1", **options)["rows"] == 0
+    assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.api.flow_answer_batches import Answer
+from airflow_provider_cytechbot.exports import changes as module
+from airflow_provider_cytechbot.exports.changes import KEPT_STATES, ChangeLog
+
+MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def batches(answers):
+    """Make batches of answers by subscriber and question."""
+    return [
+        [(subscriber, [Answer(q, f"Question {q}", a) for q, a in found.items()])]
+        for subscriber, found in answers.items()
+    ]
+
+
+def run(folder, interval, answers, *, saved=True, now="now"):
+    """Compare as an export does, and return what it would write, with the time."""
+    log = ChangeLog(ObjectStoragePath(f"file://{folder}"), "7", interval)
+    log.fill(batches(answers))
+    extracted_at = log.extracted_at(now)
+    rows = [
+        (subscriber, answer.question_id, answer.answer)
+        for batch, _ in log.changes()
+        for subscriber, found in batch
+        for answer in found
+    ]
+    found = [change for _, changes in log.changes() for change in changes]
+    if saved:
+        log.save(extracted_at)
+    log.close()
+    return list(zip(rows, found, strict=True)), extracted_at
+
+
+FIRST = {"24994546734902201": {"1": "a", "2": None}, "24994546734902202": {"1": ""}}
+SECOND = {"24994546734902201": {"1": "b", "2": None}, "24994546734902203": {"1": "c"}}
+
+
+def test_first_run_finds_all_new(tmp_path):
+    found, _ = run(tmp_path, MONDAY, FIRST)
+    assert sorted(found) == [
+        (("24994546734902201", "1", "a"), "new"),
+        (("24994546734902201", "2", None), "new"),
+        (("24994546734902202", "1", ""), "new"),
+    ]
+
+
+def test_then_only_what_is_different(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    found, _ = run(tmp_path, MONDAY + DAY, SECOND)
+    assert sorted(found) == [
+        (("24994546734902201", "1", "b"), "changed"),
+        (("24994546734902202", "1", None), "gone"),
+        (("24994546734902203", "1", "c"), "new"),
+    ]
+    assert run(tmp_path, MONDAY + 2 * DAY, SECOND)[0] == []
+
+
+def test_null_and_empty_are_different(tmp_path):
+    run(tmp_path, MONDAY, {"1": {"1": None}})
+    assert run(tmp_path, MONDAY + DAY, {"1": {"1": ""}})[0] == [(("1", "1", ""), "changed")]
+
+
+def test_a_reworded_question_is_no_change(tmp_path):
+    run(tmp_path, MONDAY, {"1": {"1": "a"}})
+    log = ChangeLog(ObjectStoragePath(f"file://{tmp_path}"), "7", MONDAY + DAY)
+    log.fill([[("1", [Answer("1", "Reworded", "a")])]])
+    assert list(log.changes()) == []
+
+
+def test_several_answers_to_one_question_are_told_apart(tmp_path):
+    def once(interval, *answers):
+        log = ChangeLog(ObjectStoragePath(f"file://{tmp_path}"), "7", interval)
+        log.fill([[("1", [Answer("1", "Q", each)])] for each in answers])
+        found = [
+            (each.answer, change)
+            for batch, changes in log.changes()
+            for ((_, all_),) in [batch]
+            for each, change in zip(all_, changes, strict=True)
+        ]
+        log.save("now")
+        return found
+
+    assert once(MONDAY, "a", "b") == [("a", "new"), ("b", "new")]
+    assert once(MONDAY + DAY, "a", "c") == [("c", "changed")]
+    assert once(MONDAY + 2 * DAY, "a") == [(None, "gone")]
+
+
+def test_a_run_that_fails_leaves_the_state_as_it_was(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    run(tmp_path, MONDAY + DAY, SECOND, saved=False)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert len(run(tmp_path, MONDAY + DAY, SECOND)[0]) == 3
+
+
+def test_running_an_interval_again_gives_the_same(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    first = run(tmp_path, MONDAY + DAY, SECOND, now="then")
+    run(tmp_path, MONDAY + 2 * DAY, FIRST)
+    other_order = dict(reversed(SECOND.items()))
+    assert run(tmp_path, MONDAY + DAY, other_order, now="later") == first == (first[0], "then")
+
+
+def test_the_order_of_the_server_makes_no_difference(tmp_path):
+    many = {str(at): {"1": "a"} for at in range(2000)}
+    first = run(tmp_path, MONDAY, many, now="then")
+    assert run(tmp_path, MONDAY, dict(reversed(many.items())), now="later") == first
+
+
+def test_an_interval_with_other_answers_has_the_time_of_those(tmp_path):
+    run(tmp_path, MONDAY, FIRST, now="then")
+    assert run(tmp_path, MONDAY, SECOND, now="later")[1] == "later"
+
+
+def test_the_last_states_are_kept(tmp_path):
+    for day in range(KEPT_STATES + 3):
+        run(tmp_path, MONDAY + day * DAY, FIRST)
+    names = sorted(path.name for path in tmp_path.rglob("*.gz"))
+    assert len(names) == KEPT_STATES
+    assert names[-1].startswith((MONDAY + (KEPT_STATES + 2) * DAY).strftime("%Y%m%d"))
+
+
+def test_campaigns_have_states_of_their_own(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    assert ChangeLog(ObjectStoragePath(f"file://{tmp_path}"), "8", MONDAY + DAY).is_first
+
+
+def test_a_state_is_a_few_bytes_an_answer(tmp_path):
+    run(
+        tmp_path,
+        MONDAY,
+        {str(24994546734902201 + at * 7): {str(q): f"{at} {q}" for q in range(5)} for at in range(4000)},
+    )
+    (state,) = tmp_path.rglob("*.gz")
+    assert state.stat().st_size / 20_000 < 10
+    assert b"24994546734902201" in gzip.decompress(state.read_bytes())
+
+
+@pytest.mark.parametrize("left", [0, 5, 40, -30, -9, -1])
+def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, left):
+    run(tmp_path, MONDAY, FIRST)
+    (state,) = tmp_path.rglob("*.gz")
+    state.write_bytes(state.read_bytes()[:left])
+    with pytest.raises(ValueError, match="is damaged"):
+        run(tmp_path, MONDAY + DAY, SECOND)
+
+
+def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
+    run(tmp_path, MONDAY, FIRST)
+    monkeypatch.setattr(module, "_VERSION", 2)
+    with pytest.raises(ValueError, match="of another version"):
+        run(tmp_path, MONDAY + DAY, SECOND)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    *[
+        st.dictionaries(
+            st.sampled_from("12345"), st.dictionaries(st.sampled_from("abc"), st.none() | st.text(max_size=2))
+        )
+    ]
+    * 2
+)
+def test_changes_lead_from_one_export_to_the_next(tmp_path_factory, first, second):
+    folder = tmp_path_factory.mktemp("state")
+    run(folder, MONDAY, first)
+    found, _ = run(folder, MONDAY + DAY, second)
+    answers = {(s, q): a for s, all_ in first.items() for q, a in all_.items()}
+    for (subscriber, question, answer), change in found:
+        assert ((subscriber, question) in answers) == (change != "new")
+        if change == "gone":
+            del answers[subscriber, question]
+        else:
+            assert answers.get((subscriber, question), object()) != answer
+            answers[subscriber, question] = answer
+    assert answers == {(s, q): a for s, all_ in second.items() for q, a in all_.items()}

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
+
+from .rows import COLUMNS, ODD_ANSWERS, row, rows_of, table
+
+
+def test_one_object_a_line_in_the_order_of_the_columns():
+    assert JsonLinesEncoder(COLUMNS).header() == JsonLinesEncoder(COLUMNS).footer() == b""
+    assert JsonLinesEncoder(COLUMNS).encode(table([row(), row(answer="ü", flow_name=None)])) == (
+        b'{"flow_campaign_id":"1","flow_name":"Product feedback","subscriber_id":"24994546734902201",'
+        b'"question_id":"45","question":"Why?","answer":"Because",'
+        b'"extracted_at":"2026-11-22T15:14:40+00:00"}\n'
+        b'{"flow_campaign_id":"1","flow_name":null,"subscriber_id":"24994546734902201",'
+        b'"question_id":"45","question":"Why?","answer":"\xc3\xbc",'
+        b'"extracted_at":"2026-11-22T15:14:40+00:00"}\n'
+    )
+
+
+def test_no_rows_are_no_bytes():
+    assert JsonLinesEncoder(COLUMNS).encode(table([])) == b""
+
+
+@given(st.lists(st.text() | st.none()))
+def test_any_text_comes_back(answers):
+    rows = rows_of([*answers, *ODD_ANSWERS])
+    lines = JsonLinesEncoder(COLUMNS).encode(table(rows)).split(b"\n")
+    assert lines.pop() == b""
+    assert [json.loads(line) for line in lines] == rows

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.exports.options import ExportOptions
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"path": "a"}, "path"),
+        ({"path": "{day}/a.csv"}, "path"),
+        ({"layout": "tall"}, "layout"),
+        ({"mode": "delta"}, "mode"),
+        ({"mode": "changes"}, "state_path"),
+        ({"state_path": "file:///state"}, "state_path"),
+        ({"mode": "changes", "state_path": "file:///state", "layout": "wide"}, "layout"),
+        ({"max_rows_per_file": 0}, "max_rows_per_file"),
+        ({"max_rows_per_file": 1.5}, "max_rows_per_file"),
+        ({"max_rows_per_file": True}, "max_rows_per_file"),
+        ({"subscriber_fields": ["e-mail"]}, "subscriber_fields"),
+        ({"subscriber_fields": "email"}, "subscriber_fields"),
+        ({"subscriber_fields": ["email", "email"]}, "subscriber_fields"),
+        ({"path": "a.parquet", "escape_formulas": True}, "escape_formulas"),
+        ({"path": "a.jsonl", "byte_order_mark": True}, "byte_order_mark"),
+        ({"path": "a.json", "layout": "wide"}, "layout"),
+        ({"path": "a.json", "mode": "changes", "state_path": "file:///state"}, "mode"),
+        ({"path": "a.json", "max_rows_per_file": 5}, "max_rows_per_file"),
+        ({"path": "a.json", "subscriber_fields": ["email"]}, "subscriber_fields"),
+    ],
+)
+def test_what_cannot_be_meant_names_its_field(given, field):
+    with pytest.raises(CyTechBotFieldError, match=rf"^Field '{field}' "):
+        ExportOptions(**{"path": "a.csv", **given}).file_type()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"path": "{flow_campaign_id}/a.csv"},
+        {"layout": "wide", "subscriber_fields": ["email"], "escape_formulas": True, "byte_order_mark": True},
+        {"mode": "changes", "state_path": "file:///state", "max_rows_per_file": 5},
+        {"path": "a.json.gz", "subscriber_fields": []},
+    ],
+)
+def test_what_can_be_meant(given):
+    ExportOptions(**{"path": "a.csv", **given}).file_type()
+
+
+def test_several_campaigns_need_a_place_each():
+    with pytest.raises(CyTechBotFieldError, match=r"'path'.*\{flow_campaign_id\}"):
+        ExportOptions(path="a.csv").check_several()
+    ExportOptions(path="{flow_campaign_id}.csv").check_several()
+
+
+def test_path_of_a_campaign():
+    assert ExportOptions(path="c={flow_campaign_id}/{flow_campaign_id}.csv").path_of("7") == "c=7/7.csv"

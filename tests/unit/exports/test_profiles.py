@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError, CyTechBotTransportError
+from airflow_provider_cytechbot.exports import profiles as module
+from airflow_provider_cytechbot.exports.profiles import CONCURRENCY, Profiles
+
+
+class Hook:
+    transport = SimpleNamespace(session=None)
+
+    def __init__(self):
+        self.asked = []
+        self.at_once = self.most_at_once = 0
+        self.lock = threading.Lock()
+
+    def get_subscriber(self, subscriber_id):
+        with self.lock:
+            self.asked.append(subscriber_id)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(0.01)
+        with self.lock:
+            self.at_once -= 1
+        if subscriber_id == "nobody":
+            raise CyTechBotNotFoundError("there is none")
+        if subscriber_id == "down":
+            raise CyTechBotTransportError("no answer")
+        return {"email": f"{subscriber_id}@example.com", "locale": None}
+
+
+def batch(*subscriber_ids):
+    return [(each, []) for each in subscriber_ids]
+
+
+def test_fields_of_each_subscriber_in_order():
+    found = Profiles(Hook(), ["locale", "email"]).of(batch("2", "1", "2"))
+    assert found == [(None, "2@example.com"), (None, "1@example.com"), (None, "2@example.com")]
+
+
+def test_unknown_subscribers_have_none():
+    assert Profiles(Hook(), ["locale", "email"]).of(batch("nobody")) == [(None, None)]
+
+
+def test_nobody_is_asked_for_twice_nor_too_many_at_once():
+    hook = Hook()
+    profiles = Profiles(hook, ["email"])
+    ids = [str(each) for each in range(40)]
+    profiles.of(batch(*ids, *ids))
+    profiles.of(batch(*ids))
+    assert sorted(hook.asked, key=int) == ids
+    assert 1 < hook.most_at_once <= CONCURRENCY
+
+
+def test_without_fields_nobody_is_asked_for():
+    hook = Hook()
+    assert Profiles(hook, []).of(batch("1")) == []
+    assert hook.asked == []
+
+
+def test_an_error_ends_it_and_not_all_are_asked_for():
+    hook = Hook()
+    with pytest.raises(CyTechBotTransportError):
+        Profiles(hook, ["email"]).of(batch("down", *map(str, range(200))))
+    assert len(hook.asked) < 100
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(module, "REMEMBERED", 3)
+    profiles = Profiles(Hook(), ["email"])
+    assert len(profiles.of(batch(*map(str, range(9))))) == 9
+    assert len(profiles._known) == 3
