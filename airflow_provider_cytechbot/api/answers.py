@@ -82,6 +82,15 @@ def decipher(
     raise failure
 
 
+def is_success(status: int) -> bool:
+    """
+    Return whether an HTTP status leaves it to the body what became of a call.
+
+    :param status: The status.
+    """
+    return 200 <= status < 300
+
+
 def _decipher(
     call: Call[T],
     status: int,
@@ -91,7 +100,7 @@ def _decipher(
     after_lost_answer: bool,
     redact: Redact,
 ) -> T:
-    if not 200 <= status < 300:
+    if not is_success(status):
         raise _not_the_api(status, headers, body, redact)
     value = _json(headers, body)
     verdict = value.get("status") if isinstance(value, dict) else None

@@ -76,7 +76,7 @@ class Call(Generic[T]):
         :param api_key: The key.
         """
         hidden = (self.fields.get(each.name, "") for each in self.endpoint.fields if each.secret)
-        return Redactor([api_key, *hidden])
+        return Redactor([api_key], of_any_length=hidden)
 
     def lost(self, error: CyTechBotUnansweredError) -> CyTechBotError:
         """

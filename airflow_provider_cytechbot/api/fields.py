@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from numbers import Integral
+from numbers import Integral, Number
 from typing import TypeAlias, TypeGuard
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
@@ -18,6 +18,10 @@ DateInput: TypeAlias = str | date
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Python itself refuses to write down a number of thousands of digits.
 _TOO_LARGE = 10**100
+_KEEP_TEXT = (
+    "Pass it as text; in a DAG with render_template_as_native_obj, write a template as {{ ... | tojson }}: "
+    "otherwise Airflow makes a number of it, and loses a plus or leading zeros."
+)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -52,17 +56,16 @@ def refuse(name: str, problem: str, advice: str = "") -> CyTechBotFieldError:
 
 def encode_text(name: str, value: object) -> str:
     """
-    Return free text as it is; a whole number, which native rendering makes of digits, as its digits.
+    Return free text as it is.
+
+    A number is refused: it is what native rendering makes of ``+49151`` or ``0x1F``, and no longer the text.
 
     :param name: The field, for the error.
-    :param value: ``str`` or ``int``.
+    :param value: ``str``.
     """
-    if _is_whole_number(value):
-        if abs(int(value)) >= _TOO_LARGE:
-            raise refuse(name, "is larger than any id or number that is meant")
-        return str(int(value))
     if not isinstance(value, str):
-        raise refuse(name, f"must be text, not {type(value).__name__}")
+        advice = _KEEP_TEXT if isinstance(value, Number) else ""
+        raise refuse(name, f"must be text, not {type(value).__name__}", advice)
     # Searched for, not tried: an error of the codec would hold the whole text, perhaps a password.
     if _SURROGATE.search(value):
         raise refuse(name, "holds half a surrogate pair, which is no text")
@@ -76,7 +79,11 @@ def encode_identifier(name: str, value: object) -> str:
     :param name: The field, for the error.
     :param value: ``str`` or ``int``.
     """
-    if not isinstance(value, str) and not _is_whole_number(value):
+    if _is_whole_number(value):
+        if abs(int(value)) >= _TOO_LARGE:
+            raise refuse(name, "is larger than any id that is meant")
+        value = str(int(value))
+    if not isinstance(value, str):
         advice = "Pass ids as text, or as whole numbers: a float rounds the digits of a long id."
         raise refuse(name, f"must be an id, not {type(value).__name__}", advice)
     text = encode_text(name, value)

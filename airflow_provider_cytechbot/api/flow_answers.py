@@ -58,9 +58,8 @@ class FlowAnswersReader:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._at = 0
-        self._waiting: list[
-            str
-        ] = []  # joined when it is time: text that grows block by block is copied each time
+        #: Joined when it is time: text that grows block by block is copied each time.
+        self._waiting: list[str] = []
         self._length = 0
         self._try_at_length = 0
         self._place = _Place.BEFORE_ROOT

@@ -46,10 +46,12 @@ class Redactor:
     Masks a set of secrets, and any ``api_key=`` in a query string, in text.
 
     :param secrets: The secrets as the user gave them; very short ones are left alone.
+    :param of_any_length: Secrets that are masked however short they are.
     """
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str], of_any_length: Iterable[str] = ()) -> None:
         worth_it = {secret.strip() for secret in secrets if len(secret.strip()) >= MIN_SECRET_LENGTH}
+        worth_it |= {secret.strip() for secret in of_any_length if secret.strip()}
         self._secrets = [re.compile(_pattern(secret)) for secret in sorted(worth_it, key=len, reverse=True)]
 
     def __call__(self, text: str) -> str:

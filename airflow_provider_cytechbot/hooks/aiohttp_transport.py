@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
+from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
@@ -77,13 +78,7 @@ class AiohttpTransport:
         :raises CyTechBotTransportError: No whole answer came.
         """
         async with self.open(call) as response:
-            try:
-                body = await _guarded(call, self._settings, response.read())
-            except CyTechBotTransportError:
-                if 200 <= response.status < 300:
-                    raise
-                body = b""  # an error page that is cut off: its status says all there is to know
-            return response.status, response.headers, body
+            return response.status, response.headers, await self.body(call, response)
 
     @asynccontextmanager
     async def open(self, call: Call[Any]) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -114,6 +109,21 @@ class AiohttpTransport:
             yield response
         finally:
             response.close()
+
+    async def body(self, call: Call[Any], response: aiohttp.ClientResponse) -> bytes:
+        """
+        Return the whole decompressed body of an answer.
+
+        :param call: The call that was answered.
+        :param response: The answer, as :meth:`open` gives it.
+        :raises CyTechBotTransportError: The body ended early.
+        """
+        try:
+            return await _guarded(call, self._settings, response.read())
+        except CyTechBotTransportError:
+            if is_success(response.status):
+                raise
+            return b""  # an error page that is cut off: its status says all there is to know
 
     async def blocks(self, call: Call[Any], response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """

@@ -375,7 +375,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         """
         Open all answers of a campaign as a stream, which knows more of itself than its rows.
 
-        Until the first byte arrives, a failed call is repeated like any other; after it, nothing is.
+        Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
 
         :param flow_campaign_id: The campaign's id.
         """

@@ -90,7 +90,7 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
         """
         Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
 
-        Until the first byte arrives, a failed call is repeated like any other; after it, nothing is.
+        Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
 
         :param flow_campaign_id: The campaign's id.
         :param max_retries: How often it is repeated at the most; ``None``: as the connection says.

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches, as_batch
+from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader
 from airflow_provider_cytechbot.api.records import Reading
 
 if TYPE_CHECKING:
@@ -48,14 +49,22 @@ class _ArrivingFlowAnswers:
         self.on_block: Callable[[bytes], object] | None = None
         self._call = call
         self._answer = (status, headers)
-        self._reader = FlowAnswerBatches(Reading(hook.settings.server_timezone, call.fields))
+        reading = Reading(hook.settings.server_timezone, call.fields)
+        self._reader = FlowAnswerBatches(reading)
+        self._head: list[bytes] = []
+        self._head_reader = FlowAnswersReader(reading)
         self._flow_name: str | None = None
         self._answered_hook = hook
 
-    def _check_status(self, first_block: bytes) -> None:
-        """Refuse what is no answer of the API, before anything of it is read as one."""
-        if self._answer[0] != HTTPStatus.OK:
-            self._answered_hook.decipher(self._call, *self._answer, first_block)
+    def _takes_as_head(self, block: bytes) -> bool:
+        """Take a block of the beginning; return whether it has not yet come to any subscriber."""
+        self._head.append(block)
+        self._head_reader.feed(block)
+        return not self._head_reader.is_streaming
+
+    def _judge(self, body: bytes) -> None:
+        """Raise what is wrong with an answer without subscribers, while the call can still be repeated."""
+        self._answered_hook.decipher(self._call, *self._answer, body)
 
     def _feed(self, block: bytes) -> Batch:
         self.bytes_read += len(block)
@@ -91,17 +100,18 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
     def __init__(self, hook: CyTechBotHook, call: Call[FlowAnswers], response: requests.Response) -> None:
         super().__init__(hook, call, response.status_code, response.headers)
         self._hook = hook
-        self._response = response
+        if not is_success(response.status_code):
+            self._judge(hook.transport.body(call, response))
         blocks = hook.transport.blocks(call, response)
-        first_block = next(blocks, b"")
-        self._check_status(first_block)
-        self._blocks = chain([first_block], blocks)
+        if all(map(self._takes_as_head, blocks)):
+            self._judge(b"".join(self._head))
+        self._blocks = chain(self._head, blocks)
 
     @classmethod
     @contextmanager
     def open(cls, hook: CyTechBotHook, call: Call[FlowAnswers]) -> Iterator[FlowAnswersStream]:
         """
-        Send the call and wait for the first block of its answer.
+        Send the call and wait for the first subscriber of its answer, or for its end.
 
         :param hook: The hook to ask with.
         :param call: The call.
@@ -178,7 +188,6 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
     ) -> None:
         super().__init__(hook, call, response.status, response.headers)
         self._blocks = hook.transport.blocks(call, response)
-        self._first_block = b""
 
     @classmethod
     @asynccontextmanager
@@ -186,15 +195,20 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
         cls, hook: CyTechBotAsyncHook, call: Call[FlowAnswers]
     ) -> AsyncIterator[AsyncFlowAnswersStream]:
         """
-        Send the call and wait for the first block of its answer.
+        Send the call and wait for the first subscriber of its answer, or for its end.
 
         :param hook: The hook to ask with.
         :param call: The call.
         """
         async with hook.transport.open(call) as response:
             stream = cls(hook, call, response)
-            stream._first_block = await anext(stream._blocks, b"")
-            stream._check_status(stream._first_block)
+            if not is_success(response.status):
+                stream._judge(await hook.transport.body(call, response))
+            async for block in stream._blocks:
+                if not stream._takes_as_head(block):
+                    break
+            else:
+                stream._judge(b"".join(stream._head))
             yield stream
 
     @property
@@ -206,8 +220,9 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
         """Yield each subscriber's id with its answers."""
         failure: CyTechBotError
         try:
-            for found in _records(self._feed(self._first_block)):
-                yield found
+            for block in self._head:
+                for found in _records(self._feed(block)):
+                    yield found
             async for block in self._blocks:
                 for found in _records(self._feed(block)):
                     yield found

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
@@ -68,13 +69,7 @@ class RequestsTransport:
         :raises CyTechBotTransportError: No whole answer came.
         """
         with self.open(call) as response:
-            try:
-                body = _guarded(call, self._settings, lambda: response.content)
-            except CyTechBotTransportError:
-                if 200 <= response.status_code < 300:
-                    raise
-                body = b""  # an error page that is cut off: its status says all there is to know
-            return response.status_code, response.headers, body
+            return response.status_code, response.headers, self.body(call, response)
 
     @contextmanager
     def open(self, call: Call[Any]) -> Iterator[requests.Response]:
@@ -107,6 +102,21 @@ class RequestsTransport:
             yield response
         finally:
             response.close()
+
+    def body(self, call: Call[Any], response: requests.Response) -> bytes:
+        """
+        Return the whole decompressed body of an answer.
+
+        :param call: The call that was answered.
+        :param response: The answer, as :meth:`open` gives it.
+        :raises CyTechBotTransportError: The body ended early.
+        """
+        try:
+            return _guarded(call, self._settings, lambda: response.content)
+        except CyTechBotTransportError:
+            if is_success(response.status_code):
+                raise
+            return b""  # an error page that is cut off: its status says all there is to know
 
     def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:
         """
