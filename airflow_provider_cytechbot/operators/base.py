@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -116,6 +116,8 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
     Those are alerted as ever, but they must not become a contact, and a contact must not be alerted.
     """
 
+    _was_given_email = False
+
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Map the operator. Addresses in ``default_args`` are not in the way of ``expand(email=…)``."""
@@ -124,8 +126,15 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
             partial.kwargs.pop("email", None)
         return partial
 
-    @staticmethod
-    def own_email(email: str | None, kwargs: dict[str, Any]) -> str | None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note whether an address was given, before Airflow adds the ``default_args``."""
+        operator = super().__new__(cls)
+        vars(operator)["_was_given_email"] = (
+            "email" in kwargs
+        )  # Airflow's __setattr__ needs its __init__ first
+        return operator
+
+    def own_email(self, email: str | None, kwargs: dict[str, Any]) -> str | None:
         """
         Return the e-mail address that was given to the operator itself.
 
@@ -133,4 +142,5 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
         :param kwargs: The other parameters, among which Airflow hands on the ``default_args``.
         """
         alerted = (kwargs.get("default_args") or {}).get("email")
-        return None if email is alerted else email
+        # A subclass may hand on an address that __new__ has not seen.
+        return None if email is alerted and not self._was_given_email else email

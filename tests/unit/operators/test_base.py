@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import json
@@ -181,6 +182,15 @@ class TestEmail:
             task = operator(task_id="t", email="kim@example.com", **fields)
         assert getattr(task, attribute) == "kim@example.com"
         assert task.email == alerted
+
+    def test_a_contact_may_be_the_one_who_is_alerted(self, case):
+        operator, attribute, fields = case
+        with self.dag("kim@example.com"):
+            task = operator(task_id="t", email="kim@example.com", **fields)
+            mapped = operator.partial(task_id="m", email="kim@example.com").expand_kwargs([fields])
+        for each in (task, copy.copy(task), copy.deepcopy(task), mapped.unmap(fields)):
+            assert getattr(each, attribute) == "kim@example.com"
+            assert each.email == "kim@example.com"
 
     def test_nobody_is_alerted_where_nobody_was_to_be(self, case):
         operator, attribute, fields = case
