@@ -38,6 +38,6 @@ with DAG(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
         path="{{ params.folder }}/flow_campaign={{ params.flow_campaign_id }}/day={{ ds }}/answers.parquet",
-        outlets=[Asset("cytechbot://flow_answers")],
+        outlets=[Asset("exported_flow_answers")],
     )
     # [END export_to_s3]
