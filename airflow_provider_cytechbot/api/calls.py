@@ -47,6 +47,12 @@ class Call(Generic[T]):
         return f"{self.endpoint.verb} {self.path}"
 
     @property
+    def shown(self) -> tuple[str, dict[str, str]]:
+        """What is called, with the fields that are no secret."""
+        secret = {each.name for each in self.endpoint.fields if each.secret}
+        return self.endpoint.path, {name: text for name, text in self.fields.items() if name not in secret}
+
+    @property
     def may_be_repeated(self) -> bool:
         """Whether the same call sent twice does no harm."""
         return self.endpoint.repeat is not Repeat.UNSAFE

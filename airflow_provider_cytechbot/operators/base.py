@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotNotFoundError
+from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotError,
+    CyTechBotNotFoundError,
+    CyTechBotUnansweredError,
+)
 from airflow_provider_cytechbot.api.fields import refuse
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.operators.task_memory import is_retry
+from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
+    from airflow_provider_cytechbot.api.records import WriteOutcome
+
+T = TypeVar("T")
 
 
 class CyTechBotBaseOperator(BaseOperator):
@@ -38,7 +48,20 @@ class CyTechBotBaseOperator(BaseOperator):
         """The hook, made on first use: the connection id may be a template until then."""
         return CyTechBotHook(self.cytechbot_conn_id)
 
-    def refuse(self, name: str, problem: str, advice: str = "") -> CyTechBotError:
+    def build(self, endpoint: Endpoint[T], **fields: object) -> Call[T]:
+        """
+        Return a call with its fields checked. One that cannot be sent fails the task at once.
+
+        :param endpoint: What to call.
+        :param fields: Its fields, rendered.
+        """
+        try:
+            return build(endpoint, **fields)
+        except CyTechBotError as error:
+            failure = error
+        raise self.hook.failure(failure)
+
+    def refusal(self, name: str, problem: str, advice: str = "") -> CyTechBotError:
         """
         Return the error for a parameter that cannot be used. It fails the task at once.
 
@@ -48,7 +71,7 @@ class CyTechBotBaseOperator(BaseOperator):
         """
         return self.hook.failure(refuse(name, problem, advice))
 
-    def checked(self, encode: Callable[[str, object], str], name: str, value: object) -> str:
+    def encoded(self, encode: Callable[[str, object], str], name: str, value: object) -> str:
         """
         Return a parameter as a field's text. One that cannot be sent fails the task at once.
 
@@ -71,7 +94,7 @@ class CyTechBotBaseOperator(BaseOperator):
         """
         text = str(value).strip().lower()
         if text not in ("true", "false"):
-            raise self.refuse(name, f"must be true or false, not {value!r}")
+            raise self.refusal(name, f"must be true or false, not {value!r}")
         return text == "true"
 
 
@@ -89,22 +112,31 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         super().__init__(**kwargs)
         self.missing_ok = missing_ok
 
-    def delete(self, delete: Callable[[IdInput], None], deleted_id: IdInput, context: Context) -> str:
+    def delete(self, call: Call[WriteOutcome], deleted_id: IdInput, context: Context) -> str:
         """
         Delete, and return the id.
 
-        :param delete: The hook's method.
+        :param call: The call that deletes.
         :param deleted_id: The id of what is to be deleted.
         :param context: The task's context.
         """
         missing_ok = self.as_bool("missing_ok", self.missing_ok)
+        hook = self.hook
+        memory = TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *call.shown])
+        earlier = memory.recall()
+        may_be_done = earlier.was_cut_off and earlier.is_same and not earlier.was_cleared_since
+        memory.begin()  # and stays begun: what a killed worker has deleted is missing in the next try
         try:
-            delete(deleted_id)
+            hook.call(call.endpoint, **call.fields)
+        except CyTechBotUnansweredError as error:
+            if not error.may_have_acted:
+                memory.undo()
+            raise
         except CyTechBotNotFoundError as error:
-            # A first try that finds nothing fails for good: what is retried lost its answer, or its worker.
-            if not (missing_ok or is_retry(context)):
+            memory.undo()
+            if not (missing_ok or may_be_done):
                 raise
-            self.log.info("%s Nothing was left to delete.", error)
+            self.log.info("Nothing was left to delete: %s", error.said)
         return str(deleted_id)
 
 
@@ -129,9 +161,8 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note whether an address was given, before Airflow adds the ``default_args``."""
         operator = super().__new__(cls)
-        vars(operator)["_was_given_email"] = (
-            "email" in kwargs
-        )  # Airflow's __setattr__ needs its __init__ first
+        # Not by setattr: Airflow's own needs its __init__ first.
+        vars(operator)["_was_given_email"] = "email" in kwargs
         return operator
 
     def own_email(self, email: str | None, kwargs: dict[str, Any]) -> str | None:

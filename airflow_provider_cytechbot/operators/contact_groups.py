@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, CyTechBotDeleteOperator
-from airflow_provider_cytechbot.operators.create_once import Create, create_once
+from airflow_provider_cytechbot.operators.create_once import Create, create_once, is_deleted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -38,9 +38,8 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
         """Make the group and return its id."""
         create = Create(
             what=f"contact group {self.name!r}",
-            endpoint=endpoints.CREATE_CONTACT_GROUP,
-            fields={"name": self.name},
-            read=self.hook.get_contact_group,
+            call=self.build(endpoints.CREATE_CONTACT_GROUP, name=self.name),
+            exists=lambda group_id: not is_deleted(self.hook.get_contact_group(group_id)),
         )
         return create_once(create, self.hook, context)
 
@@ -92,4 +91,5 @@ class CyTechBotDeleteContactGroupOperator(CyTechBotDeleteOperator):
 
     def execute(self, context: Context) -> str:
         """Delete the group and return its id."""
-        return self.delete(self.hook.delete_contact_group, self.contact_type_id, context)
+        call = self.build(endpoints.DELETE_CONTACT_GROUP, contact_type_id=self.contact_type_id)
+        return self.delete(call, self.contact_type_id, context)

@@ -16,7 +16,7 @@ from airflow_provider_cytechbot.operators.base import (
     CyTechBotDeleteOperator,
     CyTechBotEmailOperator,
 )
-from airflow_provider_cytechbot.operators.create_once import Create, create_once
+from airflow_provider_cytechbot.operators.create_once import Create, create_once, is_deleted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -73,15 +73,15 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
         """Make the contact and return its id."""
         create = Create(
             what=f"contact {self.contact_email or self.phone_number!r}",
-            endpoint=endpoints.CREATE_CONTACT,
-            fields={
-                "contact_type_id": self.contact_type_id,
-                "email": self.contact_email,
-                "phone_number": self.phone_number,
-                "first_name": self.first_name,
-                "last_name": self.last_name,
-            },
-            read=self.hook.get_contact,
+            call=self.build(
+                endpoints.CREATE_CONTACT,
+                contact_type_id=self.contact_type_id,
+                email=self.contact_email,
+                phone_number=self.phone_number,
+                first_name=self.first_name,
+                last_name=self.last_name,
+            ),
+            exists=lambda contact_id: not is_deleted(self.hook.get_contact(contact_id)),
         )
         return create_once(create, self.hook, context)
 
@@ -143,7 +143,7 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
         except CyTechBotRequestError as error:
             if isinstance(error, CyTechBotFieldError) or not self._is_so(fields):
                 raise
-            self.log.info("%s But the contact is so already.", error)
+            self.log.info("The contact is so already, though %s", error.said)
         return str(self.contact_id)
 
     def _is_so(self, fields: dict[str, str | None]) -> bool:
@@ -175,4 +175,5 @@ class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
 
     def execute(self, context: Context) -> str:
         """Delete the contact and return its id."""
-        return self.delete(self.hook.delete_contact, self.contact_id, context)
+        call = self.build(endpoints.DELETE_CONTACT, contact_id=self.contact_id)
+        return self.delete(call, self.contact_id, context)

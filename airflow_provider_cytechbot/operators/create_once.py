@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api.errors import (
@@ -17,9 +17,12 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.operators.task_memory import Earlier, TaskMemory
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_cytechbot.api.endpoints import Endpoint
+    from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.api.records import Contact, ContactGroup
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 log = logging.getLogger(__name__)
@@ -31,18 +34,17 @@ class Create:
     A create, and how to find out whether it happened.
 
     :param what: What is made, in the log's words, such as ``contact group 'Leads'``.
-    :param endpoint: The endpoint that makes it.
-    :param fields: The endpoint's fields.
-    :param read: Reads the thing by its id, or raises ``CyTechBotNotFoundError``.
+    :param call: The call that makes it.
+    :param exists: Tells whether there is a thing of that id, or raises ``CyTechBotNotFoundError``.
     :param look: Returns the id of the thing if it exists, found by what no other thing has, such as an
-        e-mail address; ``None`` where the API cannot look.
+        e-mail address, and was not there before the time that is given, where that is known; ``None`` where
+        the API cannot look.
     """
 
     what: str
-    endpoint: Endpoint[str]
-    fields: Mapping[str, object] = field(repr=False)
-    read: Callable[[str], object]
-    look: Callable[[], str | None] | None = None
+    call: Call[str]
+    exists: Callable[[str], bool]
+    look: Callable[[datetime | None], str | None] | None = None
 
 
 def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
@@ -54,26 +56,47 @@ def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
     :param context: The task's context.
     :raises CyTechBotAmbiguousWriteError: It was begun and may have happened, and the API cannot tell.
     :raises CyTechBotRequestError: The API refused.
-    :raises CyTechBotTransportError: The API was not reached. Nothing was made, so the task may be retried.
+    :raises CyTechBotAuthError: The API refused the key.
+    :raises CyTechBotUnansweredError: The API did not act, or what an earlier try made could not be looked
+        up: the task may be retried.
+    :raises AirflowTaskTimeout: The task's time was over, and the next try can look.
     """
-    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
     memory = _memory(create, hook, context)
     earlier = memory.recall()
+    return _settled(create, hook, memory, earlier) or _send(create, hook, memory, earlier)
+
+
+def is_deleted(record: Contact | ContactGroup) -> bool:
+    """
+    Return whether a record is of something that was deleted: the server still tells of it.
+
+    :param record: The record.
+    """
+    return record["deleted"] not in (None, "", "0")
+
+
+def _settled(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Earlier) -> str | None:
+    """Return the id where an earlier try settles the matter; ``None`` where the create is to be sent."""
     if earlier.new_id and _still_counts(create, earlier.new_id, earlier):
-        log.info("An earlier try of this task made %s: id %s", create.what, earlier.new_id)
+        log.info("Found %s, which an earlier attempt made: id %s", create.what, earlier.new_id)
         return earlier.new_id
     if earlier.was_cut_off and create.look and earlier.is_same:
-        if found := create.look():
-            return _found(create, memory, found)
-    elif earlier.was_cut_off and memory.is_lasting and not (earlier.was_told and earlier.was_cleared_since):
-        memory.tell()
-        raise hook.failure(
-            _ambiguous(create, "An earlier try of this task began it and ended before it knew the result.")
-        )
+        return _look(create, memory)
+    if earlier.may_be_sent_again or not memory.is_lasting:
+        return None
+    memory.tell()
+    raise hook.failure(
+        _ambiguous(create, "An earlier try of this task began it and ended before it knew the result.")
+    )
+
+
+def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Earlier) -> str:
+    """Send the create and account for what comes of it."""
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
     memory.begin()
     try:
-        new_id = hook.call(create.endpoint, **create.fields)
+        new_id = hook.call(create.call.endpoint, **create.call.fields)
     except CyTechBotError as error:
         failure = error
     except AirflowTaskTimeout:
@@ -87,10 +110,10 @@ def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
     is_ambiguous = isinstance(failure, CyTechBotAmbiguousWriteError)
     # Refused, after an earlier try was cut off: perhaps because that one made it after all.
     is_refused_after_all = earlier.was_cut_off and isinstance(failure, CyTechBotRequestError)
-    if create.look and (is_ambiguous or is_refused_after_all):
+    if is_ambiguous or is_refused_after_all:
         with suppress(CyTechBotError):
-            if found := create.look():
-                return _found(create, memory, found)
+            if found := _look(create, memory):
+                return found
     if is_ambiguous:
         memory.tell()
     else:
@@ -98,10 +121,16 @@ def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
     raise failure
 
 
+def _look(create: Create, memory: TaskMemory) -> str | None:
+    found = create.look(memory.began) if create.look else None
+    if found:
+        log.info("Found %s, which an earlier attempt made: id %s", create.what, found)
+        memory.finish(found)
+    return found
+
+
 def _memory(create: Create, hook: CyTechBotHook, context: Context) -> TaskMemory:
-    secret = {each.name for each in create.endpoint.fields if each.secret}
-    shown = {name: value for name, value in create.fields.items() if name not in secret}
-    return TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, create.endpoint.path, shown])
+    return TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *create.call.shown])
 
 
 def _still_counts(create: Create, new_id: str, earlier: Earlier) -> bool:
@@ -109,7 +138,7 @@ def _still_counts(create: Create, new_id: str, earlier: Earlier) -> bool:
     if not earlier.was_cleared_since:
         return True
     try:
-        return earlier.is_same and bool(create.read(new_id))
+        return earlier.is_same and create.exists(new_id)
     except CyTechBotNotFoundError:
         return False
 
@@ -117,12 +146,6 @@ def _still_counts(create: Create, new_id: str, earlier: Earlier) -> bool:
 def _ambiguous(create: Create, reason: str) -> CyTechBotAmbiguousWriteError:
     return CyTechBotAmbiguousWriteError(
         f"{create.what} may have been made. {reason} It is not sent again.",
-        f"{create.endpoint.find_out} Clear the task to make it all the same.",
-        f"{create.endpoint.verb} {create.endpoint.path}",
+        f"{create.call.endpoint.find_out} Clear the task to make it all the same.",
+        create.call.asked,
     )
-
-
-def _found(create: Create, memory: TaskMemory, new_id: str) -> str:
-    log.info("The answer was lost, but %s exists: id %s", create.what, new_id)
-    memory.finish(new_id)
-    return new_id

@@ -53,10 +53,9 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
         """Make the label and return its id."""
         create = Create(
             what=f"label {self.label_name!r}",
-            endpoint=endpoints.CREATE_LABEL,
-            fields={"label_name": self.label_name, "page_id": self.page_id},
-            read=lambda label_id: label_id in self._page_labels().name_of,
-            look=lambda: self._page_labels().id_of.get(str(self.label_name)),
+            call=self.build(endpoints.CREATE_LABEL, label_name=self.label_name, page_id=self.page_id),
+            exists=lambda label_id: label_id in self._page_labels().name_of,
+            look=lambda _: self._page_labels().id_of.get(self.label_name),
         )
         return create_once(create, self.hook, context)
 
@@ -122,27 +121,27 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         self._check_lists()
         if self.subscriber_id is None:
             return self._assign_to_each(self._subscribers(), context)
-        subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
+        subscriber_id = self.encoded(encode_identifier, "subscriber_id", self.subscriber_id)
         self.hook.assign_labels(page_id=self.page_id, subscriber_id=subscriber_id, label_ids=self._labels())
         return subscriber_id
 
     def _check_choice(self, one: str, other: str) -> None:
         given = [name for name in (one, other) if getattr(self, name) is not None]
         if len(given) != 1:
-            raise self.refuse(
+            raise self.refusal(
                 one, f"or {other!r} is needed, {'not both' if given else 'and neither is given'}"
             )
 
     def _subscribers(self) -> list[str]:
         if isinstance(self.subscriber_ids, Sized) and not self.subscriber_ids:
             return []
-        return self.checked(encode_id_list, "subscriber_ids", self.subscriber_ids).split(",")
+        return self.encoded(encode_id_list, "subscriber_ids", self.subscriber_ids).split(",")
 
     def _labels(self) -> list[str]:
         """Return the labels' ids, each known to the page."""
         page_labels = PageLabels(self.hook, self.page_id)
         if self.label_names is None:
-            label_ids = self.checked(encode_id_list, "label_ids", self.label_ids).split(",")
+            label_ids = self.encoded(encode_id_list, "label_ids", self.label_ids).split(",")
             if unknown := [label_id for label_id in label_ids if label_id not in page_labels.name_of]:
                 raise self._unknown("label_ids", unknown, page_labels)
             return label_ids
@@ -157,10 +156,10 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         if isinstance(given, str | int):
             given = [given]
         if not isinstance(given, Iterable):
-            raise self.refuse("label_names", f"must be a list of names, not {type(given).__name__}")
-        names = list(dict.fromkeys(self.checked(encode_text, "label_names", name) for name in given))
+            raise self.refusal("label_names", f"must be a list of names, not {type(given).__name__}")
+        names = list(dict.fromkeys(self.encoded(encode_text, "label_names", name) for name in given))
         if not names or not all(name.strip() for name in names):
-            raise self.refuse("label_names", "holds no name, or an empty one")
+            raise self.refusal("label_names", "holds no name, or an empty one")
         return names
 
     def _check_lists(self) -> None:
@@ -168,7 +167,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         for name in ("label_ids", "label_names", "subscriber_ids"):
             value = getattr(self, name)
             if isinstance(value, str) and _LIST_AS_TEXT.fullmatch(value.strip()):
-                raise self.refuse(
+                raise self.refusal(
                     name,
                     f"is the text of a list: {value[:40]!r}",
                     "Pass the list itself (task.output), or give the DAG render_template_as_native_obj=True.",
@@ -176,7 +175,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
 
     def _unknown(self, name: str, unknown: list[str], page_labels: PageLabels) -> CyTechBotError:
         known = listed(f"{label_name!r} ({label_id})" for label_name, label_id in page_labels.id_of.items())
-        return self.refuse(
+        return self.refusal(
             name,
             f"names labels that page {self.page_id} does not have: {listed(map(repr, unknown))}",
             f"It has: {known or 'none'}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def is_retry(context: Context) -> bool:
 def _first_try(context: Context) -> int:
     """Return the number of the first try since the task was cleared, which gave it all its retries anew."""
     ti: Any = context["ti"]
-    return int(ti.max_tries - ti.task.retries + 1)
+    # Whoever raises the retries of a task under way leaves its max_tries behind.
+    return max(1, int(ti.max_tries - ti.task.retries + 1))
 
 
 class Earlier(NamedTuple):
@@ -42,10 +44,15 @@ class Earlier(NamedTuple):
     #: Whether an error has told people that it may have happened.
     was_told: bool = False
 
+    @property
+    def may_be_sent_again(self) -> bool:
+        """Whether nobody has to be told first: nothing is open, or who was told of it cleared the task."""
+        return not self.was_cut_off or (self.was_told and self.was_cleared_since)
+
 
 class TaskMemory:
     """
-    What a task remembers of the one create that it makes.
+    What a task remembers of the one create, or delete, that it makes.
 
     :param context: The task's context.
     :param call: What is called where with which fields; only its digest is stored.
@@ -57,16 +64,24 @@ class TaskMemory:
         self._first_try = _first_try(context)
         self._call = hashlib.sha256(json.dumps(call, default=str, sort_keys=True).encode()).hexdigest()
         self._entry: Any = None
+        #: When the oldest try began whose result is not known: at the latest, this one.
+        self.began: datetime | None = datetime.now(UTC)
 
     def recall(self) -> Earlier:
         """Return what an earlier try left behind; without a store, what the number of the try tells."""
         if self._store is None:
-            return Earlier(was_cut_off=is_retry(self._context))
+            was_cut_off = is_retry(self._context)
+            if was_cut_off:
+                self.began = None
+            return Earlier(was_cut_off=was_cut_off)
         entry = self._entry = self._store.get(STORE_KEY)
         if not isinstance(entry, dict):
             return Earlier()
+        was_cut_off = "id" not in entry
+        if was_cut_off:
+            self.began = datetime.fromisoformat(entry["began"]) if "began" in entry else None
         return Earlier(
-            was_cut_off="id" not in entry,
+            was_cut_off=was_cut_off,
             new_id=entry.get("id"),
             is_same=entry.get("call") == self._call,
             was_cleared_since=entry.get("first_try") != self._first_try,
@@ -108,7 +123,8 @@ class TaskMemory:
 
     def _set(self, outcome: dict[str, Any]) -> None:
         if self._store is not None:
-            self._store.set(STORE_KEY, {"call": self._call, "first_try": self._first_try, **outcome})
+            began = {"began": self.began.isoformat()} if self.began else {}
+            self._store.set(STORE_KEY, {"call": self._call, "first_try": self._first_try, **began, **outcome})
 
     @staticmethod
     def _warn(error: Exception) -> None:

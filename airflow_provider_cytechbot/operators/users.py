@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
@@ -14,7 +15,11 @@ from airflow_provider_cytechbot.operators.create_once import Create, create_once
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
+
+#: How far the server's clock, or its time zone in the connection, may be wrong.
+CLOCKS_DIFFER = timedelta(days=1)
 
 
 class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
@@ -28,7 +33,9 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
     :param email: The user's e-mail address, which no other user may have. (Not Airflow's parameter of the
         same name: nobody is alerted at it.) Rendered as ``user_email``.
     :param password: The user's password. Template it from a secret, for instance
-        ``{{ var.value.new_user_password }}``: it appears in no log, rendered template, XCom or error.
+        ``{{ var.value.new_user_password }}``: it appears in no log, rendered template, XCom or error. Never
+        write it literally in the DAG file: Airflow stores the DAG in its database; nor pass it through an
+        XCom.
     :param package_id: The id of the user's package.
     :param expired_date: The last day of the user's validity: ``YYYY-MM-DD``, a ``date`` or a ``datetime``.
     :param mobile: The user's mobile number.
@@ -77,33 +84,35 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
 
         for form in forms(str(self.password)):
             mask_secret(form)
+        call = self.build(
+            endpoints.CREATE_USER,
+            name=self.name,
+            email=self.user_email,
+            password=self.password,
+            package_id=self.package_id,
+            expired_date=self.expired_date,
+            mobile=self.mobile,
+            address=self.address,
+        )
         create = Create(
             what=f"user {self.user_email!r}",
-            endpoint=endpoints.CREATE_USER,
-            fields={**self._shown_fields(), "password": self.password},
-            read=lambda user_id: self.hook.get_user(user_id=user_id),
-            look=self._look,
+            call=call,
+            exists=lambda user_id: bool(self.hook.get_user(user_id=user_id)),
+            look=lambda began: self._look(call, began),
         )
         return create_once(create, self.hook, context)
 
-    def _shown_fields(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "email": self.user_email,
-            "package_id": self.package_id,
-            "expired_date": self.expired_date,
-            "mobile": self.mobile,
-            "address": self.address,
-        }
-
-    def _look(self) -> str | None:
+    def _look(self, call: Call[str], began: datetime | None) -> str | None:
         try:
             user = self.hook.get_user(email=self.user_email)
         except CyTechBotNotFoundError:
             return None
         # A user who had the address before is not the one that was to be made: that is for a person to judge.
         found: Mapping[str, object] = user
-        differing = [name for name, sent in self._shown_fields().items() if _differs(name, sent, found[name])]
+        _, sent = call.shown
+        differing = [name for name, text in sent.items() if _differs(name, text, found[name])]
+        if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCKS_DIFFER:
+            differing.append("age (it was there before)")
         if differing:
             self.log.warning(
                 "User %s has the e-mail address %r, but not the same %s: it is taken for somebody else's.",
@@ -181,9 +190,9 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
         return str(self.user_id)
 
 
-def _differs(name: str, sent: object, found: object) -> bool:
+def _differs(name: str, sent: str, found: object) -> bool:
     """Return whether a field contradicts what was sent; what the server does not tell contradicts nothing."""
-    if sent is None or found in (None, ""):
+    if found is None:
         return False
-    length = len("YYYY-MM-DD") if name == "expired_date" else None
-    return str(found)[:length].strip().casefold() != str(sent)[:length].strip().casefold()
+    length = len(sent) if name == "expired_date" else None  # the server adds a time
+    return str(found)[:length].strip().casefold() != sent.strip().casefold()

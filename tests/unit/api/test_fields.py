@@ -52,12 +52,9 @@ def test_text_is_sent_as_it_is(value):
     assert encode_text("name", value) == value
 
 
-@pytest.mark.parametrize(
-    ("value", "sent"),
-    [(5, "5"), (0, "0"), (-3, "-3"), (2499454673490220, "2499454673490220"), (WholeNumberOfNumpy(7), "7")],
-)
-def test_whole_numbers_are_text_of_their_digits(value, sent):
-    assert encode_text("name", value) == sent
+@pytest.mark.parametrize("value", [4915112345678, 0, 1.5, WholeNumberOfNumpy(7)], ids=repr)
+def test_a_number_that_a_template_made_of_text_is_refused_and_says_how_to_keep_the_text(value):
+    assert "{{ ... | tojson }}" in refusal(encode_text, value)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +74,7 @@ def test_a_refused_text_is_nowhere_in_the_error():
     assert "correct" not in repr(caught.value) + repr(caught.value.__context__) + repr(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("encode", [encode_text, encode_identifier, encode_number, encode_id_list])
+@pytest.mark.parametrize("encode", [encode_identifier, encode_number, encode_id_list])
 @pytest.mark.parametrize("value", [10**5000, -(10**5000)], ids=["huge", "huge below zero"])
 def test_numbers_that_python_would_not_write_are_refused(encode, value):
     assert "is larger than any" in refusal(encode, value)

@@ -70,6 +70,11 @@ def test_short_and_empty_secrets_are_left_alone():
     assert Redactor(["abcd"])("abcd") == MASK
 
 
+def test_a_declared_secret_is_masked_however_short_it_is():
+    redactor = Redactor(["abcd"], of_any_length=["pw1", "", " "])
+    assert redactor("password 'pw1' is too short") == "password '***' is too short"
+
+
 def test_the_longer_secret_is_masked_first():
     assert Redactor(["abcd", "abcdefgh"])("abcdefgh abcd") == "*** ***"
 

@@ -60,7 +60,7 @@ class TestRefusedUpdate:
             "get_contact": CONTACT,
         }
         assert run(self.update(email="a@b.org", first_name="A")) == "4"
-        assert "But the contact is so already." in caplog.text
+        assert "The contact is so already, though Please try a different email" in caplog.text
 
     @pytest.mark.parametrize("other", [{"first_name": "B"}, {"last_name": "B"}])
     def test_is_a_failure_where_anything_is_not(self, run, hook, other):
@@ -112,7 +112,7 @@ class TestDelete:
         caplog.set_level("INFO")
         hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
         assert run(self.delete(missing_ok=missing_ok)) == "4"
-        assert "Nothing was left to delete." in caplog.text
+        assert f"Nothing was left to delete: {self.GONE}" in caplog.text
 
     @pytest.mark.parametrize("store", [True, False])
     def test_what_is_missing_in_a_retry_was_deleted_by_the_try_before(
@@ -139,6 +139,36 @@ class TestDelete:
         with pytest.raises(CyTechBotTransportError):
             run(self.delete(), tries.clear())
         assert run(self.delete(), tries.retry()) == "4"
+
+    def test_a_try_that_reached_no_server_excuses_nothing(self, run, hook, tries, not_sent):
+        hook.answers["delete_contact"] = (not_sent(), CyTechBotNotFoundError(self.GONE))
+        with pytest.raises(CyTechBotTransportError):
+            run(self.delete())
+        with pytest.raises(CyTechBotNotFoundError):
+            run(self.delete(), tries.retry())
+
+    def test_a_try_that_reached_no_server_does_not_forget_the_one_before_it(self, run, hook, tries, not_sent):
+        lost = CyTechBotTransportError("cut off.")
+        hook.answers["delete_contact"] = (lost, not_sent(), CyTechBotNotFoundError(self.GONE))
+        for context in (tries.context, tries.retry):
+            with pytest.raises(CyTechBotTransportError):
+                run(self.delete(), context())
+        assert run(self.delete(), tries.retry()) == "4"
+
+    def test_what_a_killed_worker_deleted_is_missing_in_the_retry(self, run, hook, tries):
+        run(self.delete())  # and its worker dies before Airflow hears of it
+        hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
+        assert run(self.delete(), tries.retry()) == "4"
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_retries_that_were_raised_in_the_run_make_no_retry_of_the_first_try(
+        self, run, hook, tries, tries_without_store, store
+    ):
+        tries = tries if store else tries_without_store
+        tries.ti.max_tries = 0
+        hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
+        with pytest.raises(CyTechBotNotFoundError):
+            run(self.delete(), tries.context())
 
     def test_another_refusal_is_an_error_whatever_was_asked_for(self, run, hook):
         hook.answers["delete_contact"] = CyTechBotRequestError("no")

@@ -5,9 +5,12 @@ import json
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
+from airflow_provider_cytechbot.api.calls import Call
+from airflow_provider_cytechbot.api.endpoints import CREATE_USER
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotAuthError,
+    CyTechBotFieldError,
     CyTechBotNotFoundError,
     CyTechBotRequestError,
     CyTechBotTransportError,
@@ -16,6 +19,8 @@ from airflow_provider_cytechbot.operators.contact_groups import CyTechBotCreateC
 from airflow_provider_cytechbot.operators.create_once import Create
 from airflow_provider_cytechbot.operators.labels import CyTechBotCreateLabelOperator
 from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
+
+GROUP = {"id": "7", "deleted": "0"}
 
 
 class Killed(BaseException):
@@ -221,7 +226,7 @@ class TestFailingStore:
 
 class TestClearedAfterSuccess:
     def test_returns_what_exists(self, run, hook, tries):
-        hook.answers |= {"create_contact_group": "7", "get_contact_group": {"id": "7"}}
+        hook.answers |= {"create_contact_group": "7", "get_contact_group": GROUP}
         run(group())
         assert run(group(), tries.clear()) == "7"
         assert [name for name, _ in hook.calls] == ["create_contact_group", "get_contact_group"]
@@ -229,6 +234,11 @@ class TestClearedAfterSuccess:
     def test_makes_what_is_gone(self, run, hook, tries):
         gone = CyTechBotNotFoundError("The contact type ID does not exist")
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": gone}
+        run(group())
+        assert run(group(), tries.clear()) == "8"
+
+    def test_makes_what_is_there_but_deleted(self, run, hook, tries):
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {**GROUP, "deleted": "1"}}
         run(group())
         assert run(group(), tries.clear()) == "8"
 
@@ -240,13 +250,13 @@ class TestClearedAfterSuccess:
         assert run(group(), tries.clear()) == "8"
 
     def test_makes_another_where_the_fields_were_mended(self, run, hook, tries):
-        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {"id": "7"}}
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": GROUP}
         run(group())
         assert run(group("New leads"), tries.clear()) == "8"
 
     def test_makes_another_where_the_connection_was_mended(self, run, hook, tries):
         # Id 7 of one server is another's group on the other.
-        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {"id": "7"}}
+        hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": GROUP}
         run(group())
         hook.cytechbot_conn_id = "cytechbot_production"
         assert run(group(), tries.clear()) == "8"
@@ -267,7 +277,7 @@ class TestLookable:
         hook.answers |= {"create_label": lost(), "get_all_labels": labels("5")}
         assert run(label()) == "5"
         assert hook.count("create_label") == 1
-        assert "The answer was lost, but label 'VIP' exists: id 5" in caplog.text
+        assert "Found label 'VIP', which an earlier attempt made: id 5" in caplog.text
         assert run(label(), tries.retry()) == "5"
         assert hook.count("create_label") == 1
 
@@ -369,7 +379,7 @@ class TestWithoutStore:
         assert hook.count("get_all_labels") == 0
 
 
-def test_no_password_in_what_is_stored_or_shown(run, hook, tries):
+def test_no_password_in_what_is_stored_or_shown(run, hook, tries, time_machine):
     user = CyTechBotCreateUserOperator(
         task_id="t",
         name="Kim",
@@ -379,6 +389,7 @@ def test_no_password_in_what_is_stored_or_shown(run, hook, tries):
         expired_date="2027-01-01",
     )
     hook.answers["create_system_user"] = "3"
+    time_machine.move_to("2026-03-01T12:00:00Z", tick=False)
     run(user)
     first = json.dumps(tries.store.entries)
     assert "hunter2" not in first
@@ -386,4 +397,9 @@ def test_no_password_in_what_is_stored_or_shown(run, hook, tries):
     tries.store.entries.clear()
     run(user)
     assert json.dumps(tries.store.entries) == first  # not even a digest of it
-    assert "hunter2" not in repr(Create("user", None, {"password": "hunter2"}, read=str))
+    assert "hunter2" not in repr(Create("user", Call(CREATE_USER, {"password": "hunter2"}), exists=bool))
+
+
+def test_a_name_of_another_type_is_refused_as_such(run, hook):
+    with pytest.raises(CyTechBotFieldError, match="'name' must be text, not dict"):
+        run(group({1: "a", "b": 2}))

@@ -65,10 +65,10 @@ class TestLabels:
         run(assign(label_names=["VIP", "Dog people"]))
         assert [set(label_ids.split(",")) for _, label_ids in sent(hook)] == [{"5", "10"}, {"5", "10"}]
 
-    def test_a_name_that_native_rendering_made_a_number(self, run, hook):
-        hook.answers["get_all_labels"] = [{"label_id": "7", "label_name": "2024"}]
-        run(assign(label_names=2024))
-        assert sent(hook) == [("111", "7")]
+    @pytest.mark.parametrize("names", [2024, [2024]])
+    def test_a_name_that_native_rendering_made_a_number_is_refused(self, run, names):
+        with pytest.raises(CyTechBotFieldError, match=r"must be text, not int.* tojson"):
+            run(assign(label_names=names))
 
     def test_an_unknown_name_lists_the_known(self, run, hook):
         with pytest.raises(CyTechBotRequestError) as raised:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pendulum
 import pytest
@@ -39,8 +39,9 @@ def user(**fields):
         "id": "3",
         "name": "Kim",
         "email": "kim@example.com",
-        "mobile": "",
+        "mobile": None,
         "address": None,
+        "add_date": None,
         "package_id": "1",
         "expired_date": "2027-03-01T00:00:00+00:00",
     } | fields
@@ -85,10 +86,12 @@ def test_the_password_is_masked_in_each_form(run, hook, monkeypatch):
     assert {"s3cret/pass word", "s3cret%2Fpass%20word", "s3cret%2Fpass+word"} <= set(masked)
 
 
-def test_a_password_that_native_rendering_made_a_number(run, hook):
-    hook.answers["create_system_user"] = "3"
-    run(create(password=12345678))
-    assert hook.calls[0][1]["password"] == "12345678"
+@pytest.mark.parametrize("field", ["password", "mobile", "name"])
+def test_text_that_native_rendering_made_a_number_is_refused(run, hook, field):
+    with pytest.raises(CyTechBotFieldError, match=r"must be text, not int.* tojson") as raised:
+        run(create(**{field: 12345678}))
+    assert "12345678" not in str(raised.value)
+    assert hook.calls == []
 
 
 class TestLook:
@@ -105,6 +108,7 @@ class TestLook:
             {"expired_date": "2026-03-01T00:00:00+00:00"},
             {"mobile": "+49"},
             {"address": "Elsewhere"},
+            {"mobile": ""},
         ],
     )
     def test_a_user_that_had_the_address_before_is_no_success(self, run, hook, lost, other, caplog):
@@ -121,6 +125,27 @@ class TestLook:
             "get_user_info": user(expired_date=None, package_id=None),
         }
         assert run(create(mobile="+1")) == "3"
+
+    @pytest.mark.parametrize(("add_date", "is_ours"), [(-2, False), (-0.5, True), (0, True)])
+    def test_a_user_that_is_older_than_the_create_is_no_success(
+        self, run, hook, lost, tries, add_date, is_ours
+    ):
+        added = (datetime.now(UTC) + timedelta(days=add_date)).isoformat()
+        hook.answers |= {"create_system_user": lost(), "get_user_info": user(add_date=added)}
+        if is_ours:
+            assert run(create()) == "3"
+        else:
+            with pytest.raises(CyTechBotAmbiguousWriteError):
+                run(create())
+
+    def test_a_user_that_an_earlier_try_made_may_be_as_old_as_that(self, run, hook, tries, time_machine):
+        time_machine.move_to("2026-03-01T12:00:00Z")
+        hook.answers |= {"create_system_user": KeyboardInterrupt()}
+        with pytest.raises(KeyboardInterrupt):
+            run(create())
+        time_machine.move_to("2026-03-09T12:00:00Z")
+        hook.answers["get_user_info"] = user(add_date="2026-03-01T12:00:01+00:00")
+        assert run(create(), tries.retry()) == "3"
 
     def test_no_such_user(self, run, hook, lost):
         hook.answers |= {
