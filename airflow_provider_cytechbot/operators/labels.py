@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence, Sized
+from itertools import islice
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotRequestError,
+    CyTechBotUnansweredError,
 )
 from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 #: How many names or refusals an error lists: enough to act on, not more than one reads.
 MAX_LISTED = 20
+#: How many subscribers of each kind the XCom names.
+MAX_IN_XCOM = 100
+#: So many unanswered calls one after the other are not about a subscriber: the server is gone.
+MAX_UNKNOWN_IN_A_ROW = 3
 
 _LIST_AS_TEXT = re.compile(r"""\[\s*(['"\d].*)?\]""", re.DOTALL)
 
@@ -71,8 +78,10 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
     ids that it does not know in silence, so all are checked before anything is sent.
 
     With ``subscriber_ids``, each is tried in turn over one connection. Those that the API refuses are named
-    when all have been tried, and the task fails. The outcome of each is in the XCom ``outcome``:
-    ``{"assigned": [id], "refused": {id: reason}, "not_tried": [id]}``. A rerun does no harm.
+    when all have been tried, and the task fails. If an answer was lost, the others are tried all the same
+    (but for three in a row), and Airflow retries the task. Unless all have the labels, the XCom ``outcome``
+    tells of each kind how many they are and who, up to 100: ``{"counts": {...}, "assigned": [id],
+    "refused": {id: reason}, "unknown": {id: reason}, "not_tried": [id]}``. A rerun does no harm.
 
     :param page_id: The id of the page that subscribers and labels belong to.
     :param label_ids: The labels by id: a list, or text separated by commas. Either this or ``label_names``.
@@ -152,13 +161,16 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         return [page_labels.id_of.get(name) or page_labels.create(name) for name in names]
 
     def _names(self) -> list[str]:
-        given = self.label_names
-        if isinstance(given, str | int):
+        given: object = self.label_names
+        if isinstance(given, str):
             given = [given]
-        if not isinstance(given, Iterable):
+        if not isinstance(given, Iterable) or isinstance(given, bytes | bytearray | dict):
+            if isinstance(given, Number):  # which says how to keep it text
+                self.encoded(encode_text, "label_names", given)
             raise self.refusal("label_names", f"must be a list of names, not {type(given).__name__}")
-        names = list(dict.fromkeys(self.encoded(encode_text, "label_names", name) for name in given))
-        if not names or not all(name.strip() for name in names):
+        texts = (self.encoded(encode_text, "label_names", name).strip() for name in given)
+        names = list(dict.fromkeys(texts))
+        if not all(names or [""]):
             raise self.refusal("label_names", "holds no name, or an empty one")
         return names
 
@@ -170,14 +182,15 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
                 raise self.refusal(
                     name,
                     f"is the text of a list: {value[:40]!r}",
-                    "Pass the list itself (task.output), or give the DAG render_template_as_native_obj=True.",
+                    "Pass the list itself (task.output), or give the DAG render_template_as_native_obj=True. "
+                    f"If it is one name, pass [{value.strip()!r}].",
                 )
 
     def _unknown(self, name: str, unknown: list[str], page_labels: PageLabels) -> CyTechBotError:
-        known = listed(f"{label_name!r} ({label_id})" for label_name, label_id in page_labels.id_of.items())
+        known = _listed(f"{label_name!r} ({label_id})" for label_name, label_id in page_labels.id_of.items())
         return self.refusal(
             name,
-            f"names labels that page {self.page_id} does not have: {listed(map(repr, unknown))}",
+            f"names labels that page {self.page_id} does not have: {_listed(map(repr, unknown))}",
             f"It has: {known or 'none'}.",
         )
 
@@ -186,46 +199,107 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
             self.log.info("There is no subscriber to tag.")
             return []
         label_ids = self._labels()
-        assigned: list[str] = []
-        refused: dict[str, str] = {}
+        outcome = Outcome(subscriber_ids)
         try:
             for subscriber_id in subscriber_ids:
                 try:
                     self.hook.assign_labels(
                         page_id=self.page_id, subscriber_id=subscriber_id, label_ids=label_ids
                     )
-                    assigned.append(subscriber_id)
+                    outcome.add_assigned(subscriber_id)
                 except CyTechBotRequestError as error:
-                    refused[subscriber_id] = error.said
+                    outcome.add_refused(subscriber_id, error)
+                except CyTechBotUnansweredError as error:
+                    outcome.add_unknown(subscriber_id, error)
+                    if outcome.unknown_in_a_row == MAX_UNKNOWN_IN_A_ROW:
+                        break
         finally:
-            not_tried = subscriber_ids[len(assigned) + len(refused) :]
-            outcome = {"assigned": assigned, "refused": refused, "not_tried": not_tried}
-            context["ti"].xcom_push(key="outcome", value=outcome)
-            self.log.info(
-                "Tagged %d of %d subscribers; %d refused, %d not tried",
-                len(assigned),
-                len(subscriber_ids),
-                len(refused),
-                len(not_tried),
-            )
-        if refused:
-            raise self.hook.failure(
-                CyTechBotRequestError(
-                    f"{len(refused)} of {len(subscriber_ids)} subscribers were refused: "
-                    f"{listed(f'{subscriber_id}: {reason}' for subscriber_id, reason in refused.items())}",
-                    "All are in the XCom 'outcome'.",
-                    "POST assign_label",
-                )
-            )
-        return assigned
+            self.log.info("%s", outcome)
+            if len(outcome.assigned) < len(subscriber_ids) and self.do_xcom_push:
+                self._push(outcome, context)
+        if failure := outcome.error:
+            raise self.hook.failure(failure)
+        return outcome.assigned
+
+    def _push(self, outcome: Outcome, context: Context) -> None:
+        try:
+            context["ti"].xcom_push(key="outcome", value=outcome.as_xcom())
+        except Exception as error:  # noqa: BLE001 - the error to tell is the one that led here
+            self.log.warning("The XCom 'outcome' could not be written (%s).", type(error).__name__)
 
 
-def listed(items: Iterable[str]) -> str:
+class Outcome:
     """
-    Return the items as a text, the first of them where there are many.
+    What came of each of several subscribers.
 
-    :param items: What to list.
+    :param subscriber_ids: All that are to be tried.
     """
+
+    def __init__(self, subscriber_ids: list[str]) -> None:
+        self._all = subscriber_ids
+        self.assigned: list[str] = []
+        self.refused: dict[str, str] = {}
+        self.unknown: dict[str, str] = {}
+        #: How many of the last ones got no answer, one after the other.
+        self.unknown_in_a_row = 0
+        self._unanswered: CyTechBotUnansweredError | None = None
+
+    def add_assigned(self, subscriber_id: str) -> None:
+        """Note a subscriber who has the labels now."""
+        self.assigned.append(subscriber_id)
+        self.unknown_in_a_row = 0
+
+    def add_refused(self, subscriber_id: str, error: CyTechBotRequestError) -> None:
+        """Note a subscriber whom the API refused."""
+        self.refused[subscriber_id] = error.said
+        self.unknown_in_a_row = 0
+
+    def add_unknown(self, subscriber_id: str, error: CyTechBotUnansweredError) -> None:
+        """Note a subscriber of whom no answer tells."""
+        self.unknown[subscriber_id] = error.said
+        self.unknown_in_a_row += 1
+        self._unanswered = error
+
+    @property
+    def not_tried(self) -> list[str]:
+        """Those that were not come to."""
+        return self._all[len(self.assigned) + len(self.refused) + len(self.unknown) :]
+
+    @property
+    def error(self) -> CyTechBotError | None:
+        """What the task fails with: if any answer was lost, an error after which Airflow tries again."""
+        if self._unanswered:
+            self._unanswered.said = f"{self} {self._unanswered.said}"
+            return self._unanswered
+        if not self.refused:
+            return None
+        return CyTechBotRequestError(
+            f"{len(self.refused)} of {len(self._all)} subscribers were refused: "
+            f"{_listed(f'{subscriber_id}: {reason}' for subscriber_id, reason in self.refused.items())}",
+            "See the XCom 'outcome'.",
+            "POST assign_label",
+        )
+
+    def as_xcom(self) -> dict[str, Any]:
+        """Return the counts, and the first of each kind."""
+        counts = {kind: len(getattr(self, kind)) for kind in ("assigned", "refused", "unknown", "not_tried")}
+        return {
+            "counts": counts,
+            "assigned": self.assigned[:MAX_IN_XCOM],
+            "refused": dict(islice(self.refused.items(), MAX_IN_XCOM)),
+            "unknown": dict(islice(self.unknown.items(), MAX_IN_XCOM)),
+            "not_tried": self.not_tried[:MAX_IN_XCOM],
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"Tagged {len(self.assigned)} of {len(self._all)} subscribers; {len(self.refused)} refused, "
+            f"{len(self.unknown)} unknown, {len(self.not_tried)} not tried."
+        )
+
+
+def _listed(items: Iterable[str]) -> str:
+    """Return the items as a text, the first of them where there are many."""
     texts = list(items)
     more = f" and {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else ""
     return ", ".join(texts[:MAX_LISTED]) + more

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.api.errors import CyTechBotAmbiguousWriteError, CyTechBotRequestError
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotError,
+    CyTechBotRequestError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+
+log = logging.getLogger(__name__)
 
 
 class PageLabels:
@@ -35,16 +43,31 @@ class PageLabels:
         Make a label and return its id; if another task makes it at the same moment, that one's.
 
         :param name: The label's name.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost, and the label is not there, or not seen.
+        :raises CyTechBotRequestError: The API refused, and has no label that it may take for the same.
         """
-        new_id = None
         try:
             new_id = self._hook.create_label(label_name=name, page_id=self._page_id)
         except (CyTechBotAmbiguousWriteError, CyTechBotRequestError) as error:
-            failure = error
-        self._read()
-        if new_id is None and name not in self.id_of:
-            raise failure
-        return self.id_of.setdefault(name, new_id or "")
+            failure: CyTechBotError = error
+        else:
+            self._read()
+            return self.id_of.setdefault(name, new_id)
+        with suppress(CyTechBotError):  # what cannot be looked up leaves the first error, which may be final
+            self._read()
+        if name in self.id_of:
+            return self.id_of[name]
+        if isinstance(failure, CyTechBotRequestError) and (label_id := self._near(name)):
+            return label_id
+        raise failure
+
+    def _near(self, name: str) -> str | None:
+        """Return the label that the server takes for the same: it may not tell capitals or spaces apart."""
+        for known, label_id in self.id_of.items():
+            if known.strip().casefold() == name.strip().casefold():
+                log.info("The page has no label %r, but takes %r for it: id %s", name, known, label_id)
+                return label_id
+        return None
 
 
 def _age(label_id: str) -> tuple[int, str]:

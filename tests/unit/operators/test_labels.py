@@ -10,7 +10,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.operators.labels import MAX_LISTED, CyTechBotAssignLabelsOperator, listed
+from airflow_provider_cytechbot.operators.labels import MAX_LISTED, CyTechBotAssignLabelsOperator, _listed
 
 LABELS = [{"label_id": "5", "label_name": "VIP"}, {"label_id": "10", "label_name": "Dog people"}]
 
@@ -96,6 +96,8 @@ class TestLabels:
             {"label_names": ["VIP", " "]},
             {"label_names": [None]},
             {"label_names": 5.5},
+            {"label_names": b"VIP"},
+            {"label_names": {"VIP": 1}},
             {"label_ids": [5.5]},
             {"label_ids": {"5": 1}},
             {"label_ids": ["5"], "subscriber_ids": ["1", None]},
@@ -112,8 +114,9 @@ class TestLabels:
     @pytest.mark.parametrize("name", ["label_ids", "label_names", "subscriber_ids"])
     def test_a_list_that_a_template_made_text_of_is_no_name(self, run, hook, name, text):
         fields = {"label_ids": ["5"]} if name == "subscriber_ids" else {}
-        with pytest.raises(CyTechBotFieldError, match="render_template_as_native_obj"):
+        with pytest.raises(CyTechBotFieldError, match="render_template_as_native_obj") as raised:
             run(assign(**fields, **{name: text}, create_missing=True))
+        assert f"If it is one name, pass [{text.strip()!r}]." in str(raised.value)
         assert hook.calls == []
 
 
@@ -189,6 +192,24 @@ class TestCreateMissing:
         assert isinstance(raised.value, AirflowFailException)
         assert sent(hook) == []
 
+    def test_a_lost_answer_that_cannot_be_looked_up_fails_at_once(self, run, hook, lost, not_sent):
+        hook.answers |= {"create_label": lost(), "get_all_labels": (LABELS, not_sent())}
+        with pytest.raises(CyTechBotAmbiguousWriteError):
+            run(assign(label_names="New", create_missing=True))
+
+    @pytest.mark.parametrize("name", ["vip", " ViP "])
+    def test_a_name_that_the_server_takes_for_another(self, run, hook, name, caplog):
+        caplog.set_level("INFO")
+        hook.answers["create_label"] = CyTechBotRequestError("(#100) Label name already exists.")
+        run(assign(label_names=name, create_missing=True))
+        assert sent(hook) == [("111", "5")]
+        assert f"The page has no label {name.strip()!r}, but takes 'VIP' for it: id 5" in caplog.text
+
+    def test_spaces_around_a_name_make_no_label(self, run, hook):
+        run(assign(label_names=[" VIP ", "VIP"], create_missing=True))
+        assert sent(hook) == [("111", "5")]
+        assert hook.count("create_label") == 0
+
     def test_a_refusal_is_a_refusal(self, run, hook):
         hook.answers["create_label"] = CyTechBotRequestError("No Enabled Bot Found")
         with pytest.raises(CyTechBotRequestError, match="No Enabled Bot Found"):
@@ -203,7 +224,7 @@ class TestSubscribers:
     def test_each_once(self, run, hook, tries, ids):
         assert run(self.many(ids)) == ["3", "1"]
         assert [subscriber_id for subscriber_id, _ in sent(hook)] == ["3", "1"]
-        assert tries.xcoms["outcome"] == {"assigned": ["3", "1"], "refused": {}, "not_tried": []}
+        assert tries.xcoms == {}  # the ids are the result
         assert hook.count("get_all_labels") == 1
 
     @pytest.mark.parametrize("none", [[], "", ()])
@@ -223,26 +244,74 @@ class TestSubscribers:
         assert isinstance(raised.value, AirflowFailException)
         assert str(raised.value) == (
             "POST assign_label (connection 'cytechbot_default'): 1 of 3 subscribers were refused: "
-            "2: the API refused: \"(#100) The user ID is not valid\". All are in the XCom 'outcome'."
+            "2: the API refused: \"(#100) The user ID is not valid\". See the XCom 'outcome'."
         )
         assert tries.xcoms["outcome"] == {
+            "counts": {"assigned": 2, "refused": 1, "unknown": 0, "not_tried": 0},
             "assigned": ["1", "3"],
             "refused": {"2": 'the API refused: "(#100) The user ID is not valid".'},
+            "unknown": {},
             "not_tried": [],
         }
 
-    @pytest.mark.parametrize("error", [CyTechBotTransportError("cut off."), CyTechBotAuthError("wrong key.")])
-    def test_an_error_in_the_middle_tells_what_was_not_tried(self, run, hook, tries, error):
-        hook.answers["assign_label"] = (hook_success(), error, hook_success())
-        with pytest.raises(type(error)):
+    def test_a_wrong_key_in_the_middle_tells_what_was_not_tried(self, run, hook, tries):
+        hook.answers["assign_label"] = (hook_success(), CyTechBotAuthError("wrong key."))
+        with pytest.raises(CyTechBotAuthError):
             run(self.many(["1", "2", "3"]))
-        assert tries.xcoms["outcome"] == {"assigned": ["1"], "refused": {}, "not_tried": ["2", "3"]}
-        assert run(self.many(["1", "2", "3"]), tries.retry()) == ["1", "2", "3"]
+        assert tries.xcoms["outcome"]["assigned"] == ["1"]
+        assert tries.xcoms["outcome"]["not_tried"] == ["2", "3"]
+
+    def test_a_lost_answer_does_not_keep_the_others_waiting(self, run, hook, tries):
+        refused = CyTechBotRequestError("no.")
+        lost = CyTechBotTransportError("cut off.")
+        hook.answers["assign_label"] = (lost, lost, refused, lost, hook_success())
+        with pytest.raises(CyTechBotTransportError, match=r"Tagged 1 of 5 .* 3 unknown.* cut off") as raised:
+            run(self.many(list("12345")))
+        assert not isinstance(raised.value, AirflowFailException)
+        assert tries.xcoms["outcome"] == {
+            "counts": {"assigned": 1, "refused": 1, "unknown": 3, "not_tried": 0},
+            "assigned": ["5"],
+            "refused": {"3": "no."},
+            "unknown": {"1": "cut off.", "2": "cut off.", "4": "cut off."},
+            "not_tried": [],
+        }
+
+    def test_three_lost_answers_in_a_row_are_a_server_that_is_gone(self, run, hook, tries):
+        hook.answers["assign_label"] = (hook_success(), CyTechBotTransportError("cut off."))
+        with pytest.raises(CyTechBotTransportError):
+            run(self.many(list("123456")))
+        assert list(tries.xcoms["outcome"]["unknown"]) == ["2", "3", "4"]
+        assert tries.xcoms["outcome"]["not_tried"] == ["5", "6"]
+        hook.answers["assign_label"] = hook_success()
+        assert run(self.many(list("123456")), tries.retry()) == list("123456")
+
+    def test_an_xcom_that_cannot_be_written_does_not_hide_the_error(self, run, hook, tries, caplog):
+        def fail(key, value):
+            raise RuntimeError("the API server is gone")
+
+        tries.ti.xcom_push = fail
+        hook.answers["assign_label"] = CyTechBotRequestError("no.")
+        with pytest.raises(CyTechBotRequestError, match="1 of 1 subscribers were refused"):
+            run(self.many(["1"]))
+        assert "The XCom 'outcome' could not be written (RuntimeError)" in caplog.text
+
+    def test_no_xcom_where_none_is_wanted(self, run, hook, tries):
+        hook.answers["assign_label"] = CyTechBotRequestError("no.")
+        with pytest.raises(CyTechBotRequestError):
+            run(assign(label_ids=["5"], subscriber_ids=["1"], do_xcom_push=False))
+        assert tries.xcoms == {}
+
+    def test_the_xcom_stays_small(self, run, hook, tries):
+        hook.answers["assign_label"] = CyTechBotRequestError("no.")
+        with pytest.raises(CyTechBotRequestError):
+            run(self.many([str(number) for number in range(1, 501)]))
+        assert tries.xcoms["outcome"]["counts"]["refused"] == 500
+        assert len(tries.xcoms["outcome"]["refused"]) == 100
 
     def test_the_log_counts(self, run, caplog):
         caplog.set_level("INFO")
         run(self.many(["1", "2"]))
-        assert "Tagged 2 of 2 subscribers; 0 refused, 0 not tried" in caplog.text
+        assert "Tagged 2 of 2 subscribers; 0 refused, 0 unknown, 0 not tried" in caplog.text
 
 
 def hook_success():
@@ -253,5 +322,5 @@ def hook_success():
 
 def test_a_long_list_is_cut():
     texts = [str(number) for number in range(MAX_LISTED + 5)]
-    assert listed(texts).endswith(f"{MAX_LISTED - 1} and 5 more")
-    assert listed(texts[:MAX_LISTED]).endswith(f"{MAX_LISTED - 1}")
+    assert _listed(texts).endswith(f"{MAX_LISTED - 1} and 5 more")
+    assert _listed(texts[:MAX_LISTED]).endswith(f"{MAX_LISTED - 1}")
