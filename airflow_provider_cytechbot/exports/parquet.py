@@ -67,7 +67,7 @@ class ParquetEncoder:
         return self._file.take()
 
     def _array(self, name: str, kind: Any) -> Any:
-        """Return a column of all rows that wait: pyarrow takes a long list in half the time of short ones."""
+        """Return a column of all rows that wait: one long list for pyarrow, not many short ones."""
         import pyarrow as pa
 
         values = [table.columns[name] for table in self._waiting]
