@@ -104,7 +104,7 @@ class _FlowAnswersSensor(CyTechBotBaseOperator, BaseSensorOperator):
         raise AirflowSkipException("Skipping due to never_fail is set to True: the sensor has timed out.")
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral; what ``never_fail`` skips here, Airflow skips from 3.3 on alone."""
+        """Go on after a deferral; ``never_fail`` skips a timeout also where Airflow (3.0) does not."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:
