@@ -103,6 +103,15 @@ class _FlowAnswersSensor(CyTechBotBaseOperator, BaseSensorOperator):
                 raise
         raise AirflowSkipException("Skipping due to never_fail is set to True: the sensor has timed out.")
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; ``never_fail`` skips a timeout also where Airflow (3.0) does not."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout:
+            if not self.never_fail:
+                raise
+        raise AirflowSkipException("Skipping due to never_fail is set to True: the sensor has timed out.")
+
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once; defer where that is wanted and the wait goes on."""
         failure: CyTechBotError | None = None
