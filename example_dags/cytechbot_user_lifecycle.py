@@ -27,7 +27,8 @@ with DAG(
         "email": Param("kim@example.com", type="string", format="idn-email"),
         "package_id": Param("1", type="string", pattern="^[0-9]+$"),
         "mobile": Param("+4915112345678", type="string"),
-        "days": Param(30, type="integer", minimum=1, description="How long the user may stay."),
+        "trial_days": Param(7, type="integer", minimum=1, description="How long the user may stay at first."),
+        "days": Param(30, type="integer", minimum=1, description="How long the extended user may stay."),
     },
     tags=["cytechbot", "example"],
     doc_md=__doc__,
@@ -39,7 +40,7 @@ with DAG(
         email="{{ params.email }}",
         password="{{ var.value.cytechbot_initial_password }}",  # noqa: S106
         package_id="{{ params.package_id }}",
-        expired_date="{{ macros.ds_add(dag_run.start_date | ds, 7) }}",
+        expired_date="{{ macros.ds_add(dag_run.start_date | ds, params.trial_days) }}",
     )
     # [END create_user]
 
