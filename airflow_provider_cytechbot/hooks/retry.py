@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import (
@@ -88,6 +89,10 @@ class _Attempts:
         failure = error
         if isinstance(error, CyTechBotUnansweredError):
             self.answer_was_lost = self.answer_was_lost or error.may_have_acted
+            if self.answer_was_lost and not error.may_have_acted:
+                # This attempt reached nobody, but an earlier one may have acted, and the caller must know.
+                error = copy(error)
+                error.was_sent, error.was_turned_away = True, False
             failure = self._call.lost(error)
         failure.asked = self._call.asked
         return failure

@@ -169,7 +169,7 @@ class _FlowAnswersSensor(CyTechBotBaseOperator, BaseSensorOperator):
         self.defer(
             trigger=self.trigger(
                 cytechbot_conn_id=self.cytechbot_conn_id,
-                flow_campaign_id=self.checked(encode_number, "flow_campaign_id", self.flow_campaign_id),
+                flow_campaign_id=self.encoded(encode_number, "flow_campaign_id", self.flow_campaign_id),
                 complete=self.wanted is Progress.COMPLETED,
                 poke_interval=float(self.poke_interval),
                 exponential_backoff=self.exponential_backoff,
@@ -249,7 +249,7 @@ class CyTechBotFlowCampaignSensor(_FlowAnswersSensor):
         return found
 
     def _min_subscribers(self) -> int:
-        return int(self.checked(encode_number, "min_subscribers", self.min_subscribers))
+        return int(self.encoded(encode_number, "min_subscribers", self.min_subscribers))
 
 
 class CyTechBotSubscriberFlowSensor(_FlowAnswersSensor):
@@ -285,7 +285,7 @@ class CyTechBotSubscriberFlowSensor(_FlowAnswersSensor):
         """Return the trigger that waits for the subscriber."""
         from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotSubscriberFlowTrigger
 
-        subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
+        subscriber_id = self.encoded(encode_identifier, "subscriber_id", self.subscriber_id)
         return CyTechBotSubscriberFlowTrigger(subscriber_id=subscriber_id, **kwargs)
 
     def result(self, found: Any) -> Any:

@@ -153,3 +153,15 @@ def test_no_deprecated_part_of_tenacity_is_used(waits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         repeat(Server(LOST, "answer"), READ, 4)
+
+
+def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
+    errors = [LOST, NOT_SENT]
+
+    def ask(call, answer_was_lost):
+        raise errors.pop(0)
+
+    with pytest.raises(CyTechBotTransportError, match="no connection") as raised:
+        repeat(ask, DELETE, 1)
+    assert raised.value.may_have_acted
+    assert not NOT_SENT.may_have_acted
