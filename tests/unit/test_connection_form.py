@@ -163,12 +163,14 @@ def test_without_wtforms_the_error_is_the_one_that_airflow_expects(monkeypatch):
 
 
 def test_airflow_hides_the_proxy_by_its_name():
-    masker = pytest.importorskip("airflow._shared.secrets_masker")
+    masker = pytest.importorskip("airflow._shared.secrets_masker", reason="since Airflow 3.1")
     assert masker.should_hide_value_for_key("proxy")
 
 
 def test_form_of_airflow_3_2_and_later():
-    connections = pytest.importorskip("airflow.api_fastapi.core_api.services.ui.connections")
+    connections = pytest.importorskip(
+        "airflow.api_fastapi.core_api.services.ui.connections", reason="since Airflow 3.1"
+    )
     shown = {meta.connection_type: meta for meta in connections.HookMetaService.hook_meta_data()}["cytechbot"]
     assert shown.hook_name == "CyTechBot"
     assert shown.standard_fields.host.title == "Base URL"
