@@ -17,10 +17,10 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format typecheck dist clean
+.PHONY: help demo test test-matrix test-browser lint format typecheck dist clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
@@ -31,6 +31,9 @@ test: lint typecheck ## all that CI checks: lint, types, unit and integration te
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
+
+test-browser: .venv/.browser ## the connection form in chromium, with new screenshots for docs/images
+	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py $(PYTEST_ARGS)
 
 lint: .venv/.test ## ruff: rules and format
 	@$(PY) -m ruff check && $(PY) -m ruff format --check \
@@ -65,3 +68,8 @@ clean: ## remove all that these targets made, the environment too
 	@echo 'Installing Airflow, this provider and the test tools (about a minute, the first time only)'
 	$(call install,-e '.[test]')
 	@touch .venv/.runtime $@
+
+.venv/.browser: .venv/.test
+	@echo 'Installing playwright, which drives the browser'
+	$(call install,-e '.[test-browser]')
+	@touch $@

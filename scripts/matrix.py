@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,9 @@ def main(versions: list[str]) -> int:
         )
         return 2
     ENVIRONMENTS.mkdir(exist_ok=True)
-    rows = [Row(each, version=each, may_fail=each == PRE_RELEASE) for each in versions or (*PYTHONS, PRE_RELEASE)]
+    rows = [
+        Row(each, version=each, may_fail=each == PRE_RELEASE) for each in versions or (*PYTHONS, PRE_RELEASE)
+    ]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         try:
             list(pool.map(try_version, rows))
@@ -116,11 +119,7 @@ def environment(row: Row) -> Path:
     command, row.python = find_python(pythons)
     home = ENVIRONMENTS / row.version
     python = home / "bin" / "python"
-    made_from = hashlib.sha256(
-        b"\0".join(
-            [row.python.encode(), *(path.read_bytes() for path in (*constraints, ROOT / "pyproject.toml"))]
-        )
-    ).hexdigest()
+    made_from = fingerprint(row.python, constraints)
     stamp = home / "made-from"
     if stamp.exists() and stamp.read_text() == made_from:
         return python
@@ -139,6 +138,14 @@ def environment(row: Row) -> Path:
         require_pins(row, python, constraints)
     stamp.write_text(made_from)
     return python
+
+
+def fingerprint(python: str, constraints: list[Path]) -> str:
+    """Return what an environment is made from, as short text that changes with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [project["dependencies"], project["optional-dependencies"], python]
+    pins = [path.read_text() for path in constraints]
+    return hashlib.sha256(json.dumps([wanted, pins]).encode()).hexdigest()
 
 
 def newest_pre_release(row: Row) -> str:
@@ -175,7 +182,9 @@ def require_pins(row: Row, python: Path, constraints: list[Path]) -> None:
         if "==" in line
     }
     installed = json.loads(run(row, str(python), "-m", "pip", "list", "--format", "json"))
-    missing = {f"{each['name']}=={each['version']}" for each in installed if normal(each["name"]) not in pinned}
+    missing = {
+        f"{each['name']}=={each['version']}" for each in installed if normal(each["name"]) not in pinned
+    }
     missing = {each for each in missing if not each.startswith("airflow-provider-cytechbot==")}
     if missing:
         raise StepFailedError(f"not pinned in constraints: {' '.join(sorted(missing))}")
@@ -201,7 +210,9 @@ def test(row: Row, python: Path, tests: str) -> str:
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for case in ElementTree.parse(report).iter("testcase"):
         kinds = {child.tag for child in case}
-        counts["failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"] += 1
+        counts[
+            "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        ] += 1
     report.unlink()
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
@@ -225,7 +236,7 @@ def run(row: Row, *command: str) -> str:
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-LINES_OF_A_TAIL:])
         raise StepFailedError(
-            f"a command failed; {row.log.relative_to(ROOT)} has all that it said, and this is the end:\n{tail}"
+            f"a command failed; {row.log.relative_to(ROOT)} has all it said; this is the end:\n{tail}"
         )
     return done.stdout
 
@@ -240,9 +251,7 @@ def print_table(rows: list[Row]) -> None:
     table = [("Airflow", "Python", "unit tests", "DAG runs", "seconds", "")]
     for row in rows:
         verdict = "ok" if not row.problems else "failed, as it may" if row.may_fail else "FAILED"
-        table.append(
-            (row.version, row.python, row.unit_tests, row.dag_runs, f"{row.seconds:.0f}", verdict)
-        )
+        table.append((row.version, row.python, row.unit_tests, row.dag_runs, f"{row.seconds:.0f}", verdict))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     print()
     for cells in table:

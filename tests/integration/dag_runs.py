@@ -91,7 +91,12 @@ class DagRun:
         log = self.log
         if version("apache-airflow").startswith("3.0."):
             # It shows there, unmasked, what its own processes tell each other: even what is to be masked.
-            log = re.sub(r"^.*\[debug +\] (Sending request|Received message from task runner) .*", "", log, flags=re.M)
+            log = re.sub(
+                r"^.*\[debug +\] (Sending request|Received message from task runner) .*",
+                "",
+                log,
+                flags=re.MULTILINE,
+            )
         texts = {"log": log.encode(), **self.files}
         return [name for name, text in texts.items() if any(form in text.lower() for form in wanted)]
 
@@ -308,7 +313,10 @@ def _warm_up() -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
             await client.get("/health")
 
-    asyncio.run(ask())
+    try:
+        asyncio.run(ask())
+    except Exception:  # noqa: BLE001 - each run then makes them itself
+        traceback.print_exc()
 
 
 def _run(request: dict[str, Any]) -> NoReturn:

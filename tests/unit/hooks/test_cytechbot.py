@@ -159,7 +159,9 @@ class TestAnswers:
         assert [entry.name for entry in caught.traceback][-1] == "_run"
 
 
-IMPORT = "import sys; from airflow.providers.common.compat.sdk import BaseHook; {}; print(*sorted(sys.modules))"
+IMPORT = (
+    "import sys; from airflow.providers.common.compat.sdk import BaseHook; {}; print(*sorted(sys.modules))"
+)
 
 
 def test_importing_it_brings_nothing_heavy_along():
