@@ -58,7 +58,7 @@ def absolute(path: str) -> ObjectStoragePath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    # Not left to ObjectStoragePath, which before Airflow 3.2 takes a relative path to begin in the root folder.
+    # Not left to ObjectStoragePath, which before Airflow 3.2 lets a relative path begin in the root folder.
     return ObjectStoragePath(path if "://" in path else str(Path(path).absolute()))
 
 

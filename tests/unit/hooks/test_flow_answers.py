@@ -84,9 +84,7 @@ def test_a_bad_field_is_found_when_the_first_row_is_asked_for(hook):
         next(rows)
 
 
-def test_an_error_of_the_reader_of_the_rows_passes_and_the_answer_is_closed(
-    hook, requests_mock, monkeypatch
-):
+def test_an_error_of_the_reader_of_the_rows_passes_and_the_answer_is_closed(hook, requests_mock, monkeypatch):
     requests_mock.get(URL, json=ANSWER)
     closed = []
     monkeypatch.setattr("requests.Response.close", lambda response: closed.append(True))
