@@ -1,11 +1,11 @@
 # Everything one does with this repository; `make` alone lists it. Needs make and Python 3.11 or newer.
 # Each target first makes the environment that it needs, in .venv, once.
 
-CONSTRAINTS := constraints/airflow-3.3.2.txt
+CONSTRAINTS := constraints/airflow-3.3.2.txt constraints/test-tools.txt
 PY := .venv/bin/python
 # Without isolation the package is built by what is pinned. Not to compile all of Airflow beforehand saves 15 s:
 # Python compiles what it uses.
-PIP := $(PY) -m pip install --no-input --no-build-isolation --no-compile -c $(CONSTRAINTS)
+PIP := $(PY) -m pip install --no-input --no-build-isolation --no-compile $(CONSTRAINTS:%=-c %)
 # Silent, unless it fails: then once more aloud, as the reason may have passed and is else in what -qq leaves out.
 install = @$(PIP) -qq $(1) 2>/dev/null || $(PIP) $(1) || { echo 'The packages could not be installed: pip says why' \
 	'above. Is a package index within reach? The same command goes on where this one stopped.' >&2; exit 1; }
@@ -17,10 +17,10 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck dist clean
+.PHONY: help demo test test-matrix test-browser lint format typecheck dist clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
@@ -28,6 +28,12 @@ demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, fr
 test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="-k hook")
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
+
+test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
+	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
+
+test-browser: .venv/.browser ## the connection form in chromium, with new screenshots for docs/images
+	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py $(PYTEST_ARGS)
 
 lint: .venv/.test ## ruff: rules and format
 	@$(PY) -m ruff check && $(PY) -m ruff format --check \
@@ -43,14 +49,14 @@ dist: .venv/.test ## build sdist and wheel into dist/
 	@$(PY) -m build --no-isolation --outdir dist .
 
 clean: ## remove all that these targets made, the environment too
-	rm -rf .venv .airflow build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venvs .airflow build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # pip itself too: the one that an older Python brings takes twice as long.
 .venv/.made: $(CONSTRAINTS)
 	@python=$$(sh scripts/find-python) && echo "Making .venv with $$("$$python" --version)" \
 		&& { "$$python" -m venv .venv || { echo 'No environment could be made: Python says why above. Put it' \
 			'right, run make clean and try again.' >&2; exit 1; }; }
-	$(call install,--upgrade pip hatchling editables)
+	$(call install,--upgrade pip hatchling editables setuptools wheel)
 	@touch $@
 
 .venv/.runtime: .venv/.made pyproject.toml
@@ -62,3 +68,8 @@ clean: ## remove all that these targets made, the environment too
 	@echo 'Installing Airflow, this provider and the test tools (about a minute, the first time only)'
 	$(call install,-e '.[test]')
 	@touch .venv/.runtime $@
+
+.venv/.browser: .venv/.test
+	@echo 'Installing playwright, which drives the browser'
+	$(call install,-e '.[test-browser]')
+	@touch $@

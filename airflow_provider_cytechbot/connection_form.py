@@ -72,10 +72,10 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
 """The extras of a connection by name, in the order of the form (``conn-fields`` of the provider metadata)."""
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    # Not "port": Airflow 3.3's form sends 0 for a port left empty, and its Test button then fails for a
-    # stored connection without one. A hidden field could not be put right by hand.
+    # Not "port": Airflow 3.3's Test button sends 0 for a port left empty, and Airflow then refuses to test
+    # the connection, with no word on why. Only the caption can say so, as a port has no description.
     "hidden-fields": ["login", "schema"],
-    "relabeling": {"host": "Base URL", "password": "API key"},
+    "relabeling": {"host": "Base URL", "password": "API key", "port": "Port (Test needs it: 443)"},
     "placeholders": {
         "host": "https://cytechbot.com/api",
         "password": "the API key of your CyTechBot account",

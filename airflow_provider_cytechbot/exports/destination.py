@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ def stage(path: ObjectStoragePath, *, overwrite: bool = True) -> StagedFile:
     :raises FileExistsError: Something is at the path that is not a file, such as a folder, or must stay.
     """
     return (_Upload if path.protocol in _APPEARS_ON_COMMIT else _HiddenFile)(path, overwrite)
+
+
+def absolute(path: str) -> ObjectStoragePath:
+    """
+    Return a path that means the same file to a task that runs in another folder.
+
+    :param path: Anything that ``ObjectStoragePath`` opens. One without a scheme may be relative.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    # Not left to ObjectStoragePath, which before Airflow 3.2 lets a relative path begin in the root folder.
+    return ObjectStoragePath(path if "://" in path else str(Path(path).absolute()))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
+from airflow_provider_cytechbot.exports.destination import absolute
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.formats import RAW, FileType
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
@@ -122,11 +123,9 @@ class Export:
                 yield table
 
     def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
-        folder = ObjectStoragePath(str(self._options.state_path)).absolute()
+        folder = absolute(str(self._options.state_path))
         with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as log:
             with self._open(flow_campaign_id) as stream:
                 progress = Progress(stream, self._tell)

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotError
 from airflow_provider_cytechbot.api.fields import encode_number
+from airflow_provider_cytechbot.exports.destination import absolute
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
             if self._is_several:
                 manifests = self._export_several(hook, export, options, ids)
             else:
-                manifests = [export.run(ids[0], _path(options.path_of(ids[0])))]
+                manifests = [export.run(ids[0], absolute(options.path_of(ids[0])))]
         finally:
             self._is_exporting = False
         _tell_outlets(context, self.outlets, manifests)
@@ -193,7 +194,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         failed: dict[str, CyTechBotError] = {}
         for flow_campaign_id in ids:
             try:
-                manifests.append(export.run(flow_campaign_id, _path(options.path_of(flow_campaign_id))))
+                manifests.append(export.run(flow_campaign_id, absolute(options.path_of(flow_campaign_id))))
             except CyTechBotError as error:
                 self.log.error("Flow campaign %s was not exported: %s", flow_campaign_id, error)
                 failed[flow_campaign_id] = error
@@ -205,13 +206,6 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         which = f"{len(failed)} of {len(ids)} flow campaigns failed ({', '.join(failed)})"
         first.said = f"{which}; the first: {first.said}"
         raise first
-
-
-def _path(path: str) -> ObjectStoragePath:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    # A relative path would mean another file to a task that runs in another folder.
-    return ObjectStoragePath(path).absolute()
 
 
 def _interval(context: Context) -> datetime:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from airflow.sdk.io import store
-from fsspec.implementations.memory import MemoryFileSystem
 
-from .stores import FakeS3
+from .stores import FakeS3, Memory, store
 
 
 class Place:
@@ -42,7 +40,7 @@ def s3(monkeypatch):
 @pytest.fixture
 def memory(monkeypatch):
     """A filesystem that knows neither renames nor folders to speak of."""
-    fs = MemoryFileSystem(global_store=False, skip_instance_cache=True)
+    fs = Memory()
     monkeypatch.setitem(store._STORE_CACHE, "memory", store.ObjectStore("memory", None, fs=fs))
     return fs
 

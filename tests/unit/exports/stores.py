@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+try:
+    from airflow.sdk.io import store
+except ImportError:  # Airflow 2
+    from airflow.io import store  # noqa: F401 - for the fixtures
 
 
 class StorageError(OSError):
     """What a store answers when it is told to fail."""
+
+
+class Memory(MemoryFileSystem):
+    """fsspec's own, which keeps what is written for all to see, with a store to itself."""
+
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store, self.pseudo_dirs = {}, [""]
 
 
 class FakeS3(AbstractFileSystem):

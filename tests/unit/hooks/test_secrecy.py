@@ -52,7 +52,7 @@ def test_nothing_is_masked_for_what_is_not_there(masked):
 
 
 def test_airflows_own_masker_masks_it():
-    from airflow.sdk.log import redact
+    from airflow.providers.common.compat.sdk import redact
 
     keep_secret(Settings("mine", "https://cytechbot.com/api", 'x y/z+1%2"ß'))
     shown = redact('raw x y/z+1%2"ß quoted x%20y%2Fz%2B1%252%22%C3%9F plus x+y%2Fz%2B1%252%22%C3%9F')

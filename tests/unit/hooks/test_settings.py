@@ -7,12 +7,16 @@ import logging
 import certifi
 import pytest
 from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
 from airflow_provider_cytechbot.connection_form import CONN_FIELDS
 from airflow_provider_cytechbot.hooks.settings import Settings
 
 KEY = 'a b/c+d%e"é'
+NO_CHARACTER = pytest.param(
+    "\ud800", marks=pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 itself refuses it")
+)
 PROXY = "http://user:proxy-s%40cret@proxy.example.com:3128"
 
 
@@ -211,7 +215,7 @@ class TestKey:
     def test_surrounding_space_is_no_part_of_it(self):
         assert settings_of(password=f" {KEY}\n").api_key == KEY
 
-    @pytest.mark.parametrize("character", ["\n", "\x00", "\x7f", "\ud800"])
+    @pytest.mark.parametrize("character", ["\n", "\x00", "\x7f", NO_CHARACTER])
     def test_control_characters(self, character):
         text = refusal(password=f"1-abc{character}def")
         assert "control characters" in text

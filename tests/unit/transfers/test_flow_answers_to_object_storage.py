@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
 from fsspec.implementations.local import LocalFileOpener
 
 from airflow_provider_cytechbot.api.errors import (
@@ -112,7 +112,7 @@ class TestInit:
     def test_needs_campaign_and_path(self, missing):
         arguments = {"flow_campaign_id": "7", "path": "answers.csv"}
         del arguments[missing]
-        with pytest.raises(TypeError, match=missing):
+        with pytest.raises((TypeError, AirflowException), match=missing):
             ExportOperator(task_id="export", **arguments)
 
 
@@ -223,7 +223,8 @@ class TestLog:
     def test_tells_what_is_done(self, tmp_path, answer, caplog):
         answer()
         manifest = export(tmp_path / "a.csv")
-        asking, exported, wrote = [each.message for each in caplog.records if each.levelname == "INFO"]
+        own = [each for each in caplog.records if (each.name, each.levelname) == ("export", "INFO")]
+        asking, exported, wrote = [each.message for each in own]
         assert asking == "Asking for the answers of flow campaign 7"
         assert exported.startswith("Exported flow campaign 7: 3 subscribers, 3 rows, 0.0 MB read in ")
         assert wrote == f"Wrote {tmp_path}/a.csv ({manifest['bytes']} bytes)"
