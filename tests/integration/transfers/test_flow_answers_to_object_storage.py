@@ -252,7 +252,7 @@ class TestInADagRun:
         assert run.states == {"export[0]": "success", "export[1]": "success"}, run.log
         names = ["0.jsonl", "1.jsonl"] if "index" in template else ["1.jsonl", "3.jsonl"]
         assert sorted(files_in(tmp_path / "out")) == names
-        assert [task.result["flow_campaign_id"] for task in run.tasks.values()] == ["1", "3"]
+        assert [run.tasks[name].result["flow_campaign_id"] for name in sorted(run.tasks)] == ["1", "3"]
 
     def test_unknown_campaign_is_tried_once_and_a_cut_off_answer_again(self, run_tasks, sandbox, tmp_path):
         sandbox.fault("truncate", ENDPOINT, size=100)
