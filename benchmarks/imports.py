@@ -4,8 +4,8 @@ What importing this provider costs a DAG file, beside the providers for HTTP, Sl
     python benchmarks/imports.py
 
 One process imports what every DAG file does, `airflow.sdk`, and then forks a child for each import that is
-measured, so that each begins with just that. The modules take turns, and the median of their runs counts. It is
-CPU time, which other processes on the machine hardly change.
+measured, so that each begins with just that. The modules take turns, and the median of their runs counts.
+It is CPU time, which other processes on the machine hardly change.
 All is installed into .venvs/benchmark the first time.
 """
 
@@ -102,7 +102,7 @@ def measure() -> int:
 
 
 def import_time(module: str) -> float:
-    """Return what the import of a module takes in a process that has airflow.sdk, in milliseconds of a CPU."""
+    """Return what the import of a module takes in a process that has airflow.sdk, in CPU milliseconds."""
     reader, writer = os.pipe()
     if not os.fork():
         code = 1

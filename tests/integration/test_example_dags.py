@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class Example:
     :param env: Environment variables of the run, such as Airflow variables.
     :param failing: The tasks that fail, to show what happens then.
     :param fixtures: Further fixtures to start before it.
+    :param not_on: Why it does not run on versions of Airflow that begin so.
     """
 
     check: Callable[[DagRun, SandboxServer, Path], None]
@@ -37,6 +39,7 @@ class Example:
     env: Mapping[str, str] = field(default_factory=dict)
     failing: frozenset[str] = frozenset()
     fixtures: tuple[str, ...] = ()
+    not_on: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_contact_group(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
@@ -131,12 +134,18 @@ RUN_AS = {
     "cytechbot_export_for_a_spreadsheet": Example(
         check=check_export_for_a_spreadsheet, conf=lambda folder: {"folder": folder}
     ),
-    "cytechbot_export_to_s3": Example(check=check_export_to_s3, conf=lambda folder: {"folder": folder}),
+    "cytechbot_export_to_s3": Example(
+        check=check_export_to_s3,
+        conf=lambda folder: {"folder": folder},
+        not_on={"3.0.": "`dags test` of Airflow 3.0 knows no asset that the scheduler has not seen"},
+    ),
     "cytechbot_export_flow_answers": Example(
         check=check_export_flow_answers, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),
     "cytechbot_label_by_answer": Example(check=check_label_by_answer),
-    "cytechbot_on_new_answers": Example(check=check_on_new_answers),
+    "cytechbot_on_new_answers": Example(
+        check=check_on_new_answers, not_on={"2.": "event triggers are new in Airflow 3.0"}
+    ),
     "cytechbot_wait_then_export": Example(
         check=check_wait_then_export, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),
@@ -153,6 +162,9 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
         f"say in RUN_AS of {Path(__file__).name} how to run and check example_dags/{name}.py"
     )
     example = RUN_AS[name]
+    for beginning, reason in example.not_on.items():
+        if version("apache-airflow").startswith(beginning):
+            pytest.skip(reason)
     for fixture in example.fixtures:
         request.getfixturevalue(fixture)
     run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env=example.env)
