@@ -162,7 +162,9 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
         """Note whether an address was given, before Airflow adds the ``default_args``."""
         operator = super().__new__(cls)
         if "email" in kwargs:
-            vars(operator)["_was_given_email"] = True  # not by setattr: Airflow's own needs its __init__ first
+            vars(operator)["_was_given_email"] = (
+                True  # not by setattr: Airflow's own needs its __init__ first
+            )
         return operator
 
     def own_email(self, email: str | None, kwargs: dict[str, Any]) -> str | None:
