@@ -162,9 +162,8 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
         """Note whether an address was given, before Airflow adds the ``default_args``."""
         operator = super().__new__(cls)
         if "email" in kwargs:
-            vars(operator)["_was_given_email"] = (
-                True  # not by setattr: Airflow's own needs its __init__ first
-            )
+            # Not by setattr: Airflow's own needs its __init__ first.
+            vars(operator)["_was_given_email"] = True
         return operator
 
     def own_email(self, email: str | None, kwargs: dict[str, Any]) -> str | None:
