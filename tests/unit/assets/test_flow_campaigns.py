@@ -5,7 +5,7 @@ from collections import namedtuple
 import pytest
 from airflow.providers.common.compat.assets import Asset
 from airflow.providers.common.compat.openlineage import facet
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_cytechbot.assets.flow_campaigns import (
     convert_asset_to_openlineage,
@@ -38,7 +38,9 @@ def test_airflow_normalises_the_uri(given, uri):
         "cytechbot://host/flow_campaigns/1?api_key=1-secret",
         pytest.param(
             "cytechbot://user@host/flow_campaigns/1",
-            marks=pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 itself drops the user"),
+            marks=pytest.mark.skipif(
+                not AIRFLOW_V_3_1_PLUS, reason="Airflow itself drops the user before 3.1"
+            ),
         ),
     ],
 )
