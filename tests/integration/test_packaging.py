@@ -184,12 +184,14 @@ def test_sdist_can_be_tested_where_it_is_unpacked(sdist, tmp_path):
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = tmp_path.iterdir()
-    pytest_ = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    program = """
+import sys, pytest, airflow_provider_cytechbot
+assert airflow_provider_cytechbot.__file__.startswith(sys.argv[1]), airflow_provider_cytechbot.__file__
+sys.exit(pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", *sys.argv[2:]]))
+"""
     tests = ["tests/unit/api/test_calls.py", "tests/unit/sandbox/test_vendor_examples.py"]
-    program = "import airflow_provider_cytechbot as package; print(package.__file__)"
-    here = {"PYTHONPATH": str(unpacked)}
-    assert run(sys.executable, "-c", program, cwd=tmp_path, **here).startswith(str(unpacked))
-    assert " passed" in run(*pytest_, *tests, cwd=unpacked, **here)
+    said = run(sys.executable, "-c", program, unpacked, *tests, cwd=unpacked, PYTHONPATH=str(unpacked))
+    assert " passed" in said
 
 
 def test_what_the_tests_need_is_pinned():
