@@ -63,4 +63,5 @@ def test_a_module_brings_nothing_but_the_provider_along(module, brought):
     foreign = {name for name in others if name.partition(".")[0] not in sys.stdlib_module_names}
     # Names that Airflow looks up on first use, such as an exception's, may load modules of its own.
     assert {name for name in foreign if name.partition(".")[0] != "airflow"} == set()
+    assert ".triggers." in module or "airflow.triggers.base" not in others
     assert len(others) < 40, sorted(others)
