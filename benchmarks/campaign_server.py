@@ -25,7 +25,7 @@ QUESTIONS = {
     "454": "Anything else you would like to tell us?",
     "455": "Which country do you live in?",
 }
-_SYLLABLES = tuple("bacedifoguhajekilomunaperisotuvawexiyozu"[at : at + 2] for at in range(0, 40, 2)) + ("schö", "ñan", "ло", "は")
+_SYLLABLES = ["schö", "ñan", "ло", "は", *(first + last for first in "bdfgklmnprstvz" for last in "aeiou")]
 _WORDS = 3_000
 #: So many texts, of which each answer takes one: more than any compressor looks back over.
 _TEXTS = 50_000
