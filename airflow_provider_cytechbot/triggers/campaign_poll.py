@@ -7,9 +7,8 @@ import contextvars
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api import endpoints
@@ -18,81 +17,20 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotSettingsError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
-from airflow_provider_cytechbot.triggers.rhythm import Rhythm, backoff
+from airflow_provider_cytechbot.api.flow_progress import Questionnaire, Tally
+from airflow_provider_cytechbot.triggers.rhythm import backoff
+from airflow_provider_cytechbot.triggers.waits import Census
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.records import FlowCampaignQuestions
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+    from airflow_provider_cytechbot.triggers.waits import Wait
 
 log = logging.getLogger(__name__)
 
 #: Up to so many subscribers that are waited for are asked for one by one, each with its own cheap request.
 #: For more, all answers of the campaign are read once for all of them.
 FEW = 3
-
-
-@dataclass
-class Census:
-    """
-    What one poll found out, and no more than was asked for.
-
-    :param flow_name: The campaign's name, where it is known.
-    :param tally: How many subscribers have come how far; ``None`` where single subscribers were asked for.
-    :param progress: How far those have come who were asked for; one who is missing has not begun.
-    :param everyone: Whether ``progress`` holds all that have begun.
-    """
-
-    flow_name: str | None
-    tally: Tally | None
-    progress: Mapping[str, Progress] = field(repr=False)
-    everyone: bool = False
-
-
-class Wait:
-    """
-    One that waits on a campaign. What it is told, it judges at once and without waiting for anything.
-
-    :param rhythm: When it asks to poll.
-    :param subscriber_id: The one subscriber whose progress it is about; ``None``: the campaign as a whole.
-    :param counts_completed: Whether it must know who has answered every question.
-    :param everyone: Whether it must know each subscriber's progress, and not just how many have come how far.
-    """
-
-    def __init__(
-        self,
-        rhythm: Rhythm,
-        *,
-        subscriber_id: str | None = None,
-        counts_completed: bool = True,
-        everyone: bool = False,
-    ) -> None:
-        self.rhythm = rhythm
-        self.subscriber_id = subscriber_id
-        self.counts_completed = counts_completed
-        self.everyone = everyone
-        #: When it wants the next poll, by the clock of :func:`time.monotonic`.
-        self.due = time.monotonic() + rhythm.first(time.time())
-
-    def polled(self) -> None:
-        """Ask for the next poll one interval from now: this one was for it too, whoever had asked."""
-        self.due = time.monotonic() + self.rhythm.after(time.time())
-
-    def see(self, census: Census) -> None:
-        """
-        Take note of what a poll found.
-
-        :param census: It.
-        """
-        raise NotImplementedError
-
-    def fail(self, error: CyTechBotError) -> None:
-        """
-        Take note of a poll that failed.
-
-        :param error: Why.
-        """
-        raise NotImplementedError
 
 
 class CampaignPoll:
@@ -189,9 +127,12 @@ class CampaignPoll:
         if not failure.retryable and not is_first:
             # The connection may have changed since it was fetched, the key first of all.
             return None
+        now = time.monotonic()
         for wait in asked:
-            wait.polled()
-            wait.fail(failure)
+            # Who asks seldom is not told of each failure of one who asks often: it would give up as soon.
+            if wait.due <= now or not failure.retryable:
+                wait.polled()
+                wait.fail(failure)
         return failure
 
     async def _until_due(self) -> None:

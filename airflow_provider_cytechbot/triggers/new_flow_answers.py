@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_cytechbot.api.fields import encode_number
+from airflow_provider_cytechbot.api.fields import encode_number, refuse
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.triggers.campaign_poll import waiting
 from airflow_provider_cytechbot.triggers.events import EVENT_VERSION
@@ -67,6 +67,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
     :param complete: Whether to fire for those who have answered every question, and not just any.
     :param poll_interval: Seconds between polls, which can cost the server much: see the how-to on intervals.
     :param cytechbot_conn_id: The id of the Airflow connection.
+    :raises CyTechBotFieldError: An argument cannot be used.
     """
 
     def __init__(
@@ -78,8 +79,17 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         cytechbot_conn_id: str = "cytechbot_default",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flow_campaign_id = str(flow_campaign_id)
+        # Here and not when it runs: it is made where the DAG is read, by whoever can put it right.
+        self.flow_campaign_id = encode_number("flow_campaign_id", flow_campaign_id)
+        if not isinstance(complete, bool):
+            raise refuse("complete", f"must be True or False, not {complete!r}")
         self.complete = complete
+        if (
+            isinstance(poll_interval, bool)
+            or not isinstance(poll_interval, int | float)
+            or poll_interval <= 0
+        ):
+            raise refuse("poll_interval", f"must be a number of seconds above zero, not {poll_interval!r}")
         self.poll_interval = poll_interval
         self.cytechbot_conn_id = cytechbot_conn_id
 
@@ -139,8 +149,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
     async def sightings(self) -> AsyncGenerator[Sighting, None]:
         """Yield what each poll of the campaign finds, for ever."""
         wait = Watch(Rhythm(self.poll_interval), Progress.wanted(self.complete))
-        flow_campaign_id = encode_number("flow_campaign_id", self.flow_campaign_id)
-        async with waiting(self.cytechbot_conn_id, flow_campaign_id, wait):
+        async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
             while True:
                 yield await wait.next()
 

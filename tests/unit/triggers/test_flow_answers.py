@@ -142,6 +142,23 @@ def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
     assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
 
 
+def test_a_patient_wait_does_not_fail_with_an_impatient_one(server, run, kwargs):
+    """An outage that lasts for six polls of the one has cost the other a single poll at the most."""
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS + 1)
+
+    async def wait():
+        hasty = CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)
+        patient = CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"poke_interval": 2.0})
+        waits = [asyncio.create_task(fire(trigger)) for trigger in (patient, hasty)]
+        given_up = await waits[1]
+        answer(server, "31")
+        return given_up, await waits[0]
+
+    given_up, reached = run(wait())
+    assert given_up["failed_polls"] == MAX_FAILED_POLLS + 1
+    assert reached["status"] == "success"
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

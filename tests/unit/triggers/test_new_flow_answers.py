@@ -12,6 +12,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, A
 if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("event triggers are new in Airflow 3.0", allow_module_level=True)
 
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
 from airflow_provider_cytechbot.triggers.sightings import Sighting
@@ -99,6 +100,21 @@ def test_serialization_names_the_public_module(trigger, interval):
         "poll_interval": interval,
         "cytechbot_conn_id": "cytechbot_default",
     }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"flow_campaign_id": "feedback"}, "flow_campaign_id"),
+        ({"flow_campaign_id": 1.5}, "flow_campaign_id"),
+        ({"complete": "False"}, "complete"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"poll_interval": "60"}, "poll_interval"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_fails_where_the_dag_is_read(wrong, named):
+    with pytest.raises(CyTechBotFieldError, match=named):
+        CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
 
 
 @has_store
