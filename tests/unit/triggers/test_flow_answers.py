@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import time
-import warnings
 
+import psutil
 import pytest
 
 from airflow_provider_cytechbot.triggers import flow_answers
@@ -198,21 +197,30 @@ def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, m
     assert run(wait())["status"] == "success"
 
 
-def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs):
-    server.fault("delay", ALL, seconds=5, times=-1)
+@pytest.mark.parametrize("moment", ["while it polls", "between polls"])
+def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs, moment):
+    if moment == "while it polls":
+        server.fault("delay", ALL, seconds=5, times=-1)
+    kwargs["poke_interval"] = 0.1 if moment == "while it polls" else 60.0
+    kwargs |= {"started_at": time.time() - 60, "timeout": 600.0}
+
+    def sockets():
+        open_ones = psutil.Process().net_connections("tcp")
+        return [each for each in open_ones if each.raddr and each.raddr.port == server.port]
 
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         while not server.requests(ALL):  # noqa: ASYNC110 (the server runs in a thread)
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert sockets()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
+        while any(each.status == psutil.CONN_ESTABLISHED for each in sockets()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        run(wait())
-        gc.collect()
+    run(asyncio.wait_for(wait(), 5))
 
 
 def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
