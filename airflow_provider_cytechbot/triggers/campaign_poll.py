@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
+    CyTechBotRequestError,
     CyTechBotSettingsError,
     CyTechBotTransportError,
 )
@@ -198,20 +199,23 @@ class CampaignPoll:
         by_subscriber: dict[str, list[Wait]] = {}
         for wait in asked:
             by_subscriber.setdefault(wait.subscriber_id or "", []).append(wait)
-        while by_subscriber:
-            subscriber_id, waits = next(iter(by_subscriber.items()))
-            found = await hook.call(
-                endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
-                max_retries=0,
-                flow_campaign_id=self.flow_campaign_id,
-                subscriber_id=subscriber_id,
-            )
+        for subscriber_id, waits in by_subscriber.items():
+            try:
+                found = await hook.call(
+                    endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
+                    max_retries=0,
+                    flow_campaign_id=self.flow_campaign_id,
+                    subscriber_id=subscriber_id,
+                )
+            except CyTechBotRequestError as error:
+                for wait in waits:  # it is about this subscriber, and no concern of the others
+                    wait.polled()
+                    wait.fail(error)
+                continue
             progress = {subscriber_id: questionnaire.progress(found["data"])}
             for wait in waits:
                 wait.polled()
                 wait.see(Census(found["flow_name"], None, progress))
-                asked.remove(wait)  # whoever has been told is not concerned by a failure of the next
-            del by_subscriber[subscriber_id]
 
 
 def _hook_class() -> type[CyTechBotAsyncHook]:

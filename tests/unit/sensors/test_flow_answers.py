@@ -152,6 +152,26 @@ def test_a_few_failed_polls_are_borne(server):
     assert campaign_sensor().execute({})["answered"] == 8
 
 
+def test_those_in_a_row_are_counted(server):
+    pokes = iter(range(20))
+
+    def break_again(seconds):
+        poke = next(pokes)
+        if poke == MAX_FAILED_POLLS:  # there was one that did not fail
+            server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+            answer_all()
+
+    def answer_all():
+        for question in ("51", "52"):
+            server.answer(NOBODY, SUBSCRIBER, question, "Yes")
+
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda seconds: break_again(seconds) if seconds == 60 else None)
+        assert campaign_sensor(NOBODY).execute({})["completed"] == 1
+    assert len(server.requests(ALL)) == 2 * MAX_FAILED_POLLS + 2
+
+
 @pytest.mark.parametrize(
     ("options", "raised"),
     [

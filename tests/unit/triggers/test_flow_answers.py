@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers import flow_answers
 from airflow_provider_cytechbot.triggers.campaign_poll import FEW
 from airflow_provider_cytechbot.triggers.flow_answers import (
@@ -100,7 +101,8 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
         ids = [str(number) for number in range(31, 31 + subscribers)]
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
-        await asyncio.sleep(0.5)
+        while len(server.requests(endpoint)) < 3:  # noqa: ASYNC110 (the server runs in a thread)
+            await asyncio.sleep(0.01)
         asked = {entry.endpoint for entry in server.requests()}
         for each in ids:
             answer(server, each)
@@ -109,6 +111,22 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
     asked, events = run(wait())
     assert asked == {CAMPAIGN, endpoint}
     assert events == [{"version": 1, "status": "success", "result": None}] * subscribers
+
+
+def test_a_subscriber_that_is_refused_concerns_no_other(server, run, kwargs):
+    refused = '{"status": "error", "message": "No such subscriber"}'
+
+    async def wait():
+        triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ("31", "32")]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        server.fault("body", ONE, body=refused)  # the first that is asked for
+        first = await tasks[0]
+        answer(server, "32")
+        return first, await tasks[1]
+
+    first, second = run(wait())
+    assert (first["status"], first["error"]) == ("error", "CyTechBotRequestError")
+    assert second["status"] == "success"
 
 
 def test_gives_up_at_its_timeout(server, run, kwargs):
@@ -125,6 +143,19 @@ def test_bears_some_failed_polls_in_a_row(server, run, kwargs):
     event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
     assert event["status"] == "success"
     assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
+
+
+def test_counts_those_in_a_row_alone(server, run, kwargs):
+    async def wait():
+        task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+        for polls in (MAX_FAILED_POLLS + 1, 2 * (MAX_FAILED_POLLS + 1)):
+            server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+            while len(server.requests(ALL)) < polls:  # noqa: ASYNC110 (the server runs in a thread)
+                await asyncio.sleep(0.01)
+        answer(server, "31")
+        return await task
+
+    assert run(wait())["status"] == "success"
 
 
 def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
@@ -236,19 +267,19 @@ def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
     assert run(wait())["status"] == "success"
 
 
-def test_nothing_blocks_the_loop(server, run, kwargs, caplog):
+def test_no_poll_blocks_the_loop(server, run, kwargs, caplog):
     async def warm_up():
         await fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5}))
 
     run(warm_up())  # the imports, which a thread does, hold this one up too on a busy machine
-    slow = []
 
     async def wait():
         loop = asyncio.get_running_loop()
         loop.set_debug(True)
-        loop.slow_callback_duration = 0.25
+        loop.slow_callback_duration = 1.0  # much, for a busy machine; less than the server lets wait
         triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(500)]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        server.fault("delay", ALL, seconds=1.2)
         await asyncio.sleep(1)
         answer(server, "31")
         await asyncio.gather(*tasks)
@@ -257,3 +288,29 @@ def test_nothing_blocks_the_loop(server, run, kwargs, caplog):
     run(wait())
     slow = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
     assert slow == []
+
+
+def test_a_large_answer_is_read_in_slices(run, kwargs, monkeypatch):
+    """By the time that the loop itself has worked, which a busy machine does not change."""
+    subscribers, slices = 30_000, []
+
+    async def watch():
+        while True:
+            start = time.thread_time()
+            await asyncio.sleep(0.001)
+            slices.append(time.thread_time() - start)
+
+    async def wait():
+        watching = asyncio.create_task(watch())
+        trigger = CyTechBotFlowCampaignTrigger(
+            min_subscribers=subscribers, **kwargs | {"flow_campaign_id": "100", "complete": False}
+        )
+        event = await fire(trigger)
+        watching.cancel()
+        return event
+
+    with SandboxServer(subscribers=subscribers) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json())
+        event = run(wait())
+    assert event["result"]["answered"] == subscribers
+    assert max(slices) < 0.15
