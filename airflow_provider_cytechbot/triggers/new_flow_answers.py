@@ -139,10 +139,16 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         """Yield an event whenever there are new subscribers since the last one that was stored."""
         try:
             seen = await self._load()
-        except StateError:
+        except StateError as error:
+            problem = (
+                f"What is kept under {self._state_key!r} in the asset's state store cannot be read: {error}. "
+                "Has a newer version of the provider written it? Update this one, or delete it: then the "
+                "trigger starts from the present."
+            )
+            self.log.error("%s", problem)
             # Airflow begins anew with a trigger that fails: not at once, again and again.
             await asyncio.sleep(self.poll_interval)
-            raise
+            raise StateError(problem) from None
         async for event in self._events(shared_stream, seen):
             yield event
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from contextlib import aclosing
 
 import pytest
@@ -15,6 +16,7 @@ if not AIRFLOW_V_3_0_PLUS:
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
+from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
 from airflow_provider_cytechbot.triggers.sightings import Sighting
 
 if AIRFLOW_V_3_3_PLUS:
@@ -155,6 +157,26 @@ def test_an_event_that_was_not_stored_comes_again_and_is_the_same(server, run, t
     assert lost == again
     assert len(again) == 1
     assert never == []
+
+
+@has_store
+def test_a_state_of_a_newer_version_is_rejected_and_not_written_over(server, run, trigger, interval):
+    store = Store()
+    key = trigger()._state_key
+    store.values[key] = kept = json.dumps({"version": 2, "count": 0, "seen": ""})
+
+    async def live_once():
+        watch = trigger(store)
+        _, kwargs = watch.serialize()
+        producer = type(watch).create_shared_stream_producer(kwargs)
+        async with aclosing(producer.open_stream()) as opened:
+            start = time.monotonic()
+            with pytest.raises(StateError, match=r"of version 2, not 1.* newer version of the provider"):
+                await anext(watch.filter_shared_stream(raw async for raw, _ in opened))
+            return time.monotonic() - start
+
+    assert run(live_once()) >= interval  # it is begun anew at once, and must not spin
+    assert store.values[key] == kept
 
 
 @has_store
