@@ -49,16 +49,15 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             "complete": true,  # whether they have answered every question
             "count": 2,  # how many are new
             "subscriber_ids": ["24994546734902201", "24994546734902202"],  # the first 100 of them
-            "digest": "…",  # of all of them, the same if the same event should come twice
+            "digest": "…",  # of all of them
             "answered": 40,  # how many in all have answered
             "completed": 31,  # and how many of those every question
         }
 
     Those who have answered when the trigger first runs are not new. On Airflow 3.3 and newer, who was seen is
     kept in the asset's state store, and counts as seen only once Airflow has stored the event: a restart
-    does not lose one, nor repeat one. (Should the triggerer be killed in the second between an event's
-    storing and that of who was seen, the event comes once more, with the same digest.) Before 3.3, a restart
-    starts from the present.
+    loses none. It repeats one only if the triggerer ends in the second or two between these two writes;
+    Airflow gives a trigger no way to tell. Before 3.3, a restart starts from the present.
 
     It polls together with all sensors that wait on the same campaign. A failed poll, even with a wrong key,
     is logged, and does not end it: no task depends on it that could fail.

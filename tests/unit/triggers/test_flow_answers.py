@@ -267,12 +267,14 @@ def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
     assert run(wait())["status"] == "success"
 
 
+@pytest.fixture
+def warmed_up(server, run, kwargs):
+    """The imports, which a thread does, have held up the loop too: on a busy machine for seconds."""
+    run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5})))
+
+
+@pytest.mark.usefixtures("warmed_up")
 def test_no_poll_blocks_the_loop(server, run, kwargs, caplog):
-    async def warm_up():
-        await fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5}))
-
-    run(warm_up())  # the imports, which a thread does, hold this one up too on a busy machine
-
     async def wait():
         loop = asyncio.get_running_loop()
         loop.set_debug(True)
@@ -290,6 +292,7 @@ def test_no_poll_blocks_the_loop(server, run, kwargs, caplog):
     assert slow == []
 
 
+@pytest.mark.usefixtures("warmed_up")
 def test_a_large_answer_is_read_in_slices(run, kwargs, monkeypatch):
     """By the time that the loop itself has worked, which a busy machine does not change."""
     subscribers, slices = 30_000, []
