@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.exports.compression import compressor
 from airflow_provider_cytechbot.exports.destination import StagedFile, stage, whole_or_nothing
@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 
     from airflow_provider_cytechbot.exports.formats import Encoder, FileType
     from airflow_provider_cytechbot.exports.table import Table
+
+
+class WrittenFile(NamedTuple):
+    """
+    A file that was written.
+
+    :param uri: A path that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
+    :param rows: How many rows are in it.
+    :param bytes: Its size.
+    """
+
+    uri: str
+    rows: int
+    bytes: int
 
 
 class ExportFiles(AbstractContextManager["ExportFiles"]):
@@ -39,14 +53,12 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         max_rows: int | None = None,
         overwrite: bool = True,
     ) -> None:
-        self.uris: list[str] = []
-        self.bytes = 0
+        self.written: list[WrittenFile] = []
         self._path = path
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
         self._staged: list[StagedFile] = []
-        self._paths: list[ObjectStoragePath] = []
 
     def __enter__(self) -> ExportFiles:
         if not self._overwrite and self._max_rows and self.manifest_path.exists():
@@ -66,6 +78,16 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         """Where the manifest of an export in parts is written."""
         return self._path.with_name(f"{self._path.name.partition('.')[0]}.manifest.json")
 
+    @property
+    def uris(self) -> list[str]:
+        """Where the files are that were written so far."""
+        return [file.uri for file in self.written]
+
+    @property
+    def size(self) -> int:
+        """The size of the files that were written so far."""
+        return sum(file.bytes for file in self.written)
+
     def start(self, make_encoder: Callable[[], Encoder]) -> None:
         """
         Begin with the rows.
@@ -78,6 +100,10 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def write_bytes(self, data: bytes) -> None:
         """Write part of a body as it is."""
         self._current.write_bytes(data)
+
+    def count(self, rows: int) -> None:
+        """Take note of rows that are in a body which is written as it is."""
+        self._current.rows += rows
 
     def write(self, table: Table) -> None:
         """Write some rows, beginning the next part where one is full."""
@@ -92,9 +118,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             at += room
 
     def finish(self) -> None:
-        """Send what is left to send; only then are :attr:`bytes` and :attr:`uris` known."""
+        """Send what is left to send; only then is all :attr:`written`."""
         self._finish_file()
-        self.uris = [str(path) for path in self._paths]
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
         """
@@ -125,14 +150,13 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             return []
 
     def _next_file(self) -> None:
-        path = self._part(len(self._paths) + 1) if self._max_rows else self._path
+        path = self._part(len(self.written) + 1) if self._max_rows else self._path
         staged = stage(path, overwrite=self._overwrite)
         self._staged.append(staged)
-        self._paths.append(path)
-        self._current = _CurrentFile(staged, self._file_type.file_compression)
+        self._current = _CurrentFile(path, staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:
-        self.bytes += self._current.finish()
+        self.written.append(self._current.finish())
 
     def _part(self, number: int) -> ObjectStoragePath:
         stem, dot, suffixes = self._path.name.partition(".")
@@ -145,8 +169,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 class _CurrentFile:
     """The file that is being written: its encoder, its compression, and how far it is."""
 
-    def __init__(self, staged: StagedFile, compression: str) -> None:
+    def __init__(self, path: ObjectStoragePath, staged: StagedFile, compression: str) -> None:
         self.rows = 0
+        self._path = path
         self._staged = staged
         self._compressor = compressor(compression)
         self._footer: Callable[[], bytes] = bytes
@@ -163,13 +188,13 @@ class _CurrentFile:
         self._ahead.call(self._encode, table)
         self.rows += table.rows
 
-    def finish(self) -> int:
+    def finish(self) -> WrittenFile:
         self._ahead.finish()
         self._compress(self._footer())
         self._staged.file.write(self._compressor.flush())
         size = self._staged.file.tell()
         self._staged.finish()
-        return size
+        return WrittenFile(str(self._path), self.rows, size)
 
     def stop(self) -> None:
         self._ahead.stop()
