@@ -1,0 +1,35 @@
+"""How Sphinx builds these pages: `make docs`. Nothing is fetched from elsewhere meanwhile."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# The reference is made from the docstrings of what Airflow imports, and Airflow keeps a folder of its own.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-of-the-docs-")
+
+from airflow_provider_cytechbot import __version__
+
+project = "airflow-provider-cytechbot"
+author = copyright = "The airflow-provider-cytechbot authors"  # noqa: A001 (Sphinx's name for it)
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+#: What stands in single backticks is code in the docstrings of the sandbox and in all that is Markdown.
+default_role = "code"
+highlight_language = "none"
+nitpicky = False
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_maximum_signature_line_length = 90
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = f"{project} {version}"
+html_copy_source = False
+html_show_sphinx = False
