@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 
+# Airflow says at its import which settings it has read.
+logging.getLogger("airflow").setLevel(logging.WARNING)
 # The reference is made from the docstrings of what Airflow imports, and Airflow keeps a folder of its own.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-of-the-docs-")
+home = tempfile.TemporaryDirectory(prefix="airflow-home-of-the-docs-")
+os.environ["AIRFLOW_HOME"] = home.name
 
-from airflow_provider_cytechbot import __version__
+from airflow_provider_cytechbot import __version__  # noqa: E402
+from airflow_provider_cytechbot.operators.base import CyTechBotEmailOperator  # noqa: E402
+
+# Else its signature would be shown for that of the operators derived from it.
+del CyTechBotEmailOperator.__new__
 
 project = "airflow-provider-cytechbot"
 author = copyright = "The airflow-provider-cytechbot authors"  # noqa: A001 (Sphinx's name for it)

@@ -1,8 +1,8 @@
 """
 ### Tag many subscribers with a label of the run
 
-A label for the occasion, and everybody in a list tagged with it, over one connection. Subscribers whom the API
-refuses are named in the end; the others are tagged all the same.
+A label for the occasion, and everybody in a list tagged with it, over one connection. Subscribers whom the
+API refuses are named in the end; the others are tagged all the same.
 """
 
 from __future__ import annotations

@@ -212,9 +212,8 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
     Wait until one subscriber has answered a flow campaign.
 
     Rests on ``GET get_single_subscriber_flow_info/``; where more than
-    :data:`~airflow_provider_cytechbot.triggers.campaign_poll.FEW` subscribers of the campaign are waited
-        for, on
-    one ``GET get_all_subscriber_flow_info/`` for all of them.
+    :data:`~airflow_provider_cytechbot.triggers.campaign_poll.FEW` subscribers of the campaign are waited for,
+    on one ``GET get_all_subscriber_flow_info/`` for all of them.
 
     :param subscriber_id: The subscriber's id.
     :param cytechbot_conn_id: The id of the Airflow connection.
