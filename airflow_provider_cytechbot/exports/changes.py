@@ -74,7 +74,7 @@ class ChangeLog:
         self._waiting: list[Batch] = [[] for _ in range(BUCKETS)]
         self._blocks: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._digest = ""
-        self._states = self._find_states()
+        self._states = [name for name in self._folder.names() if name.endswith(_SUFFIX)]
         self._own = _StoredState(self._folder.within(self._name)) if self._name in self._states else None
         earlier = [name for name in self._states if name < self._name]
         self._before = _StoredState(self._folder.within(earlier[-1])) if earlier else None
@@ -155,11 +155,6 @@ class ChangeLog:
     def _is_too_old(self) -> bool:
         """Return whether there was a state to compare with, which has been forgotten since."""
         return not self._own.head["is_first"] if self._own else len(self._states) >= KEPT_STATES
-
-    def _find_states(self) -> list[str]:
-        with self._folder.failures.told():
-            names = [path.name for path in self._folder.path.iterdir()] if self._folder.exists() else []
-        return sorted(name for name in names if name.endswith(_SUFFIX))
 
     def _put_into_buckets(self) -> None:
         for places, waiting in zip(self._places, self._waiting, strict=True):
@@ -245,8 +240,7 @@ class _StoredState:
     def _opened(self) -> Iterator[IO[bytes]]:
         with self._place.failures.told(has_begun=True):
             try:
-                open_: Any = self._place.path.open
-                with open_("rb") as file, gzip.GzipFile(fileobj=file) as source:
+                with self._place.open() as file, gzip.GzipFile(fileobj=file) as source:
                     yield cast("IO[bytes]", source)
             except (EOFError, gzip.BadGzipFile, struct.error, zlib.error, ValueError):
                 raise self._place.failures.refused(

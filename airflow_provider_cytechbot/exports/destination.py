@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_cytechbot.exports.storage_failures import StorageFailures
 
@@ -81,15 +81,34 @@ class Place(NamedTuple):
         """Return a place in this folder."""
         return self._replace(path=self.path / name)
 
+    # Below, the filesystem is asked and not the path, which knows no filesystem that was attached by hand.
+
     def exists(self) -> bool:
         """Return whether something is there."""
         with self.failures.told():
-            return bool(self.path.exists())
+            return bool(self.path.fs.exists(self.path.path))
+
+    def names(self) -> list[str]:
+        """Return the names of what is in this folder, sorted; none if it is missing."""
+        fs = self.path.fs
+        with self.failures.told():
+            fs.invalidate_cache(self.path.path)  # another task may have written there since
+            try:
+                found = fs.ls(self.path.path, detail=False)
+            except FileNotFoundError:
+                found = []
+        return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
+
+    def open(self) -> IO[bytes]:
+        """Open the file for reading."""
+        with self.failures.told():
+            file: IO[bytes] = self.path.fs.open(self.path.path, "rb")
+            return file
 
     def remove(self) -> None:
         """Remove the file, if it is there."""
         with self.failures.told(has_begun=True), suppress(FileNotFoundError):
-            self.path.unlink()
+            self.path.fs.rm_file(self.path.path)
 
 
 class StagedFile:

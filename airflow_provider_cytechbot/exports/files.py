@@ -114,11 +114,14 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         return self._place.beside(f"{self._place.path.name.partition('.')[0]}.manifest.json")
 
     def _parts_of_the_export_before(self) -> Sequence[str]:
-        with self._manifest.failures.told(has_begun=True):
-            try:
-                return [str(uri) for uri in json.loads(self._manifest.path.read_bytes())["uris"]]
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
-                return []
+        if not self._manifest.exists():
+            return []
+        with self._manifest.failures.told(has_begun=True), self._manifest.open() as file:
+            content = file.read()
+        try:
+            return [str(uri) for uri in json.loads(content)["uris"]]
+        except (ValueError, KeyError, TypeError):
+            return []  # a file of another kind
 
     def _next_file(self) -> None:
         place = self._part(len(self.uris) + 1) if self._max_rows else self._place
