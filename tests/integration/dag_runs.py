@@ -244,16 +244,16 @@ def _read(database: Path) -> dict[str, Any]:
         def rows(columns: str, table: str) -> list[tuple[Any, ...]]:
             return connection.execute(f"SELECT {columns} FROM {table}").fetchall()
 
-        xcom_table, fields_table = "xcom", "rendered_task_instance_fields"
-        if not rows("name", f"sqlite_master WHERE name = '{xcom_table}'"):  # Airflow 3.4 and newer
+        index, xcom, rendered_fields = "map_index", "xcom", "rendered_task_instance_fields"
+        if not rows("name", "sqlite_master WHERE name = 'xcom'"):  # Airflow 3.4 and newer
             of_task = "JOIN task_instance ON task_instance.id = task_instance_id"
-            xcom_table, fields_table = f"xcom_v2 {of_task}", f"rtif_v2 {of_task}"
+            index, xcom, rendered_fields = "region_index", f"xcom_v2 {of_task}", f"rtif_v2 {of_task}"
         xcoms: dict[tuple[str, int], dict[str, Any]] = {}
-        for task_id, map_index, key, value in rows("task_id, map_index, key, value", xcom_table):
+        for task_id, map_index, key, value in rows(f"task_id, {index}, key, value", xcom):
             xcoms.setdefault((task_id, map_index), {})[key] = _xcom(value)
         rendered = {
             (task_id, map_index): json.loads(fields)
-            for task_id, map_index, fields in rows("task_id, map_index, rendered_fields", fields_table)
+            for task_id, map_index, fields in rows(f"task_id, {index}, rendered_fields", rendered_fields)
         }
         tasks = {
             task_id if map_index < 0 else f"{task_id}[{map_index}]": TaskRun(
@@ -263,7 +263,7 @@ def _read(database: Path) -> dict[str, Any]:
                 rendered.get((task_id, map_index), {}),
             )
             for task_id, map_index, state, tries in rows(
-                "task_id, map_index, state, try_number", "task_instance ORDER BY start_date, map_index"
+                f"task_id, {index}, state, try_number", f"task_instance ORDER BY start_date, {index}"
             )
         }
         state = connection.execute("SELECT state FROM dag_run").fetchone()
