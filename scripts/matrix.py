@@ -38,7 +38,7 @@ PYTHONS = {
 }
 #: Stands for the newest pre-release that the package index has.
 PRE_RELEASE = "pre"
-PYTHONS_OF_PRE_RELEASE = ("3.13", "3.12", "3.11")
+PYTHONS_OF_PRE_RELEASE = ("3.14", "3.13", "3.12", "3.11")
 AT_A_TIME = 2
 #: What runs on each: the unit tests; whole DAG runs, of the examples and of sensors that have to be deferred.
 UNIT_TESTS = ("tests/unit",)
