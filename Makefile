@@ -48,8 +48,8 @@ format: .venv/.test ## let ruff put right what it can
 typecheck: .venv/.test ## mypy, strict
 	@$(PY) -m mypy
 
-dist: .venv/.test ## build sdist and wheel into dist/
-	@$(PY) -m build --no-isolation --outdir dist .
+dist: .venv/.test ## build sdist and wheel into dist/, and check them as an index does
+	@rm -rf dist && $(PY) -m build --no-isolation --outdir dist . && $(PY) -m twine check --strict dist/*
 
 clean: ## remove all that these targets made, the environment too
 	rm -rf .venv .venvs .airflow build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -28,6 +28,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -350,6 +351,7 @@ def _run(request: dict[str, Any]) -> NoReturn:
             print(end.code)
     except BaseException:  # noqa: BLE001 - as the interpreter does at its end
         traceback.print_exc()
+    threading._shutdown()  # ends pools of processes, such as OpenLineage's: the next line waits for them
     atexit._run_exitfuncs()  # closes the database, as at every end of Airflow
     sys.stdout.flush()
     sys.stderr.flush()
