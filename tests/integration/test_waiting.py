@@ -90,13 +90,13 @@ def asked(server, campaign, endpoint=ALL):
 def test_a_campaign_is_waited_for_in_both_modes_and_across_a_kill(airflow, server):
     run = airflow.trigger("wait_campaign", conf={"campaign": "1"})
     run.wait_for("deferred", "deferred")
-    airflow.wait_until(lambda: starts(run) == 1, 30, "the trigger", run)
+    airflow.wait_until(lambda: starts(run) == 1, 60, "the trigger", run)
     answer(server, "1", "11", "12", questions=["1"])
     airflow.restart("triggerer")
-    airflow.wait_until(lambda: starts(run) == 2, 30, "it again", run)
+    airflow.wait_until(lambda: starts(run) == 2, 60, "it again", run)
     server.fault("delay", ALL, seconds=SLOW)
     before = len(asked(server, "1"))
-    airflow.wait_until(lambda: len(asked(server, "1")) >= before + 4, 30, "more polls", run)
+    airflow.wait_until(lambda: len(asked(server, "1")) >= before + 4, 60, "more polls", run)
     assert run.states()["deferred"] == "deferred"  # half of the questions are not all of them
     answer(server, "1", "11", "12")
     assert run.wait() == "success"
@@ -114,16 +114,16 @@ def test_news_start_a_dag_once_across_a_kill(airflow, server):
         )
 
     airflow.wait_until(lambda: asked(server, "7"), 60, "the first poll")
-    airflow.wait_until(lambda: _remembered(airflow) == 0, 30, "the state")
+    airflow.wait_until(lambda: _remembered(airflow) == 0, 60, "the state")
     answer(server, "7", "71", "72", questions=["1"])
     airflow.wait_until(lambda: heard() == ["71", "72"], 60, "the first news")
-    airflow.wait_until(lambda: _remembered(airflow) == 2, 30, "the state of it")
+    airflow.wait_until(lambda: _remembered(airflow) == 2, 60, "the state of it")
     airflow.kill("triggerer")
     answer(server, "7", "73", questions=["1"])
     time.sleep(1)  # the launcher must have noticed
     airflow.start("triggerer")
     airflow.wait_until(lambda: heard() == ["71", "72", "73"], 60, "what came meanwhile")
-    airflow.wait_until(lambda: _remembered(airflow) == 3, 30, "the state of it")
+    airflow.wait_until(lambda: _remembered(airflow) == 3, 60, "the state of it")
     before = len(asked(server, "7"))
     airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, 60, "more polls")
     assert heard() == ["71", "72", "73"]
@@ -137,7 +137,7 @@ def _remembered(airflow):
 def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
     run = airflow.trigger("wait_subscriber", conf={"campaign": "2", "subscriber": "21"})
     run.wait_for("deferred", "deferred")
-    airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, 30, "some polls", run)
+    airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, 60, "some polls", run)
     answer(server, "2", "21")
     assert run.wait() == "success"
     assert [each["answer"] for each in run.xcom("worker")] == ["answer of 21"] * 2
@@ -158,10 +158,10 @@ def test_many_subscribers_share_a_poll(airflow, server):
     run = airflow.trigger("wait_many", conf={"campaign": "4"})
     tasks = [f"each[{number}]" for number in range(6)]
     airflow.wait_until(lambda: set(run.states().values()) == {"deferred"}, 60, "all deferred", run)
-    airflow.wait_until(lambda: asked(server, "4"), 30, "a shared poll", run)
+    airflow.wait_until(lambda: asked(server, "4"), 60, "a shared poll", run)
     time.sleep(1)
     single, shared, start = len(asked(server, "4", ONE)), len(asked(server, "4")), time.monotonic()
-    airflow.wait_until(lambda: len(asked(server, "4")) >= shared + 4, 30, "more shared polls", run)
+    airflow.wait_until(lambda: len(asked(server, "4")) >= shared + 4, 60, "more shared polls", run)
     polls = len(asked(server, "4")) - shared
     assert polls <= (time.monotonic() - start) + 1  # one a second, which is the interval
     assert len(asked(server, "4", ONE)) == single

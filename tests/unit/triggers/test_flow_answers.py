@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
-from airflow_provider_cytechbot.triggers import flow_answers
+from airflow_provider_cytechbot.triggers import campaign_poll, flow_answers
 from airflow_provider_cytechbot.triggers.campaign_poll import FEW
 from airflow_provider_cytechbot.triggers.flow_answers import (
     CyTechBotFlowCampaignTrigger,
@@ -271,6 +271,28 @@ def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
 def warmed_up(server, run, kwargs):
     """The imports, which a thread does, have held up the loop too: on a busy machine for seconds."""
     run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5})))
+
+
+def test_nobody_polls_for_one_that_has_left(run, kwargs, monkeypatch):
+    polls = []
+    monkeypatch.setattr(campaign_poll, "_hook_class", lambda: polls.append(1))
+    kwargs["started_at"] = time.time()
+
+    async def wait():
+        triggers = [
+            CyTechBotSubscriberFlowTrigger(subscriber_id=str(number), **kwargs | {"poke_interval": interval})
+            for number, interval in enumerate([1.2, *([30.0] * (FEW + 1))])
+        ]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        await asyncio.sleep(0.1)
+        tasks[0].cancel()
+        await asyncio.sleep(1.4)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(wait())
+    assert polls == []
 
 
 @pytest.mark.usefixtures("warmed_up")
