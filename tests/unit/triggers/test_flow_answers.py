@@ -210,7 +210,8 @@ def test_what_no_poll_can_help_fails_at_once(server, run, kwargs, wrong, error, 
 def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, monkeypatch):
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
-        await asyncio.sleep(0.5)
+        while len(server.requests(ALL)) < 2:  # noqa: ASYNC110 (the server runs in a thread)
+            await asyncio.sleep(0.01)
         monkeypatch.setattr(server, "api_key", "1-the-next-key")
         keys = server._sandbox.user_ids_by_key
         old = keys.copy()
