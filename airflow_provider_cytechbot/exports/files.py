@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.exports.compression import compressor
-from airflow_provider_cytechbot.exports.destination import StagedFile, stage, whole_or_nothing
+from airflow_provider_cytechbot.exports.destination import Place, StagedFile, whole_or_nothing
 from airflow_provider_cytechbot.exports.write_ahead import WriteAhead
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
     from airflow_provider_cytechbot.exports.formats import Encoder, FileType
     from airflow_provider_cytechbot.exports.table import Table
+
+
+class WrittenFile(NamedTuple):
+    """
+    A file that was written.
+
+    :param uri: A path that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
+    :param rows: How many rows are in it.
+    :param bytes: Its size.
+    """
+
+    uri: str
+    rows: int
+    bytes: int
 
 
 class ExportFiles(AbstractContextManager["ExportFiles"]):
@@ -25,32 +37,33 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
     Entering the context opens the first file, so that trouble with the place shows before the API is asked.
 
-    :param path: Where the file is to appear. Parts have a number before its suffixes.
+    :param place: Where the file is to appear. Parts have a number before its suffixes.
     :param file_type: What kind of file it is.
     :param max_rows: How many rows a part takes; ``None`` for one file.
     :param overwrite: Whether what is there is replaced.
+    :raises CyTechBotStorageError: The place cannot be written, or is taken.
     """
 
     def __init__(
         self,
-        path: ObjectStoragePath,
+        place: Place,
         file_type: FileType,
         *,
         max_rows: int | None = None,
         overwrite: bool = True,
     ) -> None:
-        self.uris: list[str] = []
-        self.bytes = 0
-        self._path = path
+        self.written: list[WrittenFile] = []
+        self._place = place
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
         self._staged: list[StagedFile] = []
-        self._paths: list[ObjectStoragePath] = []
 
     def __enter__(self) -> ExportFiles:
-        if not self._overwrite and self._max_rows and self.manifest_path.exists():
-            raise FileExistsError(f"{self.manifest_path} is there already, and overwrite is false")
+        if not self._overwrite and self._max_rows and self._manifest.exists():
+            raise self._manifest.failures.refused(
+                "is there already, and overwrite is false.", "Choose another place."
+            )
         self._next_file()
         return self
 
@@ -58,13 +71,18 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._current.stop()
-        for staged in self._staged:
+        for staged in reversed(self._staged):  # the first one made the folder
             staged.discard()
 
     @property
-    def manifest_path(self) -> ObjectStoragePath:
-        """Where the manifest of an export in parts is written."""
-        return self._path.with_name(f"{self._path.name.partition('.')[0]}.manifest.json")
+    def uris(self) -> list[str]:
+        """Where the files are that were written so far."""
+        return [file.uri for file in self.written]
+
+    @property
+    def size(self) -> int:
+        """The size of the files that were written so far."""
+        return sum(file.bytes for file in self.written)
 
     def start(self, make_encoder: Callable[[], Encoder]) -> None:
         """
@@ -79,6 +97,10 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         """Write part of a body as it is."""
         self._current.write_bytes(data)
 
+    def count(self, rows: int) -> None:
+        """Take note of rows that are in a body which is written as it is."""
+        self._current.rows += rows
+
     def write(self, table: Table) -> None:
         """Write some rows, beginning the next part where one is full."""
         at = 0
@@ -92,9 +114,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             at += room
 
     def finish(self) -> None:
-        """Send what is left to send; only then are :attr:`bytes` and :attr:`uris` known."""
+        """Send what is left to send; only then is all :attr:`written`."""
         self._finish_file()
-        self.uris = [str(path) for path in self._paths]
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
         """
@@ -105,48 +126,52 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         old_parts = self._parts_of_the_export_before() if self._max_rows else []
         if old_parts:
             # From here on, until the new one is there, nobody takes old and new parts for one export.
-            self.manifest_path.unlink()
+            self._manifest.remove()
         while self._staged:
             self._staged[0].commit()
             del self._staged[0]
         if not self._max_rows:
             return
-        for path in old_parts:
-            if path not in self.uris:
-                with suppress(FileNotFoundError):
-                    self._sibling(path.rpartition("/")[2]).unlink()
-        with whole_or_nothing(self.manifest_path) as file:
+        for uri in old_parts:
+            if uri not in self.uris:
+                self._place.beside(uri.rpartition("/")[2]).remove()
+        with whole_or_nothing(self._manifest) as file:
             file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
+    @property
+    def _manifest(self) -> Place:
+        return self._place.beside(f"{self._place.path.name.partition('.')[0]}.manifest.json")
+
     def _parts_of_the_export_before(self) -> Sequence[str]:
-        try:
-            return [str(uri) for uri in json.loads(self.manifest_path.read_bytes())["uris"]]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        if not self._manifest.exists():
             return []
+        with self._manifest.failures.told(has_begun=True), self._manifest.open() as file:
+            content = file.read()
+        try:
+            return [str(uri) for uri in json.loads(content)["uris"]]
+        except (ValueError, KeyError, TypeError):
+            return []  # a file of another kind
 
     def _next_file(self) -> None:
-        path = self._part(len(self._paths) + 1) if self._max_rows else self._path
-        staged = stage(path, overwrite=self._overwrite)
+        place = self._part(len(self.written) + 1) if self._max_rows else self._place
+        staged = StagedFile(place, overwrite=self._overwrite)
         self._staged.append(staged)
-        self._paths.append(path)
-        self._current = _CurrentFile(staged, self._file_type.file_compression)
+        self._current = _CurrentFile(str(place.path), staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:
-        self.bytes += self._current.finish()
+        self.written.append(self._current.finish())
 
-    def _part(self, number: int) -> ObjectStoragePath:
-        stem, dot, suffixes = self._path.name.partition(".")
-        return self._sibling(f"{stem}-{number:05d}{dot}{suffixes}")
-
-    def _sibling(self, name: str) -> ObjectStoragePath:
-        return self._path.with_name(name)
+    def _part(self, number: int) -> Place:
+        stem, dot, suffixes = self._place.path.name.partition(".")
+        return self._place.beside(f"{stem}-{number:05d}{dot}{suffixes}")
 
 
 class _CurrentFile:
     """The file that is being written: its encoder, its compression, and how far it is."""
 
-    def __init__(self, staged: StagedFile, compression: str) -> None:
+    def __init__(self, uri: str, staged: StagedFile, compression: str) -> None:
         self.rows = 0
+        self._uri = uri
         self._staged = staged
         self._compressor = compressor(compression)
         self._footer: Callable[[], bytes] = bytes
@@ -163,13 +188,12 @@ class _CurrentFile:
         self._ahead.call(self._encode, table)
         self.rows += table.rows
 
-    def finish(self) -> int:
+    def finish(self) -> WrittenFile:
         self._ahead.finish()
         self._compress(self._footer())
-        self._staged.file.write(self._compressor.flush())
-        size = self._staged.file.tell()
+        self._staged.write(self._compressor.flush())
         self._staged.finish()
-        return size
+        return WrittenFile(self._uri, self.rows, self._staged.size)
 
     def stop(self) -> None:
         self._ahead.stop()
@@ -179,4 +203,4 @@ class _CurrentFile:
 
     def _compress(self, data: bytes) -> None:
         if compressed := self._compressor.compress(data):
-            self._staged.file.write(compressed)
+            self._staged.write(compressed)

@@ -46,7 +46,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             "version": 1,
             "flow_campaign_id": "1",
             "flow_name": "Feedback",
-            "complete": true,  # whether they have answered every question
+            "complete": True,  # whether they have answered every question
             "count": 2,  # how many are new
             "subscriber_ids": ["24994546734902201", "24994546734902202"],  # the first 100 of them
             "digest": "…",  # of all of them

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import subprocess
-import sys
 import time
 from datetime import timedelta
 
@@ -280,14 +278,3 @@ def test_an_event_of_another_version_is_rejected_and_not_skipped(server, event):
 def test_a_parameter_that_cannot_be_meant_fails_at_once(server, options):
     with pytest.raises(CyTechBotFieldError):
         campaign_sensor(**options).execute({})
-
-
-def test_a_dag_file_pays_little_for_it():
-    script = (
-        "import sys; from airflow_provider_cytechbot.sensors import flow_answers; "
-        "print({'aiohttp', 'requests', 'tenacity', 'airflow.triggers.base'} & set(sys.modules) - before)"
-    )
-    before = "import sys; from airflow.providers.common.compat.sdk import BaseSensorOperator; "
-    command = [sys.executable, "-c", f"{before}BaseSensorOperator; before = set(sys.modules); {script}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"

@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +17,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
     CyTechBotFieldError,
     CyTechBotNotFoundError,
+    CyTechBotStorageError,
+    CyTechBotStorageRefusedError,
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
@@ -293,12 +295,14 @@ class TestFailure:
     def test_place_that_cannot_be_written_costs_the_server_nothing(self, tmp_path, answer):
         endpoint = answer()
         (tmp_path / "folder").write_text("a file")
-        with pytest.raises(OSError, match="folder"):
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"'path', .*folder") as caught:
             export(f"file://{tmp_path}/folder/answers.csv")
+        assert isinstance(caught.value, AirflowFailException)
+        assert caught.value.__context__ is None
         assert not endpoint.called
         assert files_in(tmp_path) == {"folder": b"a file"}
 
-    @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), SystemExit(1)])
+    @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), SystemExit(1)])
     @pytest.mark.parametrize("at", [1, 2])
     def test_rows_that_cannot_be_encoded(self, folder, answer, monkeypatch, error, at):
         answer()
@@ -324,8 +328,9 @@ class TestFailure:
             raise OSError("disk full")
 
         monkeypatch.setattr(f"fsspec.implementations.local.LocalFileSystem.{stage}", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full") as caught:
             export(self.path(folder))
+        assert not isinstance(caught.value, AirflowFailException)
         assert endpoint.called == (stage == "mv")
 
     @pytest.mark.parametrize("at", [1, 2, 3])
@@ -341,7 +346,7 @@ class TestFailure:
 
         monkeypatch.setattr(LocalFileOpener, "write", fail)
         monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full"):
             export(f"file://{tmp_path}/answers.jsonl")
         assert len(calls) == at
         assert files_in(tmp_path) == {}
@@ -440,9 +445,18 @@ class TestSeveralCampaigns:
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
 
     def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
-        with pytest.raises(CyTechBotNotFoundError, match=r"1 of 3 flow campaigns failed \(9\)"):
-            export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=["9", "7", "8"])
+        pushed = {}
+        ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: json.loads(json.dumps(value))}))
+        operator = ExportOperator(
+            task_id="export", flow_campaign_id=["9", "7", "8"], path=str(tmp_path / "{flow_campaign_id}.csv")
+        )
+        with pytest.raises(CyTechBotNotFoundError, match="1 of 3 flow campaigns failed, 2 were"):
+            operator.execute({"ti": ti})
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
+        outcomes = pushed["outcomes"]
+        assert [each["flow_campaign_id"] for each in outcomes] == ["9", "7", "8"]
+        assert "not found" in outcomes[0]["error"]
+        assert [each["manifest"] and each["manifest"]["rows"] for each in outcomes] == [None, 3, 3]
 
     def test_one_place_for_several_is_an_error(self, tmp_path, campaigns):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
@@ -456,10 +470,10 @@ class TestChanges:
         options = {"mode": "changes", "state_path": f"file://{tmp_path}/state"}
 
         def fail(*_):
-            raise OSError("disk full")
+            raise RuntimeError("a bug")
 
         monkeypatch.setattr("airflow_provider_cytechbot.exports.changes.ChangeLog.save", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(RuntimeError, match="a bug"):
             export(tmp_path / "first.jsonl", **options)
         monkeypatch.undo()
         monkeypatch.setenv(
@@ -507,10 +521,68 @@ def test_outlets_are_told(tmp_path, answer):
     assert events["asset"].extra == {"mine": 1, "exports": [manifest]}
 
 
+class TestLineage:
+    """What is told of real exports; tests/unit/test_lineage.py has how it is said."""
+
+    @pytest.mark.parametrize(
+        ("options", "rows"),
+        [
+            ({}, {"a.jsonl": 3}),
+            ({"path": "a.csv.gz"}, {"a.csv.gz": 3}),
+            ({"path": "a.json"}, {"a.json": 3}),
+            ({"path": "a.parquet", "max_rows_per_file": 2}, {"a-00001.parquet": 2, "a-00002.parquet": 1}),
+            ({"path": "{flow_campaign_id}.csv", "flow_campaign_id": ["7"]}, {"7.csv": 3}),
+        ],
+    )
+    def test_each_file_with_its_rows_and_size(self, tmp_path, answer, hook_lineage, options, rows):
+        answer()
+        options = {"flow_campaign_id": "7", "path": "a.jsonl", **options}
+        options["path"] = str(tmp_path / options["path"])
+        operator = ExportOperator(task_id="export", **options)
+        operator.execute({})
+        campaign = "cytechbot://cytechbot.com/flow_campaigns/7"
+        assert hook_lineage.inputs == [campaign]
+        assert hook_lineage.outputs == [f"file://{tmp_path}/{name}" for name in rows]
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        told = operator.get_openlineage_facets_on_complete(None)
+        assert [f"{each.namespace}/{each.name}" for each in told.inputs] == [campaign]
+        statistics = {each.name: each.outputFacets["outputStatistics"] for each in told.outputs}
+        assert {name: each.rowCount for name, each in statistics.items()} == {
+            str(tmp_path / name): count for name, count in rows.items()
+        }
+        assert all(each.size == Path(name).stat().st_size for name, each in statistics.items())
+
+    def test_changes_are_told_with_their_column_and_their_state_is_not(self, tmp_path, answer, hook_lineage):
+        answer()
+        options = {"mode": "changes", "state_path": str(tmp_path / "state"), "path": str(tmp_path / "a.csv")}
+        for day in (1, 2):  # the second reads the state of the first
+            operator = ExportOperator(task_id="export", flow_campaign_id="7", **options)
+            operator.execute({"data_interval_end": datetime(2026, 1, day, tzinfo=UTC)})
+        assert hook_lineage.inputs == ["cytechbot://cytechbot.com/flow_campaigns/7"] * 2
+        assert hook_lineage.outputs == [f"file://{tmp_path}/a.csv"] * 2
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        (told,) = operator.get_openlineage_facets_on_complete(None).outputs
+        assert told.facets["schema"].fields[-1].name == "change"
+        assert told.outputFacets["outputStatistics"].rowCount == 0
+
+    def test_of_several_campaigns_those_that_were_exported(self, tmp_path, answer, requests_mock):
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        answer()
+        requests_mock.get(f"{API}/get_all_subscriber_flow_info/?flow_campaign_id=8", status_code=500)
+        path = str(tmp_path / "{flow_campaign_id}.csv")
+        operator = ExportOperator(task_id="export", flow_campaign_id=["8", "7"], path=path)
+        assert operator.get_openlineage_facets_on_complete(None).outputs == []
+        with pytest.raises(CyTechBotTransportError):
+            operator.execute({})
+        told = operator.get_openlineage_facets_on_complete(None)
+        assert [each.name for each in told.inputs] == ["flow_campaigns/7"]
+        assert [each.name for each in told.outputs] == [str(tmp_path / "7.csv")]
+
+
 def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):
     endpoint = answer()
     (tmp_path / "a.csv").write_text("old")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
         export(tmp_path / "a.csv", overwrite=False)
     assert files_in(tmp_path) == {"a.csv": b"old"}
     assert not endpoint.called

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
-import subprocess
 import sys
 import time
 from contextlib import aclosing
@@ -252,15 +252,14 @@ def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run
     assert max(shown) == 1
 
 
-def test_airflow_2_says_what_is_missing_and_imports_the_rest():
-    script = """
-import airflow.triggers.base
-del airflow.triggers.base.BaseEventTrigger
-from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotFlowCampaignTrigger
-try:
-    from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
-except ImportError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "needs Airflow 3.0 or newer" in done.stdout
+def test_airflow_2_says_what_is_missing_and_imports_the_rest(monkeypatch):
+    package = "airflow_provider_cytechbot.triggers"
+    monkeypatch.delattr("airflow.triggers.base.BaseEventTrigger")
+    for name in ("flow_answers", "new_flow_answers"):
+        module = sys.modules[f"{package}.{name}"]
+        monkeypatch.setattr(f"{package}.{name}", module)  # so that it is this one again afterwards
+        monkeypatch.delitem(sys.modules, f"{package}.{name}")
+    rest = importlib.import_module(f"{package}.flow_answers")
+    assert rest.CyTechBotFlowCampaignTrigger
+    with pytest.raises(ImportError, match=r"needs Airflow 3\.0 or newer"):
+        _ = rest.CyTechBotNewFlowAnswersTrigger
