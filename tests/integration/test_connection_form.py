@@ -72,7 +72,7 @@ def form(airflow, browser):
 
 
 def stored(airflow):
-    """What Airflow's database holds, of which the REST API shows less. Empty extras are null, "" or missing."""
+    """What Airflow's database holds, where an empty extra is null, "" or missing. The REST API shows less."""
     ((host, port, password, extra),) = airflow.query("SELECT host, port, password, extra FROM connection")
     extras = {name: value for name, value in json.loads(extra).items() if value not in (None, "")}
     return {"host": host, "port": port, "password": password, "extra": extras}
