@@ -32,8 +32,12 @@ test: lint typecheck ## all that CI checks: lint, types, unit and integration te
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
-test-browser: .venv/.browser ## the connection form in chromium, with new screenshots for docs/images
-	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py $(PYTEST_ARGS)
+test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and new screenshots for docs/images
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo 'No chromium is on PATH.' \
+		'On Debian: apt install chromium' >&2; exit 1; }
+	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py \
+		tests/integration/test_in_the_ui.py $(PYTEST_ARGS)
+	@python=$$(sh scripts/find-python) && "$$python" scripts/older_forms.py
 
 lint: .venv/.test ## ruff: rules and format
 	@$(PY) -m ruff check && $(PY) -m ruff format --check \
