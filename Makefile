@@ -33,8 +33,8 @@ test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes th
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
 test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and new screenshots for docs/images
-	@command -v chromium chromium-browser google-chrome >/dev/null || { echo 'No chromium is on PATH.' \
-		'On Debian: apt install chromium' >&2; exit 1; }
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+		echo 'No chromium is on PATH. On Debian: apt install chromium' >&2; exit 1
 	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py \
 		tests/integration/test_in_the_ui.py $(PYTEST_ARGS)
 	@python=$$(sh scripts/find-python) && "$$python" scripts/older_forms.py

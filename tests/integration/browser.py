@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -44,8 +44,8 @@ def new_page(browser: Browser, *, width: int = 1280, height: int = 1000) -> Page
     return page
 
 
-def screenshot(page: Page, name: str) -> None:
-    """Take a picture of the page, where SCREENSHOTS names a folder for it."""
+def screenshot(seen: Page | Locator, name: str) -> None:
+    """Take a picture of a page or of a part of it, where SCREENSHOTS names a folder for it."""
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
+        seen.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")

@@ -31,8 +31,7 @@ FOLDER = f"s3://aws_default@{BUCKET}/cytechbot"
 LINES_SHOWN = 8
 TABLE = """
 <style>
-  body {{ font: 14px sans-serif; margin: 12px }}
-  table {{ border-collapse: collapse }}
+  table {{ border-collapse: collapse; font: 14px sans-serif; white-space: nowrap }}
   th, td {{ border: 1px solid #ccc; padding: 4px 8px; text-align: left }}
   th {{ background: #eef }}
 </style>
@@ -127,10 +126,11 @@ def test_asset_event_says_how_many_rows_there_are(airflow, run, page, store):
     (key,) = [each for each in store.objects() if each.endswith("day=2026-01-02/answers.parquet")]
     table = pq.read_table(io.BytesIO(store.read(key)))
     assert table.num_rows == 24
-    lines = [table.column_names, *(map(str, row.values()) for row in table.slice(0, LINES_SHOWN).to_pylist())]
+    # Not every machine has the fonts for all that subscribers type.
+    plain = [row for row in table.to_pylist() if row["answer"].isascii()][:LINES_SHOWN]
+    lines = [table.column_names, *(map(str, row.values()) for row in plain)]
     cells = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in lines]
     cells[0] = cells[0].replace("td>", "th>")
-    page.set_viewport_size({"width": 1280, "height": 300})
     page.set_content(TABLE.format(rows="".join(f"<tr>{line}</tr>" for line in cells)))
     expect(page.locator("tr")).to_have_count(LINES_SHOWN + 1)
-    screenshot(page, "exported-rows")
+    screenshot(page.locator("table"), "exported-rows")
