@@ -107,3 +107,15 @@ class CyTechBotResponseError(CyTechBotUnansweredError):
 
 class CyTechBotAmbiguousWriteError(CyTechBotError):
     """A create was sent and its answer lost. It may have happened, so it is not sent again."""
+
+
+class CyTechBotStorageError(CyTechBotError):
+    """The object storage or disk below an export failed, and may not the next time: no answer, no room."""
+
+    retryable = True
+
+
+class CyTechBotStorageRefusedError(CyTechBotStorageError):
+    """The object storage refuses, and will again: no such bucket or connection, no permission, a bad path."""
+
+    retryable = False

@@ -17,12 +17,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
-from airflow_provider_cytechbot.exports.destination import whole_or_nothing
+from airflow_provider_cytechbot.exports.destination import Place, StagedFile
 from airflow_provider_cytechbot.exports.spool import Spool
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
 
 NEW, CHANGED, GONE = "new", "changed", "gone"
@@ -60,23 +58,32 @@ class ChangeLog:
     written after the export, so that a run that fails leaves all as it was. A run compares with the newest
     state of an earlier interval: running an interval again gives the same changes again.
 
+    The new one is begun at once, so that trouble with the folder shows before the API is asked.
+
     :param folder: Where the states are.
     :param flow_campaign_id: The campaign's id.
     :param interval: What the run is for: later runs have later times.
+    :raises CyTechBotStorageError: The folder cannot be read or written, or a state in it cannot be used.
     """
 
-    def __init__(self, folder: ObjectStoragePath, flow_campaign_id: str, interval: datetime) -> None:
-        self._folder = folder / f"flow_campaign_id={flow_campaign_id}"
+    def __init__(self, folder: Place, flow_campaign_id: str, interval: datetime) -> None:
+        self._folder = folder.within(f"flow_campaign_id={flow_campaign_id}")
         self._name = interval.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ") + _SUFFIX
         self._spool = Spool()
         self._places: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
         self._waiting: list[Batch] = [[] for _ in range(BUCKETS)]
         self._blocks: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._digest = ""
-        names = sorted(path.name for path in self._folder.iterdir()) if self._folder.exists() else []
-        self._states = [name for name in names if name.endswith(_SUFFIX)]
-        before = [name for name in self._states if name < self._name]
-        self._before = _StoredState(self._folder / before[-1]) if before else None
+        self._states = [name for name in self._folder.names() if name.endswith(_SUFFIX)]
+        self._own = _StoredState(self._folder.within(self._name)) if self._name in self._states else None
+        earlier = [name for name in self._states if name < self._name]
+        self._before = _StoredState(self._folder.within(earlier[-1])) if earlier else None
+        if not earlier and self._is_too_old():
+            raise self._folder.failures.refused(
+                f"keeps no state before {self._name}: an export of that interval would call all answers new.",
+                f"The last {KEPT_STATES} intervals can be run again.",
+            )
+        self._staged = StagedFile(self._folder.within(self._name))
 
     @property
     def is_first(self) -> bool:
@@ -103,10 +110,8 @@ class ChangeLog:
         :param now: When the answers were asked for. Where this interval was exported before and nothing is
             different since, it is the time of that: running it again gives the same file.
         """
-        if self._name in self._states:
-            stored = _StoredState(self._folder / self._name).head
-            if stored.get("digest") == self._digest:
-                return str(stored["extracted_at"])
+        if self._own and self._own.head["digest"] == self._digest:
+            return str(self._own.head["extracted_at"])
         return now
 
     def changes(self) -> Iterator[tuple[Batch, list[str]]]:
@@ -122,29 +127,34 @@ class ChangeLog:
 
     def save(self, extracted_at: str) -> None:
         """Keep what was found for the next interval, and forget what is older than the last few."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         head = {
             "version": _VERSION,
             "extracted_at": extracted_at,
             "digest": self._digest,
+            "is_first": self.is_first,
             "questions": self._spool.questions,
         }
         self._blocks.seek(0)
-        with (
-            whole_or_nothing(self._folder / self._name) as file,
-            gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as sink,
-        ):
+        file = cast("IO[bytes]", self._staged)
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as sink:
             _write(sink, json.dumps(head).encode())
             while block := self._blocks.read(1024 * 1024):
                 sink.write(block)
+        self._staged.finish()
+        self._staged.commit()
         for name in sorted({*self._states, self._name})[:-KEPT_STATES]:
             if name != self._name:
-                (self._folder / name).unlink()
+                self._folder.within(name).remove()
 
     def close(self) -> None:
-        """Give the disk its room back."""
+        """Give the disk its room back, and drop a state that was not kept."""
+        self._staged.discard()
         self._spool.close()
         self._blocks.close()
+
+    def _is_too_old(self) -> bool:
+        """Return whether there was a state to compare with, which has been forgotten since."""
+        return not self._own.head["is_first"] if self._own else len(self._states) >= KEPT_STATES
 
     def _put_into_buckets(self) -> None:
         for places, waiting in zip(self._places, self._waiting, strict=True):
@@ -207,13 +217,14 @@ class ChangeLog:
 class _StoredState:
     """A state as it is kept: its head, then a block for each bucket."""
 
-    def __init__(self, path: ObjectStoragePath) -> None:
-        self._path = path
+    def __init__(self, place: Place) -> None:
+        self._place = place
         with self._opened() as source:
             self.head: dict[str, Any] = json.loads(_read(source))
         if self.head.get("version") != _VERSION:
-            raise ValueError(
-                f"the state {path} is of another version of this provider. Remove it to export all once more."
+            raise place.failures.refused(
+                "holds a state of another version of this provider.",
+                "Remove it to compare with the one before it.",
             )
         self.questions = [(question_id, question) for question_id, question in self.head["questions"]]
 
@@ -227,19 +238,14 @@ class _StoredState:
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        try:
-            with _open(self._path) as file, gzip.GzipFile(fileobj=file) as source:
-                yield cast("IO[bytes]", source)
-        except (EOFError, gzip.BadGzipFile, struct.error, zlib.error) as error:
-            raise ValueError(
-                f"the state {self._path} is damaged. Remove it to compare with the one before it."
-            ) from error
-
-
-def _open(path: ObjectStoragePath) -> IO[bytes]:
-    """Open a file for reading. Its own method would tell lineage that the answers come from a state, too."""
-    file: IO[bytes] = path.fs.open(path.path, "rb")
-    return file
+        with self._place.failures.told(has_begun=True):
+            try:
+                with self._place.open() as file, gzip.GzipFile(fileobj=file) as source:
+                    yield cast("IO[bytes]", source)
+            except (EOFError, gzip.BadGzipFile, struct.error, zlib.error, ValueError):
+                raise self._place.failures.refused(
+                    "holds a damaged state.", "Remove it to compare with the one before it."
+                ) from None
 
 
 def _key(question_id: str | None, question: str | None, seen: Counter[str]) -> _Key:

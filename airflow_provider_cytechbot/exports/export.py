@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
 from airflow_provider_cytechbot import lineage
-from airflow_provider_cytechbot.exports.destination import absolute
+from airflow_provider_cytechbot.exports.destination import Place
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.formats import RAW, FileType
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
 from airflow_provider_cytechbot.exports.profiles import Profiles
 from airflow_provider_cytechbot.exports.progress import Progress
+from airflow_provider_cytechbot.exports.repeated_subscribers import RepeatedSubscribers
 from airflow_provider_cytechbot.exports.spool import Spool
+from airflow_provider_cytechbot.exports.storage_failures import StorageFailures
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
     from airflow_provider_cytechbot.exports.options import ExportOptions
     from airflow_provider_cytechbot.exports.table import Column, Table
@@ -74,33 +75,44 @@ class Export:
         self._columns: Sequence[Column] = ()
         self.exported: list[lineage.ExportedCampaign] = []
 
-    def run(self, flow_campaign_id: str, path: ObjectStoragePath) -> ExportManifest:
+    def check_places(self) -> None:
+        """
+        Look whether the places can be opened at all, before anything is asked of the API.
+
+        :raises CyTechBotStorageRefusedError: The filesystem is not installed, or the connection is unknown.
+        """
+        Place.of("path", self._options.path)
+        if self._options.state_path:
+            Place.of("state_path", self._options.state_path)
+
+    def run(self, flow_campaign_id: str) -> ExportManifest:
         """
         Export a campaign: whole, or nothing.
 
         :param flow_campaign_id: The campaign's id.
-        :param path: Where to.
+        :raises CyTechBotStorageError: A file could not be written, at its place or on the worker's disk.
+        :raises CyTechBotError: The answers did not arrive.
         """
         options = self._options
+        place = Place.of("path", options.path_of(flow_campaign_id))
         # The place comes first: trouble with it should show before the server is put to its costly work.
         files = ExportFiles(
-            path, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
+            place, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
         )
-        with files:
-            if options.mode == "changes":
-                return self._changes(flow_campaign_id, files)
-            with self._open(flow_campaign_id) as stream:
-                progress = Progress(stream, self._tell)
-                if self._file_type.file_format == RAW:
-                    stream.on_block = files.write_bytes
-                    for batch in stream.batches():  # read like any other: what is not whole must not be kept
-                        rows = sum(len(answers) for _, answers in batch)
-                        progress.add(len(batch), rows)
-                        files.count(rows)
+        try:
+            with files:
+                if options.mode == "changes":
+                    return self._changes(flow_campaign_id, files)
+                with self._open(flow_campaign_id) as stream:
+                    progress = Progress(stream, self._tell)
+                    if self._file_type.file_format == RAW:
+                        _copy_body(files, stream, progress)
+                    else:
+                        for table in self._tables(files, stream, progress):
+                            files.write(table)
                     return self._commit(files, stream, progress)
-                for table in self._tables(files, stream, progress):
-                    files.write(table)
-                return self._commit(files, stream, progress)
+        except OSError as error:  # the storage's own are told by then: this is of the disk below the spool
+            raise StorageFailures("The worker's folder TMPDIR", tempfile.gettempdir()).of(error) from None
 
     def _open(self, flow_campaign_id: str) -> AbstractContextManager[FlowAnswersStream]:
         self._tell("Asking for the answers of flow campaign %s", flow_campaign_id)
@@ -119,20 +131,24 @@ class Export:
             return
         # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
         # server is not kept waiting meanwhile.
-        with closing(Spool().fill(batches)) as spool:
+        repeated = RepeatedSubscribers()
+        with closing(Spool()) as spool:
+            spool.fill(repeated.watch(_counted(batches, progress)))
+            subscribers: Iterable[Batch] = spool
             if self._options.layout == "wide":
                 order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
                 layout = WideLayout(spool.questions, order, fields)
+                subscribers = repeated.merge(spool)
             self._start(files, layout.columns)
-            for batch in spool:
+            for batch in subscribers:
                 table = layout.table(_campaign(stream), batch, self._profiles.of(batch))
-                progress.add(len(batch), table.rows)
+                progress.add(0, table.rows)
                 yield table
 
     def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
-        folder = absolute(str(self._options.state_path))
+        folder = Place.of("state_path", str(self._options.state_path))
         with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as log:
             with self._open(flow_campaign_id) as stream:
                 progress = Progress(stream, self._tell)
@@ -194,6 +210,20 @@ class Export:
 
 def _campaign(stream: FlowAnswersStream) -> Campaign:
     return Campaign(stream.flow_campaign_id, stream.flow_name, stream.extracted_at)
+
+
+def _copy_body(files: ExportFiles, stream: FlowAnswersStream, progress: Progress) -> None:
+    """Write the body as it comes. It is read like any other: what is not whole must not be kept."""
+    # Not written while the stream reads, which would take the storage's errors for its own.
+    blocks: list[bytes] = []
+    stream.on_block = blocks.append
+    for batch in stream.batches():
+        rows = sum(len(answers) for _, answers in batch)
+        progress.add(len(batch), rows)
+        files.count(rows)
+        files.write_bytes(b"".join(blocks))
+        blocks.clear()
+    files.write_bytes(b"".join(blocks))
 
 
 def _counted(batches: Iterator[Batch], progress: Progress) -> Iterator[Batch]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.exports.compression import compressor
-from airflow_provider_cytechbot.exports.destination import StagedFile, stage, whole_or_nothing
+from airflow_provider_cytechbot.exports.destination import Place, StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.exports.write_ahead import WriteAhead
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
     from airflow_provider_cytechbot.exports.formats import Encoder, FileType
     from airflow_provider_cytechbot.exports.table import Table
 
@@ -38,43 +37,42 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
     Entering the context opens the first file, so that trouble with the place shows before the API is asked.
 
-    :param path: Where the file is to appear. Parts have a number before its suffixes.
+    :param place: Where the file is to appear. Parts have a number before its suffixes.
     :param file_type: What kind of file it is.
     :param max_rows: How many rows a part takes; ``None`` for one file.
     :param overwrite: Whether what is there is replaced.
+    :raises CyTechBotStorageError: The place cannot be written, or is taken.
     """
 
     def __init__(
         self,
-        path: ObjectStoragePath,
+        place: Place,
         file_type: FileType,
         *,
         max_rows: int | None = None,
         overwrite: bool = True,
     ) -> None:
         self.written: list[WrittenFile] = []
-        self._path = path
+        self._place = place
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
         self._staged: list[StagedFile] = []
 
     def __enter__(self) -> ExportFiles:
-        if not self._overwrite and self._max_rows and self.manifest_path.exists():
-            raise FileExistsError(f"{self.manifest_path} is there already, and overwrite is false")
+        if not self._overwrite and self._max_rows and self._manifest.exists():
+            raise self._manifest.failures.refused(
+                "is there already, and overwrite is false.", "Choose another place."
+            )
         self._next_file()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for staged in self._staged:
+        self._current.stop()
+        for staged in reversed(self._staged):  # the first one made the folder
             staged.discard()
-
-    @property
-    def manifest_path(self) -> ObjectStoragePath:
-        """Where the manifest of an export in parts is written."""
-        return self._path.with_name(f"{self._path.name.partition('.')[0]}.manifest.json")
 
     @property
     def uris(self) -> list[str]:
@@ -128,67 +126,81 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         old_parts = self._parts_of_the_export_before() if self._max_rows else []
         if old_parts:
             # From here on, until the new one is there, nobody takes old and new parts for one export.
-            self.manifest_path.unlink()
+            self._manifest.remove()
         while self._staged:
             self._staged[0].commit()
             del self._staged[0]
         if not self._max_rows:
             return
-        for path in old_parts:
-            if path not in self.uris:
-                with suppress(FileNotFoundError):
-                    self._sibling(path.rpartition("/")[2]).unlink()
-        with whole_or_nothing(self.manifest_path) as file:
+        for uri in old_parts:
+            if uri not in self.uris:
+                self._place.beside(uri.rpartition("/")[2]).remove()
+        with whole_or_nothing(self._manifest) as file:
             file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
+    @property
+    def _manifest(self) -> Place:
+        return self._place.beside(f"{self._place.path.name.partition('.')[0]}.manifest.json")
+
     def _parts_of_the_export_before(self) -> Sequence[str]:
-        try:
-            return [str(uri) for uri in json.loads(self.manifest_path.read_bytes())["uris"]]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        if not self._manifest.exists():
             return []
+        with self._manifest.failures.told(has_begun=True), self._manifest.open() as file:
+            content = file.read()
+        try:
+            return [str(uri) for uri in json.loads(content)["uris"]]
+        except (ValueError, KeyError, TypeError):
+            return []  # a file of another kind
 
     def _next_file(self) -> None:
-        path = self._part(len(self.written) + 1) if self._max_rows else self._path
-        staged = stage(path, overwrite=self._overwrite)
+        place = self._part(len(self.written) + 1) if self._max_rows else self._place
+        staged = StagedFile(place, overwrite=self._overwrite)
         self._staged.append(staged)
-        self._current = _CurrentFile(path, staged, self._file_type.file_compression)
+        self._current = _CurrentFile(str(place.path), staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:
         self.written.append(self._current.finish())
 
-    def _part(self, number: int) -> ObjectStoragePath:
-        stem, dot, suffixes = self._path.name.partition(".")
-        return self._sibling(f"{stem}-{number:05d}{dot}{suffixes}")
-
-    def _sibling(self, name: str) -> ObjectStoragePath:
-        return self._path.with_name(name)
+    def _part(self, number: int) -> Place:
+        stem, dot, suffixes = self._place.path.name.partition(".")
+        return self._place.beside(f"{stem}-{number:05d}{dot}{suffixes}")
 
 
 class _CurrentFile:
     """The file that is being written: its encoder, its compression, and how far it is."""
 
-    def __init__(self, path: ObjectStoragePath, staged: StagedFile, compression: str) -> None:
+    def __init__(self, uri: str, staged: StagedFile, compression: str) -> None:
         self.rows = 0
-        self._path = path
+        self._uri = uri
         self._staged = staged
         self._compressor = compressor(compression)
         self._footer: Callable[[], bytes] = bytes
+        self._ahead = WriteAhead()
 
     def start(self, encoder: Encoder) -> None:
         self._encoder, self._footer = encoder, encoder.footer
         self.write_bytes(encoder.header())
 
     def write_bytes(self, data: bytes) -> None:
-        if compressed := self._compressor.compress(data):
-            self._staged.file.write(compressed)
+        self._ahead.call(self._compress, data)
 
     def write(self, table: Table) -> None:
-        self.write_bytes(self._encoder.encode(table))
+        self._ahead.call(self._encode, table)
         self.rows += table.rows
 
     def finish(self) -> WrittenFile:
-        self.write_bytes(self._footer())
-        self._staged.file.write(self._compressor.flush())
-        size = self._staged.file.tell()
+        self._ahead.finish()
+        self._compress(self._footer())
+        self._staged.write(self._compressor.flush())
         self._staged.finish()
-        return WrittenFile(str(self._path), self.rows, size)
+        return WrittenFile(self._uri, self.rows, self._staged.size)
+
+    def stop(self) -> None:
+        self._ahead.stop()
+
+    def _encode(self, table: Table) -> None:
+        self._compress(self._encoder.encode(table))
+
+    def _compress(self, data: bytes) -> None:
+        if compressed := self._compressor.compress(data):
+            self._staged.write(compressed)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotError
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import encode_number
-from airflow_provider_cytechbot.exports.destination import absolute
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.task_failure import for_task
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.export import Export, ExportManifest
     from airflow_provider_cytechbot.exports.formats import FileType
     from airflow_provider_cytechbot.exports.options import ExportOptions
+    from airflow_provider_cytechbot.exports.several_campaigns import ExportOutcome
 
 ALL = "all"
+#: The key of the XCom that says of several campaigns what became of each.
+OUTCOMES = "outcomes"
 
 
 class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
@@ -42,6 +45,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
 
     :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Of several campaigns, each is
         exported whole or not at all; if one fails, the others are exported all the same, then the task fails.
+        The XCom ``outcomes`` has, even then, a ``{"flow_campaign_id", "manifest", "error"}`` for each.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/flows/{{ ds }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
@@ -71,6 +75,9 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         assets that are the task's outlets.
     :raises CyTechBotRequestError: The campaign is unknown, or a parameter cannot be used. No retry is made.
     :raises CyTechBotTransportError: The answer did not arrive whole. Nothing was written; a retry may help.
+    :raises CyTechBotStorageRefusedError: ``path`` or ``state_path`` cannot be used: no such bucket, no
+        permission, no filesystem. Found out before the API is asked; no retry is made.
+    :raises CyTechBotStorageError: The storage, or the worker's disk, failed: a retry may help.
     """
 
     template_fields: Sequence[str] = (
@@ -131,14 +138,21 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
         self._is_exporting = True
         try:
+            export.check_places()
             if self._is_several:
-                manifests = self._export_several(hook, export, options, ids)
+                manifests = self._export_several(context, hook, export, ids)
             else:
-                manifests = [export.run(ids[0], absolute(options.path_of(ids[0])))]
+                manifests = [export.run(ids[0])]
+        except CyTechBotStorageError as error:
+            failure = error
+        else:
+            _tell_outlets(context, self.outlets, manifests)
+            return manifests if self._is_several else manifests[0]
         finally:
             self._is_exporting = False
-        _tell_outlets(context, self.outlets, manifests)
-        return manifests if self._is_several else manifests[0]
+        # Outside the except, and without the storage's own exceptions: they may hold its credentials.
+        failure.__context__ = None
+        raise for_task(failure.with_traceback(None))
 
     def on_kill(self) -> None:
         """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
@@ -198,26 +212,18 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         raise hook.failure(failure)
 
     def _export_several(
-        self, hook: CyTechBotHook, export: Export, options: ExportOptions, ids: list[str]
+        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
     ) -> list[ExportManifest]:
-        """Export one campaign after the other, and fail in the end if one of them failed."""
+        from airflow_provider_cytechbot.exports.several_campaigns import SeveralCampaigns
+
+        def tell(outcomes: list[ExportOutcome]) -> None:
+            if error := outcomes[-1]["error"]:
+                self.log.error("Flow campaign %s: %s", outcomes[-1]["flow_campaign_id"], error)
+            if ti := context.get("ti"):  # each time, for whoever asks after a task that failed or was killed
+                ti.xcom_push(key=OUTCOMES, value=outcomes)
+
         ids = ids or [campaign["id"] for campaign in hook.get_flow_campaigns()]
-        manifests: list[ExportManifest] = []
-        failed: dict[str, CyTechBotError] = {}
-        for flow_campaign_id in ids:
-            try:
-                manifests.append(export.run(flow_campaign_id, absolute(options.path_of(flow_campaign_id))))
-            except CyTechBotError as error:
-                self.log.error("Flow campaign %s was not exported: %s", flow_campaign_id, error)
-                failed[flow_campaign_id] = error
-                if isinstance(error, CyTechBotAuthError):
-                    break  # it would be the same for all
-        if not failed:
-            return manifests
-        first = next(iter(failed.values()))
-        which = f"{len(failed)} of {len(ids)} flow campaigns failed ({', '.join(failed)})"
-        first.said = f"{which}; the first: {first.said}"
-        raise first
+        return SeveralCampaigns(export.run, tell).run(ids)
 
 
 def _interval(context: Context) -> datetime:

@@ -19,6 +19,8 @@ TREE = [
     (e.CyTechBotTransportError, e.CyTechBotUnansweredError, True),
     (e.CyTechBotResponseError, e.CyTechBotUnansweredError, True),
     (e.CyTechBotAmbiguousWriteError, e.CyTechBotError, False),
+    (e.CyTechBotStorageError, e.CyTechBotError, True),
+    (e.CyTechBotStorageRefusedError, e.CyTechBotStorageError, False),
 ]
 CLASSES = [row[0] for row in TREE]
 

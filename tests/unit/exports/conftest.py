@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from .stores import FakeS3, Memory, store
+from .stores import FakeAzure, FakeS3, Memory, store
 
 
 class Place:
@@ -20,7 +20,7 @@ class Place:
     def files(self) -> dict[str, bytes]:
         """Everything that is there, a hidden part too."""
         root = ObjectStoragePath(self.base)
-        if root.protocol == "s3":
+        if root.protocol in ("s3", "abfs"):
             return {name.removeprefix("bucket/"): content for name, content in FakeS3.objects.items()}
         found = root.fs.find(root.path) if root.fs.exists(root.path) else []
         return {name.removeprefix(root.path.rstrip("/") + "/"): root.fs.cat_file(name) for name in found}
@@ -28,8 +28,10 @@ class Place:
 
 @pytest.fixture
 def s3(monkeypatch):
-    """An object store under the protocol of the real one."""
-    monkeypatch.setattr(store, "_STORE_CACHE", {"s3": store.ObjectStore("s3", None, fs=FakeS3())})
+    """Object stores under the protocols of the real ones."""
+    stores = {"s3": FakeS3(), "abfs": FakeAzure()}
+    cache = {scheme: store.ObjectStore(scheme, None, fs=fs) for scheme, fs in stores.items()}
+    monkeypatch.setattr(store, "_STORE_CACHE", cache)
     for kept in (FakeS3.objects, FakeS3.uploads, FakeS3.failing, FakeS3.block_sizes):
         kept.clear()
     FakeS3.buckets.clear()
@@ -45,7 +47,7 @@ def memory(monkeypatch):
     return fs
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
+@pytest.fixture(params=["file", "memory", "s3", "abfs"])
 def place(request, tmp_path):
     if request.param == "file":
         return Place(f"file://{tmp_path}")
@@ -53,4 +55,4 @@ def place(request, tmp_path):
         request.getfixturevalue("memory")
         return Place("memory://bucket")
     request.getfixturevalue("s3")
-    return Place("s3://bucket")
+    return Place(f"{request.param}://bucket")

@@ -4,13 +4,14 @@ import gzip
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 from airflow_provider_cytechbot.exports import changes as module
 from airflow_provider_cytechbot.exports.changes import KEPT_STATES, ChangeLog
+from airflow_provider_cytechbot.exports.destination import Place
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -26,7 +27,7 @@ def batches(answers):
 
 def run(folder, interval, answers, *, saved=True, now="now"):
     """Compare as an export does, and return what it would write, with the time."""
-    log = ChangeLog(ObjectStoragePath(f"file://{folder}"), "7", interval)
+    log = ChangeLog(Place.of("state_path", str(folder)), "7", interval)
     log.fill(batches(answers))
     extracted_at = log.extracted_at(now)
     rows = [
@@ -73,14 +74,14 @@ def test_null_and_empty_are_different(tmp_path):
 
 def test_a_reworded_question_is_no_change(tmp_path):
     run(tmp_path, MONDAY, {"1": {"1": "a"}})
-    log = ChangeLog(ObjectStoragePath(f"file://{tmp_path}"), "7", MONDAY + DAY)
+    log = ChangeLog(Place.of("state_path", str(tmp_path)), "7", MONDAY + DAY)
     log.fill([[("1", [Answer("1", "Reworded", "a")])]])
     assert list(log.changes()) == []
 
 
 def test_several_answers_to_one_question_are_told_apart(tmp_path):
     def once(interval, *answers):
-        log = ChangeLog(ObjectStoragePath(f"file://{tmp_path}"), "7", interval)
+        log = ChangeLog(Place.of("state_path", str(tmp_path)), "7", interval)
         log.fill([[("1", [Answer("1", "Q", each)])] for each in answers])
         found = [
             (each.answer, change)
@@ -133,7 +134,7 @@ def test_the_last_states_are_kept(tmp_path):
 
 def test_campaigns_have_states_of_their_own(tmp_path):
     run(tmp_path, MONDAY, FIRST)
-    assert ChangeLog(ObjectStoragePath(f"file://{tmp_path}"), "8", MONDAY + DAY).is_first
+    assert ChangeLog(Place.of("state_path", str(tmp_path)), "8", MONDAY + DAY).is_first
 
 
 def test_a_state_is_a_few_bytes_an_answer(tmp_path):
@@ -152,14 +153,14 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, left):
     run(tmp_path, MONDAY, FIRST)
     (state,) = tmp_path.rglob("*.gz")
     state.write_bytes(state.read_bytes()[:left])
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(CyTechBotStorageRefusedError, match="a damaged state"):
         run(tmp_path, MONDAY + DAY, SECOND)
 
 
 def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
     run(tmp_path, MONDAY, FIRST)
     monkeypatch.setattr(module, "_VERSION", 2)
-    with pytest.raises(ValueError, match="of another version"):
+    with pytest.raises(CyTechBotStorageRefusedError, match="of another version"):
         run(tmp_path, MONDAY + DAY, SECOND)
 
 

@@ -17,6 +17,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
     CyTechBotFieldError,
     CyTechBotNotFoundError,
+    CyTechBotStorageError,
+    CyTechBotStorageRefusedError,
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
@@ -293,12 +295,14 @@ class TestFailure:
     def test_place_that_cannot_be_written_costs_the_server_nothing(self, tmp_path, answer):
         endpoint = answer()
         (tmp_path / "folder").write_text("a file")
-        with pytest.raises(OSError, match="folder"):
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"'path', .*folder") as caught:
             export(f"file://{tmp_path}/folder/answers.csv")
+        assert isinstance(caught.value, AirflowFailException)
+        assert caught.value.__context__ is None
         assert not endpoint.called
         assert files_in(tmp_path) == {"folder": b"a file"}
 
-    @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), SystemExit(1)])
+    @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), SystemExit(1)])
     @pytest.mark.parametrize("at", [1, 2])
     def test_rows_that_cannot_be_encoded(self, folder, answer, monkeypatch, error, at):
         answer()
@@ -324,8 +328,9 @@ class TestFailure:
             raise OSError("disk full")
 
         monkeypatch.setattr(f"fsspec.implementations.local.LocalFileSystem.{stage}", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full") as caught:
             export(self.path(folder))
+        assert not isinstance(caught.value, AirflowFailException)
         assert endpoint.called == (stage == "mv")
 
     @pytest.mark.parametrize("at", [1, 2, 3])
@@ -341,7 +346,7 @@ class TestFailure:
 
         monkeypatch.setattr(LocalFileOpener, "write", fail)
         monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full"):
             export(f"file://{tmp_path}/answers.jsonl")
         assert len(calls) == at
         assert files_in(tmp_path) == {}
@@ -440,9 +445,18 @@ class TestSeveralCampaigns:
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
 
     def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
-        with pytest.raises(CyTechBotNotFoundError, match=r"1 of 3 flow campaigns failed \(9\)"):
-            export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=["9", "7", "8"])
+        pushed = {}
+        ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: json.loads(json.dumps(value))}))
+        operator = ExportOperator(
+            task_id="export", flow_campaign_id=["9", "7", "8"], path=str(tmp_path / "{flow_campaign_id}.csv")
+        )
+        with pytest.raises(CyTechBotNotFoundError, match="1 of 3 flow campaigns failed, 2 were"):
+            operator.execute({"ti": ti})
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
+        outcomes = pushed["outcomes"]
+        assert [each["flow_campaign_id"] for each in outcomes] == ["9", "7", "8"]
+        assert "not found" in outcomes[0]["error"]
+        assert [each["manifest"] and each["manifest"]["rows"] for each in outcomes] == [None, 3, 3]
 
     def test_one_place_for_several_is_an_error(self, tmp_path, campaigns):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
@@ -456,10 +470,10 @@ class TestChanges:
         options = {"mode": "changes", "state_path": f"file://{tmp_path}/state"}
 
         def fail(*_):
-            raise OSError("disk full")
+            raise RuntimeError("a bug")
 
         monkeypatch.setattr("airflow_provider_cytechbot.exports.changes.ChangeLog.save", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(RuntimeError, match="a bug"):
             export(tmp_path / "first.jsonl", **options)
         monkeypatch.undo()
         monkeypatch.setenv(
@@ -568,7 +582,7 @@ class TestLineage:
 def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):
     endpoint = answer()
     (tmp_path / "a.csv").write_text("old")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
         export(tmp_path / "a.csv", overwrite=False)
     assert files_in(tmp_path) == {"a.csv": b"old"}
     assert not endpoint.called
