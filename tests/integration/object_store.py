@@ -53,6 +53,10 @@ class ObjectStore:
             region_name="us-east-1",
         )
 
+    def buckets(self) -> list[str]:
+        """Return the names of the buckets."""
+        return [each["Name"] for each in self.client().list_buckets()["Buckets"]]
+
     def objects(self) -> dict[str, int]:
         """Return the size of each object."""
         found = self.client().list_objects_v2(Bucket=BUCKET).get("Contents", ())
