@@ -37,18 +37,18 @@ class CsvEncoder:
     def encode(self, table: Table) -> bytes:
         """Return a record for each row."""
         pieces: list[Iterable[str]] = []
-        same = ""
+        before = ""  # commas, and what is the same in all rows
         for at, name in enumerate(self._columns):
+            before += "," if at else ""
             values = table.columns[name]
-            same += "," if at else ""
             if isinstance(values, Same):
-                same += self._field(values.value)
+                before += self._field(values.value)
             else:
                 # Many answers are given often: each text is looked at once.
-                fields = {value: self._field(value) for value in set(values)}
-                pieces += [repeat(same, table.rows), [fields[value] for value in values]]
-                same = ""
-        pieces.append(repeat(same + "\r\n", table.rows))
+                fields = {value: before + self._field(value) for value in set(values)}
+                pieces.append(map(fields.__getitem__, values))
+                before = ""
+        pieces.append(repeat(f"{before}\r\n", table.rows))
         return "".join(chain.from_iterable(zip(*pieces, strict=True))).encode()
 
     def footer(self) -> bytes:

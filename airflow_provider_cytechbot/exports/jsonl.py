@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.exports.table import Column, Same, Table
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.exports.table import Column, Table
 
 
 class JsonLinesEncoder:
@@ -19,6 +20,11 @@ class JsonLinesEncoder:
         import msgspec  # thirteen times as fast as the standard library here
 
         self._columns = [column.name for column in columns]
+        # The names of columns are texts that no attribute could have.
+        attributes = [f"column_{at}" for at in range(len(columns))]
+        self._row = msgspec.defstruct(
+            "Row", attributes, rename=dict(zip(attributes, self._columns, strict=True)), gc=False
+        )
         self._json = msgspec.json.Encoder()
 
     def header(self) -> bytes:
@@ -26,20 +32,9 @@ class JsonLinesEncoder:
         return b""
 
     def encode(self, table: Table) -> bytes:
-        """Return a line for each row: what is the same in all rows is encoded once."""
-        pieces: list[Iterable[bytes]] = []
-        same = b""
-        for name in self._columns:
-            same += (b"," if pieces or same else b"{") + self._json.encode(name) + b":"
-            values = table.columns[name]
-            if isinstance(values, Same):
-                same += self._json.encode(values.value)
-            else:
-                # All values in one call; a line feed inside a text is escaped.
-                pieces += [repeat(same, table.rows), self._json.encode_lines(values).split(b"\n")]
-                same = b""
-        pieces.append(repeat(same + b"}\n", table.rows))
-        return b"".join(chain.from_iterable(zip(*pieces, strict=False)))
+        """Return a line for each row."""
+        rows = map(self._row, *(table.values(name) for name in self._columns))
+        return self._json.encode_lines(list(rows))
 
     def footer(self) -> bytes:
         """Return what stands at the end of the file."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 
@@ -38,6 +39,11 @@ class Table:
 
     rows: int
     columns: Mapping[str, Sequence[str | None] | Same]
+
+    def values(self, name: str) -> Iterable[str | None]:
+        """Return a column's values, one for each row."""
+        values = self.columns[name]
+        return repeat(values.value, self.rows) if isinstance(values, Same) else values
 
     def part(self, start: int, end: int) -> Table:
         """Return the rows from one place up to another."""
