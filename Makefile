@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-browser lint format typecheck dist clean
+.PHONY: help demo test test-matrix test-browser docs lint format typecheck dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes th
 test-browser: .venv/.browser ## the connection form in chromium, with new screenshots for docs/images
 	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py $(PYTEST_ARGS)
 
+docs: .venv/.test ## build the documentation into docs/_build; a warning is an error
+	@$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build && echo 'docs/_build/index.html'
+
 lint: .venv/.test ## ruff: rules and format
 	@$(PY) -m ruff check && $(PY) -m ruff format --check \
 		|| { echo 'make format puts right what can be put right by itself.' >&2; exit 1; }
@@ -45,11 +48,11 @@ format: .venv/.test ## let ruff put right what it can
 typecheck: .venv/.test ## mypy, strict
 	@$(PY) -m mypy
 
-dist: .venv/.test ## build sdist and wheel into dist/
-	@$(PY) -m build --no-isolation --outdir dist .
+dist: .venv/.test ## build sdist and wheel into dist/, and check them as an index does
+	@rm -rf dist && $(PY) -m build --no-isolation --outdir dist . && $(PY) -m twine check --strict dist/*
 
 clean: ## remove all that these targets made, the environment too
-	rm -rf .venv .venvs .airflow build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venvs .airflow build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # pip itself too: the one that an older Python brings takes twice as long.
 .venv/.made: $(CONSTRAINTS)

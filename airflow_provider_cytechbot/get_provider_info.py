@@ -59,7 +59,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_provider_cytechbot.sensors.flow_answers"],
+                "python-modules": [
+                    "airflow_provider_cytechbot.sensors.base",
+                    "airflow_provider_cytechbot.sensors.flow_answers",
+                ],
             },
         ],
         "triggers": [

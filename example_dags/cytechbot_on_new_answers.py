@@ -2,8 +2,8 @@
 ### Run when subscribers have answered
 
 No schedule and no waiting task: the triggerer watches a flow campaign, and this DAG runs when subscribers
-have newly answered it completely. Needs Airflow 3.0 or newer; from 3.3 on, a restart of the triggerer
-neither loses nor repeats an event.
+have newly answered it completely. Needs Airflow 3.0 or newer; from 3.3 on, nobody is missed who answers
+while the triggerer is down.
 """
 
 from __future__ import annotations

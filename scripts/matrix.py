@@ -21,7 +21,8 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+
+from junit_reports import count, in_words
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venvs"
@@ -39,6 +40,9 @@ PYTHONS = {
 PRE_RELEASE = "pre"
 PYTHONS_OF_PRE_RELEASE = ("3.13", "3.12", "3.11")
 AT_A_TIME = 2
+#: What runs on each: the unit tests; whole DAG runs, of the examples and of sensors that have to be deferred.
+UNIT_TESTS = ("tests/unit",)
+DAG_RUNS = ("tests/integration/test_example_dags.py", "tests/integration/sensors")
 #: pip's own settings and what pytest and Airflow read belong to the caller, not to the tests.
 FOREIGN = ("AIRFLOW", "COV_", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PYTEST_", "PYTHON", "VIRTUAL_ENV")
 LINES_OF_A_TAIL = 25
@@ -100,8 +104,8 @@ def try_version(row: Row) -> None:
     row.log.write_text("")
     try:
         python = environment(row)
-        row.unit_tests = test(row, python, "unit")
-        row.dag_runs = test(row, python, "integration/test_example_dags.py")
+        row.unit_tests = test(row, python, "unit", *UNIT_TESTS)
+        row.dag_runs = test(row, python, "dag-runs", *DAG_RUNS)
     except StepFailedError as error:
         row.problems.append(str(error))
     row.seconds = time.monotonic() - started
@@ -195,26 +199,17 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test(row: Row, python: Path, tests: str) -> str:
+def test(row: Row, python: Path, kind: str, *tests: str) -> str:
     """Run some of the tests and return what came of them, as the table says it."""
-    say(row, f"running tests/{tests}")
-    report = ENVIRONMENTS / f"{row.version}.xml"
+    say(row, f"running {' '.join(tests)}")
+    report = ENVIRONMENTS / f"{row.name}-{kind}.xml"
     report.unlink(missing_ok=True)
-    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", f"tests/{tests}"]
+    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
     try:
         run(row, str(python), "-m", "pytest", *options)
     except StepFailedError as error:
-        row.problems.append(f"tests/{tests}: {error}")
-    if not report.exists():
-        return "none ran"
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for case in ElementTree.parse(report).iter("testcase"):
-        kinds = {child.tag for child in case}
-        counts[
-            "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
-        ] += 1
-    report.unlink()
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        row.problems.append(f"{' '.join(tests)}: {error}")
+    return in_words(count(report)) if report.exists() else "none ran"
 
 
 def run(row: Row, *command: str) -> str:

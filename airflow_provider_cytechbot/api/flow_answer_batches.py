@@ -92,7 +92,7 @@ class FlowAnswerBatches:
         for decoder in self._decoders:
             try:
                 found = decoder.decode(b"{%b}" % subscribers)
-            except (ValueError, RecursionError):  # all of msgspec's errors are ValueErrors
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
             # As many as there are ends: then no subscriber came twice, of which a dictionary keeps one.
             if len(found) == len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1:

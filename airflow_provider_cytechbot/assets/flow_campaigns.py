@@ -71,5 +71,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
-    uri = urlsplit(asset.uri)
-    return OpenLineageDataset(namespace=f"{SCHEME}://{uri.netloc}", name=uri.path.lstrip("/"))
+    from airflow_provider_cytechbot.lineage import openlineage_name
+
+    namespace, name = openlineage_name(asset.uri)
+    return OpenLineageDataset(namespace=namespace, name=name)

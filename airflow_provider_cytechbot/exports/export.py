@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
+from airflow_provider_cytechbot import lineage
 from airflow_provider_cytechbot.exports.destination import Place
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.formats import RAW, FileType
@@ -53,6 +54,8 @@ class Export:
     :param file_type: What kind of file that makes.
     :param interval: What the run is for, in mode ``changes``.
     :param tell: Writes a line to the log, such as a logger's ``info``.
+
+    ``exported`` is what lineage is told of the campaigns whose export is there.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Export:
         self._interval = interval
         self._tell = tell
         self._profiles = Profiles(hook, options.subscriber_fields)
+        self._columns: Sequence[Column] = ()
+        self.exported: list[lineage.ExportedCampaign] = []
 
     def check_places(self) -> None:
         """
@@ -165,6 +170,7 @@ class Export:
 
     def _start(self, files: ExportFiles, columns: Sequence[Column]) -> None:
         options = self._options
+        self._columns = columns
         files.start(
             lambda: self._file_type.encoder(
                 columns, byte_order_mark=options.byte_order_mark, escape_formulas=options.escape_formulas
@@ -182,13 +188,24 @@ class Export:
             "flow_name": stream.flow_name,
             "subscribers": progress.subscribers,
             "rows": progress.rows,
-            "bytes": files.bytes,
+            "bytes": files.size,
             "extracted_at": extracted_at or stream.extracted_at,
         }
         files.commit(manifest)
+        self._tell_lineage(stream.flow_campaign_id, files)
         shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
-        self._tell("Wrote %s (%d bytes)", shown, files.bytes)
+        self._tell("Wrote %s (%d bytes)", shown, files.size)
         return manifest
+
+    def _tell_lineage(self, flow_campaign_id: str, files: ExportFiles) -> None:
+        """Tell hook lineage of the files now, and keep for OpenLineage what it asks for in the end."""
+        for uri in files.uris:
+            lineage.tell_file_was_written(self._hook, uri)
+        self.exported.append(
+            lineage.ExportedCampaign(
+                self._hook.settings.base_url, flow_campaign_id, self._columns, files.written
+            )
+        )
 
 
 def _campaign(stream: FlowAnswersStream) -> Campaign:
@@ -201,7 +218,9 @@ def _copy_body(files: ExportFiles, stream: FlowAnswersStream, progress: Progress
     blocks: list[bytes] = []
     stream.on_block = blocks.append
     for batch in stream.batches():
-        progress.add(len(batch), sum(len(answers) for _, answers in batch))
+        rows = sum(len(answers) for _, answers in batch)
+        progress.add(len(batch), rows)
+        files.count(rows)
         files.write_bytes(b"".join(blocks))
         blocks.clear()
     files.write_bytes(b"".join(blocks))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.exports.compression import compressor
 from airflow_provider_cytechbot.exports.destination import Place, StagedFile, whole_or_nothing
@@ -15,6 +15,20 @@ from airflow_provider_cytechbot.exports.write_ahead import WriteAhead
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.formats import Encoder, FileType
     from airflow_provider_cytechbot.exports.table import Table
+
+
+class WrittenFile(NamedTuple):
+    """
+    A file that was written.
+
+    :param uri: A path that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
+    :param rows: How many rows are in it.
+    :param bytes: Its size.
+    """
+
+    uri: str
+    rows: int
+    bytes: int
 
 
 class ExportFiles(AbstractContextManager["ExportFiles"]):
@@ -38,8 +52,7 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         max_rows: int | None = None,
         overwrite: bool = True,
     ) -> None:
-        self.uris: list[str] = []
-        self.bytes = 0
+        self.written: list[WrittenFile] = []
         self._place = place
         self._file_type = file_type
         self._max_rows = max_rows
@@ -61,6 +74,16 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         for staged in reversed(self._staged):  # the first one made the folder
             staged.discard()
 
+    @property
+    def uris(self) -> list[str]:
+        """Where the files are that were written so far."""
+        return [file.uri for file in self.written]
+
+    @property
+    def size(self) -> int:
+        """The size of the files that were written so far."""
+        return sum(file.bytes for file in self.written)
+
     def start(self, make_encoder: Callable[[], Encoder]) -> None:
         """
         Begin with the rows.
@@ -73,6 +96,10 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def write_bytes(self, data: bytes) -> None:
         """Write part of a body as it is."""
         self._current.write_bytes(data)
+
+    def count(self, rows: int) -> None:
+        """Take note of rows that are in a body which is written as it is."""
+        self._current.rows += rows
 
     def write(self, table: Table) -> None:
         """Write some rows, beginning the next part where one is full."""
@@ -87,7 +114,7 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             at += room
 
     def finish(self) -> None:
-        """Send what is left to send; only then are :attr:`bytes` and :attr:`uris` complete."""
+        """Send what is left to send; only then is all :attr:`written`."""
         self._finish_file()
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
@@ -126,14 +153,13 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             return []  # a file of another kind
 
     def _next_file(self) -> None:
-        place = self._part(len(self.uris) + 1) if self._max_rows else self._place
+        place = self._part(len(self.written) + 1) if self._max_rows else self._place
         staged = StagedFile(place, overwrite=self._overwrite)
         self._staged.append(staged)
-        self.uris.append(str(place.path))
-        self._current = _CurrentFile(staged, self._file_type.file_compression)
+        self._current = _CurrentFile(str(place.path), staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:
-        self.bytes += self._current.finish()
+        self.written.append(self._current.finish())
 
     def _part(self, number: int) -> Place:
         stem, dot, suffixes = self._place.path.name.partition(".")
@@ -143,8 +169,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 class _CurrentFile:
     """The file that is being written: its encoder, its compression, and how far it is."""
 
-    def __init__(self, staged: StagedFile, compression: str) -> None:
+    def __init__(self, uri: str, staged: StagedFile, compression: str) -> None:
         self.rows = 0
+        self._uri = uri
         self._staged = staged
         self._compressor = compressor(compression)
         self._footer: Callable[[], bytes] = bytes
@@ -161,12 +188,12 @@ class _CurrentFile:
         self._ahead.call(self._encode, table)
         self.rows += table.rows
 
-    def finish(self) -> int:
+    def finish(self) -> WrittenFile:
         self._ahead.finish()
         self._compress(self._footer())
         self._staged.write(self._compressor.flush())
         self._staged.finish()
-        return self._staged.size
+        return WrittenFile(self._uri, self.rows, self._staged.size)
 
     def stop(self) -> None:
         self._ahead.stop()

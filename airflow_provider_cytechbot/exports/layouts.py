@@ -24,6 +24,9 @@ _ANSWER = Column("answer", "What the subscriber answered, as typed")
 _EXTRACTED_AT = Column("extracted_at", "When the answers were asked for, the same in all rows", is_time=True)
 _CHANGE = Column("change", "new, changed or gone since the export before")
 
+#: What the API says of an answer: the columns that no parameter adds.
+COLUMNS_OF_AN_ANSWER = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _QUESTION_ID, _QUESTION, _ANSWER)
+
 #: A question, by its id and text: either may be missing, and neither is unique.
 Question = tuple[str | None, str | None]
 

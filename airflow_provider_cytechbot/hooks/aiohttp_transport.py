@@ -174,8 +174,10 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
         return failures.by_proxy()
     if found(aiohttp.ClientConnectorDNSError, socket.gaierror):
         return failures.unresolved()
-    if tls := found(ssl.SSLError):
-        return failures.no_tls(getattr(tls, "reason", "") or "")
+    if found(ssl.SSLError):
+        # aiohttp's own error is one, too, but without a reason: that stands in what it was made from.
+        reasons = (getattr(cause, "reason", None) for cause in causes if isinstance(cause, ssl.SSLError))
+        return failures.no_tls(next(filter(None, reasons), ""))
     if found(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return failures.not_connected()
     if found(TimeoutError):

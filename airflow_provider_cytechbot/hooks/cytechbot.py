@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_cytechbot import connection_form
+from airflow_provider_cytechbot import connection_form, lineage
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
@@ -433,15 +433,9 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         return RequestsTransport(self.settings)
 
     def _tell_lineage(self, call: Call[Any]) -> None:
-        """Tell Airflow's lineage if the running task has read what a campaign was answered with."""
-        if call.endpoint not in (endpoints.GET_FLOW_ANSWERS, endpoints.GET_SUBSCRIBER_FLOW_ANSWERS):
-            return
-        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-
-        from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
-
-        uri = flow_campaign_uri(self.settings.base_url, call.fields["flow_campaign_id"])
-        get_hook_lineage_collector().add_input_asset(context=self, uri=uri)  # type: ignore[no-untyped-call]
+        """Tell lineage if the running task has read what a campaign was answered with."""
+        if call.endpoint in (endpoints.GET_FLOW_ANSWERS, endpoints.GET_SUBSCRIBER_FLOW_ANSWERS):
+            lineage.tell_campaign_was_read(self, self.settings.base_url, call.fields["flow_campaign_id"])
 
     def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
         return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)

@@ -161,8 +161,9 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note whether an address was given, before Airflow adds the ``default_args``."""
         operator = super().__new__(cls)
-        # Not by setattr: Airflow's own needs its __init__ first.
-        vars(operator)["_was_given_email"] = "email" in kwargs
+        if "email" in kwargs:
+            # Not by setattr: Airflow's own needs its __init__ first.
+            vars(operator)["_was_given_email"] = True
         return operator
 
     def own_email(self, email: str | None, kwargs: dict[str, Any]) -> str | None:
@@ -173,5 +174,8 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
         :param kwargs: The other parameters, among which Airflow hands on the ``default_args``.
         """
         alerted = (kwargs.get("default_args") or {}).get("email")
+        was_given = self._was_given_email
+        # Nobody asks again; and Airflow 2 cannot deep-copy a task whose attributes do not begin with its own.
+        vars(self).pop("_was_given_email", None)
         # A subclass may hand on an address that __new__ has not seen.
-        return None if email is alerted and not self._was_given_email else email
+        return None if email is alerted and not was_given else email

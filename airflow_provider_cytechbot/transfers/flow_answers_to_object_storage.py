@@ -16,6 +16,7 @@ from airflow_provider_cytechbot.hooks.task_failure import for_task
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.exports.export import Export, ExportManifest
@@ -125,6 +126,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         self.byte_order_mark = byte_order_mark
         self.cytechbot_conn_id = cytechbot_conn_id
         self._is_exporting = False
+        self._export: Export | None = None
 
     def execute(self, context: Context) -> ExportManifest | list[ExportManifest]:
         """Export, and return the manifest or manifests."""
@@ -133,7 +135,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         hook = CyTechBotHook(self.cytechbot_conn_id)
         ids = self._named_ids(hook)
         options, file_type = self._options(hook)
-        export = Export(hook, options, file_type, _interval(context), self.log.info)
+        self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
         self._is_exporting = True
         try:
             export.check_places()
@@ -156,6 +158,16 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
         if self._is_exporting:
             raise KeyboardInterrupt("the task was told to stop")
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
+        """
+        Tell OpenLineage which campaigns were read and which files written; after a failure, those before it.
+
+        :param task_instance: The task instance that has ended.
+        """
+        from airflow_provider_cytechbot import lineage
+
+        return lineage.of_exports(self._export.exported if self._export else ())
 
     @property
     def _is_several(self) -> bool:

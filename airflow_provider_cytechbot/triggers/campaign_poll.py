@@ -7,92 +7,31 @@ import contextvars
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
+    CyTechBotRequestError,
     CyTechBotSettingsError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
-from airflow_provider_cytechbot.triggers.rhythm import Rhythm, backoff
+from airflow_provider_cytechbot.api.flow_progress import Questionnaire, Tally
+from airflow_provider_cytechbot.triggers.rhythm import backoff
+from airflow_provider_cytechbot.triggers.waits import Census
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.records import FlowCampaignQuestions
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+    from airflow_provider_cytechbot.triggers.waits import Wait
 
 log = logging.getLogger(__name__)
 
 #: Up to so many subscribers that are waited for are asked for one by one, each with its own cheap request.
 #: For more, all answers of the campaign are read once for all of them.
 FEW = 3
-
-
-@dataclass
-class Census:
-    """
-    What one poll found out, and no more than was asked for.
-
-    :param flow_name: The campaign's name, where it is known.
-    :param tally: How many subscribers have come how far; ``None`` where single subscribers were asked for.
-    :param progress: How far those have come who were asked for; one who is missing has not begun.
-    :param everyone: Whether ``progress`` holds all that have begun.
-    """
-
-    flow_name: str | None
-    tally: Tally | None
-    progress: Mapping[str, Progress] = field(repr=False)
-    everyone: bool = False
-
-
-class Wait:
-    """
-    One that waits on a campaign. What it is told, it judges at once and without waiting for anything.
-
-    :param rhythm: When it asks to poll.
-    :param subscriber_id: The one subscriber whose progress it is about; ``None``: the campaign as a whole.
-    :param counts_completed: Whether it must know who has answered every question.
-    :param everyone: Whether it must know each subscriber's progress, and not just how many have come how far.
-    """
-
-    def __init__(
-        self,
-        rhythm: Rhythm,
-        *,
-        subscriber_id: str | None = None,
-        counts_completed: bool = True,
-        everyone: bool = False,
-    ) -> None:
-        self.rhythm = rhythm
-        self.subscriber_id = subscriber_id
-        self.counts_completed = counts_completed
-        self.everyone = everyone
-        #: When it wants the next poll, by the clock of :func:`time.monotonic`.
-        self.due = time.monotonic() + rhythm.first(time.time())
-
-    def polled(self) -> None:
-        """Ask for the next poll one interval from now: this one was for it too, whoever had asked."""
-        self.due = time.monotonic() + self.rhythm.after(time.time())
-
-    def see(self, census: Census) -> None:
-        """
-        Take note of what a poll found.
-
-        :param census: It.
-        """
-        raise NotImplementedError
-
-    def fail(self, error: CyTechBotError) -> None:
-        """
-        Take note of a poll that failed.
-
-        :param error: Why.
-        """
-        raise NotImplementedError
 
 
 class CampaignPoll:
@@ -189,9 +128,12 @@ class CampaignPoll:
         if not failure.retryable and not is_first:
             # The connection may have changed since it was fetched, the key first of all.
             return None
+        now = time.monotonic()
         for wait in asked:
-            wait.polled()
-            wait.fail(failure)
+            # Who asks seldom is not told of each failure of one who asks often: it would give up as soon.
+            if wait.due <= now or not failure.retryable:
+                wait.polled()
+                wait.fail(failure)
         return failure
 
     async def _until_due(self) -> None:
@@ -257,20 +199,23 @@ class CampaignPoll:
         by_subscriber: dict[str, list[Wait]] = {}
         for wait in asked:
             by_subscriber.setdefault(wait.subscriber_id or "", []).append(wait)
-        while by_subscriber:
-            subscriber_id, waits = next(iter(by_subscriber.items()))
-            found = await hook.call(
-                endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
-                max_retries=0,
-                flow_campaign_id=self.flow_campaign_id,
-                subscriber_id=subscriber_id,
-            )
+        for subscriber_id, waits in by_subscriber.items():
+            try:
+                found = await hook.call(
+                    endpoints.GET_SUBSCRIBER_FLOW_ANSWERS,
+                    max_retries=0,
+                    flow_campaign_id=self.flow_campaign_id,
+                    subscriber_id=subscriber_id,
+                )
+            except CyTechBotRequestError as error:
+                for wait in waits:  # it is about this subscriber, and no concern of the others
+                    wait.polled()
+                    wait.fail(error)
+                continue
             progress = {subscriber_id: questionnaire.progress(found["data"])}
             for wait in waits:
                 wait.polled()
                 wait.see(Census(found["flow_name"], None, progress))
-                asked.remove(wait)  # whoever has been told is not concerned by a failure of the next
-            del by_subscriber[subscriber_id]
 
 
 def _hook_class() -> type[CyTechBotAsyncHook]:

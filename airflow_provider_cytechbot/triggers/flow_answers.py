@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_cytechbot.api.flow_progress import FlowCampaignCount, Progress
-from airflow_provider_cytechbot.triggers.campaign_poll import Census, Wait, waiting
+from airflow_provider_cytechbot.triggers.campaign_poll import waiting
 from airflow_provider_cytechbot.triggers.events import Event, failed, reached, timed_out
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS, Rhythm
+from airflow_provider_cytechbot.triggers.waits import Wait
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotError
     from airflow_provider_cytechbot.triggers.new_flow_answers import (
         CyTechBotNewFlowAnswersTrigger as CyTechBotNewFlowAnswersTrigger,
     )
+    from airflow_provider_cytechbot.triggers.waits import Census
 
 
 def __getattr__(name: str) -> Any:
@@ -167,7 +169,7 @@ class _FlowAnswersTrigger(BaseTrigger):
         wait = self.wait(rhythm)
         async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
             try:
-                async with asyncio.timeout(max(0.0, self.started_at + self.timeout - time.time())):
+                async with asyncio.timeout(rhythm.until_timeout(self.timeout, time.time())):
                     return await wait.event
             except TimeoutError:
                 return timed_out()
@@ -212,9 +214,8 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
     Wait until one subscriber has answered a flow campaign.
 
     Rests on ``GET get_single_subscriber_flow_info/``; where more than
-    :data:`~airflow_provider_cytechbot.triggers.campaign_poll.FEW` subscribers of the campaign are waited
-        for, on
-    one ``GET get_all_subscriber_flow_info/`` for all of them.
+    :data:`~airflow_provider_cytechbot.triggers.campaign_poll.FEW` subscribers of the campaign are waited for,
+    on one ``GET get_all_subscriber_flow_info/`` for all of them.
 
     :param subscriber_id: The subscriber's id.
     :param cytechbot_conn_id: The id of the Airflow connection.

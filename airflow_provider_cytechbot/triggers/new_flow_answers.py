@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_cytechbot.api.fields import encode_number
+from airflow_provider_cytechbot.api.fields import encode_number, refuse
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.triggers.campaign_poll import waiting
 from airflow_provider_cytechbot.triggers.events import EVENT_VERSION
@@ -46,19 +46,18 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             "version": 1,
             "flow_campaign_id": "1",
             "flow_name": "Feedback",
-            "complete": true,  # whether they have answered every question
+            "complete": True,  # whether they have answered every question
             "count": 2,  # how many are new
             "subscriber_ids": ["24994546734902201", "24994546734902202"],  # the first 100 of them
-            "digest": "…",  # of all of them, the same if the same event should come twice
+            "digest": "…",  # of all of them
             "answered": 40,  # how many in all have answered
             "completed": 31,  # and how many of those every question
         }
 
     Those who have answered when the trigger first runs are not new. On Airflow 3.3 and newer, who was seen is
     kept in the asset's state store, and counts as seen only once Airflow has stored the event: a restart
-    does not lose one, nor repeat one. (Should the triggerer be killed in the second between an event's
-    storing and that of who was seen, the event comes once more, with the same digest.) Before 3.3, a restart
-    starts from the present.
+    loses none. It repeats one only if the triggerer ends in the second or two between these two writes;
+    Airflow gives a trigger no way to tell. Before 3.3, a restart starts from the present.
 
     It polls together with all sensors that wait on the same campaign. A failed poll, even with a wrong key,
     is logged, and does not end it: no task depends on it that could fail.
@@ -67,6 +66,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
     :param complete: Whether to fire for those who have answered every question, and not just any.
     :param poll_interval: Seconds between polls, which can cost the server much: see the how-to on intervals.
     :param cytechbot_conn_id: The id of the Airflow connection.
+    :raises CyTechBotFieldError: An argument cannot be used.
     """
 
     def __init__(
@@ -78,8 +78,17 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         cytechbot_conn_id: str = "cytechbot_default",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flow_campaign_id = str(flow_campaign_id)
+        # Here and not when it runs: it is made where the DAG is read, by whoever can put it right.
+        self.flow_campaign_id = encode_number("flow_campaign_id", flow_campaign_id)
+        if not isinstance(complete, bool):
+            raise refuse("complete", f"must be True or False, not {complete!r}")
         self.complete = complete
+        if (
+            isinstance(poll_interval, bool)
+            or not isinstance(poll_interval, int | float)
+            or poll_interval <= 0
+        ):
+            raise refuse("poll_interval", f"must be a number of seconds above zero, not {poll_interval!r}")
         self.poll_interval = poll_interval
         self.cytechbot_conn_id = cytechbot_conn_id
 
@@ -129,18 +138,23 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         """Yield an event whenever there are new subscribers since the last one that was stored."""
         try:
             seen = await self._load()
-        except StateError:
+        except StateError as error:
+            problem = (
+                f"What is kept under {self._state_key!r} in the asset's state store cannot be read: {error}. "
+                "Has a newer version of the provider written it? Update this one, or delete it: then the "
+                "trigger starts from the present."
+            )
+            self.log.error("%s", problem)
             # Airflow begins anew with a trigger that fails: not at once, again and again.
             await asyncio.sleep(self.poll_interval)
-            raise
+            raise StateError(problem) from None
         async for event in self._events(shared_stream, seen):
             yield event
 
     async def sightings(self) -> AsyncGenerator[Sighting, None]:
         """Yield what each poll of the campaign finds, for ever."""
         wait = Watch(Rhythm(self.poll_interval), Progress.wanted(self.complete))
-        flow_campaign_id = encode_number("flow_campaign_id", self.flow_campaign_id)
-        async with waiting(self.cytechbot_conn_id, flow_campaign_id, wait):
+        async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
             while True:
                 yield await wait.next()
 

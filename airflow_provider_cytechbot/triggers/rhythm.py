@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Seconds before a trigger's first poll, even if it is overdue, and between any two: on Airflow 3.2 and 3.3
-#: an event within 0.3 s of the deferral can find the task not yet deferred.
+#: Seconds before a trigger's first poll, even if it is overdue, and between any two; and before it gives up.
+#: On Airflow 3.2 and 3.3 an event within 0.3 s of the deferral can find the task not yet deferred.
 FIRST_WAIT = 1.0
 #: Polls in a row that may fail for a passing reason, in the worker and deferred; with one more, the wait
 #: fails.
@@ -37,6 +37,15 @@ class Rhythm:
         :param now: The time, as :func:`time.time` gives it.
         """
         return max(FIRST_WAIT, self.started_at + self.after(self.started_at) - now)
+
+    def until_timeout(self, timeout: float, now: float) -> float:
+        """
+        Return the seconds until the wait is given up.
+
+        :param timeout: Seconds from its start on.
+        :param now: The time, as :func:`time.time` gives it.
+        """
+        return max(FIRST_WAIT, self.started_at + timeout - now)
 
     def after(self, now: float) -> float:
         """

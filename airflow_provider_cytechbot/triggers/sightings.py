@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.triggers.campaign_poll import Census, Wait
+from airflow_provider_cytechbot.triggers.waits import Wait
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotError
     from airflow_provider_cytechbot.api.flow_progress import Progress
     from airflow_provider_cytechbot.triggers.rhythm import Rhythm
+    from airflow_provider_cytechbot.triggers.waits import Census
 
 log = logging.getLogger(__name__)
 

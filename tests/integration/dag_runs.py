@@ -28,8 +28,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -116,7 +117,8 @@ class DagRunner:
         self._log = home / "command.log"
         self._dags.mkdir(parents=True)
         outside = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        settings = {
+        #: What makes an Airflow command one of this home.
+        self.env = {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -126,7 +128,7 @@ class DagRunner:
         with (home / "stem.log").open("wb") as log:
             self._stem = subprocess.Popen(
                 [sys.executable, __file__],
-                env=outside | settings,
+                env=outside | self.env,
                 cwd=home,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -160,7 +162,13 @@ class DagRunner:
         self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = RUN_TIMEOUT
     ) -> int:
         """Run an Airflow command, with its output in the log, and return its exit code."""
-        request = {"arguments": arguments, "env": dict(env or {}), "log": str(self._log)}
+        return self.command("airflow", *arguments, env=env, timeout=timeout)
+
+    def command(
+        self, *command: str, env: Mapping[str, str] | None = None, timeout: float = RUN_TIMEOUT
+    ) -> int:
+        """Run `airflow`, or `pytest` where Airflow is imported already, and return its exit code."""
+        request = {"command": command, "env": dict(env or {}), "log": str(self._log)}
         self._stem.stdin.write(json.dumps(request).encode() + b"\n")
         child = self._hear(10)
         try:
@@ -169,9 +177,7 @@ class DagRunner:
             os.killpg(child, signal.SIGKILL)
             self._hear(10)
             tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
-            raise AssertionError(
-                f"airflow {' '.join(arguments)} took more than {timeout} s:\n{tail}"
-            ) from None
+            raise AssertionError(f"{' '.join(command)} took more than {timeout} s:\n{tail}") from None
 
     def run(
         self,
@@ -192,14 +198,22 @@ class DagRunner:
         :param timeout: Seconds after which it is killed, and the test failed.
         """
         file = dag if isinstance(dag, Path) else EXAMPLES / f"{dag}.py"
-        self._clear()
+        self.reset()
         shutil.copy(file, self._dags)
-        shutil.copy(self._migrated, self._database)
         arguments = ["dags", "test", dag_id or file.stem, "--conf", json.dumps(dict(conf or {}))]
         exit_code = self.airflow(*arguments, env=env, timeout=timeout)
         files = {str(path.relative_to(self.home)): path.read_bytes() for path in self._kept()}
-        log = self._log.read_text(errors="replace")
-        return DagRun(**_read(self._database), log=log, exit_code=exit_code, files=files)
+        return DagRun(**_read(self._database), log=self.log, exit_code=exit_code, files=files)
+
+    def reset(self) -> None:
+        """Forget all that was run: a new database, no DAG files."""
+        self._clear()
+        shutil.copy(self._migrated, self._database)
+
+    @property
+    def log(self) -> str:
+        """What the last command wrote."""
+        return self._log.read_text(errors="replace")
 
     def _kept(self) -> list[Path]:
         """Return the files that a run may have left in the home."""
@@ -320,30 +334,39 @@ def _warm_up() -> None:
 
 
 def _run(request: dict[str, Any]) -> NoReturn:
-    """Become an Airflow command."""
+    """Become a command."""
     os.setsid()
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(request["env"])
-    sys.argv = ["airflow", *request["arguments"]]
+    sys.argv = request["command"]
     exit_code = 1
     try:
-        from airflow.__main__ import main as airflow
-
-        airflow()
-        exit_code = 0
+        exit_code = int(_main_of(sys.argv[0])() or 0)
     except SystemExit as end:
         exit_code = end.code if isinstance(end.code, int) else int(bool(end.code))
         if isinstance(end.code, str):
             print(end.code)
     except BaseException:  # noqa: BLE001 - as the interpreter does at its end
         traceback.print_exc()
+    threading._shutdown()  # ends pools of processes, such as OpenLineage's: the next line waits for them
     atexit._run_exitfuncs()  # closes the database, as at every end of Airflow
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)  # taking the interpreter apart would take as long as the run
+
+
+def _main_of(program: str) -> Callable[[], int | None]:
+    """Return the function that a command calls."""
+    if program == "pytest":
+        import pytest
+
+        return pytest.main
+    from airflow.__main__ import main as airflow
+
+    return airflow
 
 
 if __name__ == "__main__":

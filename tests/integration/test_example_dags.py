@@ -98,6 +98,12 @@ def check_label_by_answer(run: DagRun, sandbox: SandboxServer, folder: Path) -> 
     assert all(label in sandbox.labels_of(subscriber) for subscriber in chosen)
 
 
+def check_label_many(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    label = run.tasks["create_label"].result
+    assert len(run.tasks["label_many"].result) == 3
+    assert all(label in sandbox.labels_of(subscriber) for subscriber in run.tasks["label_many"].result)
+
+
 def check_user_lifecycle(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     user = sandbox.state.users[run.tasks["create_user"].result]
     assert (user["name"], user["mobile"]) == ("Kim Novak", "+4915112345678")
@@ -143,6 +149,7 @@ RUN_AS = {
         check=check_export_flow_answers, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),
     "cytechbot_label_by_answer": Example(check=check_label_by_answer),
+    "cytechbot_label_many": Example(check=check_label_many),
     "cytechbot_on_new_answers": Example(
         check=check_on_new_answers, not_on={"2.": "event triggers are new in Airflow 3.0"}
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
 from tests.integration.airflow_services import AirflowServices
 
 DAGS = Path(__file__).parent / "dags" / "waiting"
@@ -36,15 +38,38 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def airflow(server, tmp_path_factory):
+def broken_server():
+    with SandboxServer(data=SEED, api_key=KEY) as server:
+        server.fault("status", ALL, status=503, times=-1)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(server, broken_server, tmp_path_factory):
     connection = json.loads(server.connection_json(timeout=5))
+    broken = json.loads(broken_server.connection_json(max_retries=0))
     env = {
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": json.dumps(connection),
         "AIRFLOW_CONN_WRONG_KEY": json.dumps(connection | {"password": "1-wrong"}),
+        "AIRFLOW_CONN_BROKEN": json.dumps(broken),
         "PYTHONASYNCIODEBUG": "1",
     }
-    with AirflowServices(DAGS, env=env, home=tmp_path_factory.mktemp("airflow")) as services:
+    home = tmp_path_factory.mktemp("airflow")
+    # No worker is killed here; and one that a busy machine holds up is not to be taken for dead.
+    with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=60) as services:
         yield services
+
+
+@pytest.fixture(scope="module")
+def lengthy(airflow):
+    """Runs that take their time, while other tests go on; the first of them a minute."""
+    return {
+        "broken": airflow.trigger("wait_for_a_broken_server", conf={"campaign": "5", "connection": "broken"}),
+        "growing": airflow.trigger("wait_longer_and_longer"),
+        "in vain": airflow.trigger("wait_in_vain", conf={"campaign": "5"}),
+        "unknown campaign": airflow.trigger("wait_refused", conf={"campaign": "99"}),
+        "wrong key": airflow.trigger("wait_refused", conf={"campaign": "5", "connection": "wrong_key"}),
+    }
 
 
 def answer(server, campaign, *subscribers, questions=("1", "2")):
@@ -79,7 +104,37 @@ def test_a_campaign_is_waited_for_in_both_modes_and_across_a_kill(airflow, serve
     assert run.xcom("worker") == run.xcom("deferred") == expected
 
 
-def test_a_subscriber_is_waited_for_in_both_modes(airflow, server):
+def test_news_start_a_dag_once_across_a_kill(airflow, server):
+    def heard():
+        return sorted(
+            subscriber
+            for run in airflow.runs("on_news")
+            if run.state == "success"
+            for subscriber in run.xcom("hear")
+        )
+
+    airflow.wait_until(lambda: asked(server, "7"), 60, "the first poll")
+    airflow.wait_until(lambda: _remembered(airflow) == 0, 30, "the state")
+    answer(server, "7", "71", "72", questions=["1"])
+    airflow.wait_until(lambda: heard() == ["71", "72"], 60, "the first news")
+    airflow.wait_until(lambda: _remembered(airflow) == 2, 30, "the state of it")
+    airflow.kill("triggerer")
+    answer(server, "7", "73", questions=["1"])
+    time.sleep(1)  # the launcher must have noticed
+    airflow.start("triggerer")
+    airflow.wait_until(lambda: heard() == ["71", "72", "73"], 60, "what came meanwhile")
+    airflow.wait_until(lambda: _remembered(airflow) == 3, 30, "the state of it")
+    before = len(asked(server, "7"))
+    airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, 60, "more polls")
+    assert heard() == ["71", "72", "73"]
+
+
+def _remembered(airflow):
+    rows = airflow.query("SELECT value FROM asset_state_store WHERE key LIKE 'cytechbot.%'")
+    return json.loads(rows[0][0])["count"] if rows else None
+
+
+def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
     run = airflow.trigger("wait_subscriber", conf={"campaign": "2", "subscriber": "21"})
     run.wait_for("deferred", "deferred")
     airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, 30, "some polls", run)
@@ -115,16 +170,21 @@ def test_many_subscribers_share_a_poll(airflow, server):
     assert [run.xcom(task)[0]["answer"] for task in tasks] == [f"answer of {n}" for n in range(501, 507)]
 
 
-@pytest.mark.parametrize(
-    ("conf", "tries"),
-    [
-        pytest.param({"campaign": "5"}, 1, id="timeout"),
-        pytest.param({"campaign": "99"}, 1, id="unknown campaign"),
-        pytest.param({"campaign": "5", "connection": "wrong_key"}, 1, id="wrong key"),
-    ],
-)
-def test_options_act_alike_in_both_modes(airflow, conf, tries):
-    run = airflow.trigger("wait_options", conf=conf)
+@pytest.mark.parametrize("refusal", ["unknown campaign", "wrong key"])
+def test_what_is_refused_fails_at_once_in_both_modes(lengthy, refusal):
+    run = lengthy[refusal]
+    assert run.wait() == "failed"
+    assert run.states() == {
+        "none_worker": "failed",
+        "none_deferred": "failed",
+        "soft_fail_worker": "skipped",
+        "soft_fail_deferred": "skipped",
+    }
+    assert set(run.tries().values()) == {1}  # no retry can help
+
+
+def test_timeout_acts_alike_in_both_modes(lengthy):
+    run = lengthy["in vain"]
     assert run.wait() == "failed"
     assert run.states() == {
         "none_worker": "failed",
@@ -134,38 +194,38 @@ def test_options_act_alike_in_both_modes(airflow, conf, tries):
         "never_fail_worker": "skipped",
         "never_fail_deferred": "skipped",
     }
-    assert set(run.tries().values()) == {tries}  # no retry can help
+    assert set(run.tries().values()) == {1}
+    assert starts(run, "none_deferred") == 1
 
 
-def test_news_start_a_dag_once_across_kills(airflow, server):
-    def heard():
-        return sorted(
-            subscriber
-            for run in airflow.runs("on_news")
-            if run.state == "success"
-            for subscriber in run.xcom("hear")
-        )
-
-    airflow.wait_until(lambda: asked(server, "7"), 60, "the first poll")
-    airflow.wait_until(lambda: _remembered(airflow) == 0, 30, "the state")
-    answer(server, "7", "71", "72", questions=["1"])
-    airflow.wait_until(lambda: heard() == ["71", "72"], 60, "the first news")
-    airflow.wait_until(lambda: _remembered(airflow) == 2, 30, "the state of it")
-    airflow.kill("triggerer")
-    answer(server, "7", "73", questions=["1"])
-    time.sleep(1)  # the launcher must have noticed
-    airflow.start("triggerer")
-    airflow.wait_until(lambda: heard() == ["71", "72", "73"], 60, "what came meanwhile")
-    airflow.wait_until(lambda: _remembered(airflow) == 3, 30, "the state of it")
-    airflow.restart("triggerer")
-    before = len(asked(server, "7"))
-    airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, 60, "more polls")
-    assert heard() == ["71", "72", "73"]
+@pytest.mark.parametrize(("task", "campaign"), [("worker", "8"), ("deferred", "9")])
+def test_intervals_grow_in_both_modes_up_to_max_wait(airflow, server, lengthy, task, campaign):
+    run = lengthy["growing"]
+    airflow.wait_until(lambda: len(asked(server, campaign)) >= 6, 60, "six polls", run)
+    answer(server, campaign, "81", "82")
+    moments = [each.seconds for each in asked(server, campaign)]
+    gaps = [later - earlier for earlier, later in pairwise(moments)][:5]
+    assert min(gaps[3:]) > 3.5  # each was a second, if they did not grow
+    assert max(gaps[3:]) < 7.5  # and the last 16 seconds, if they grew without end
+    assert min(gaps) > 0.9
 
 
-def _remembered(airflow):
-    rows = airflow.query("SELECT value FROM asset_state_store WHERE key LIKE 'cytechbot.%'")
-    return json.loads(rows[0][0])["count"] if rows else None
+def test_a_broken_server_is_borne_for_so_many_polls_in_both_modes(broken_server, lengthy):
+    run = lengthy["broken"]
+    assert run.wait(120) == "failed"
+    assert run.states() == {
+        "none_worker": "failed",
+        "none_deferred": "failed",
+        "never_fail_worker": "skipped",
+        "never_fail_deferred": "skipped",
+    }
+    assert "HTTP 503" in run.log("none_worker")
+    assert "6 polls in a row failed, the last because: " in run.log("none_deferred")
+    assert "HTTP 503" in run.log("none_deferred")
+    # Each of the four for itself, the deferred ones at first on the worker, and then at most as often each.
+    in_the_worker, first_checks = 2 * (MAX_FAILED_POLLS + 1), 2
+    deferred = len(asked(broken_server, "5")) - in_the_worker - first_checks
+    assert MAX_FAILED_POLLS + 1 <= deferred <= 2 * (MAX_FAILED_POLLS + 1)
 
 
 def test_at_the_end_no_key_is_anywhere_and_nothing_blocked_the_loop(airflow):

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotSettingsError
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+from tests.integration.hooks.tls import Authority, tunnel_to
 
 CAMPAIGN = '{"id":"1","flow_name":"Feedback","questions":["How?"]}'
 ANSWERS = '{"id":"1","flow_name":"Feedback","data":{"31":[{"id":"4","question":"How?","answer":"So"}]}}'
@@ -22,6 +23,24 @@ async def ask():
 async def stream():
     async with CyTechBotAsyncHook() as hook, hook.open_flow_answers("1") as answers:
         return [subscriber_id async for subscriber_id, _ in answers]
+
+
+@pytest.fixture
+def same_error(holds_no_key):
+    """Ask with both hooks, check that they fail alike, and return the error's text."""
+
+    def check(hook):
+        with pytest.raises(CyTechBotError) as sync:
+            hook.get_flow_campaign("1")
+        with pytest.raises(CyTechBotError) as asynchronous:
+            asyncio.run(ask())
+        assert type(asynchronous.value).__name__ == type(sync.value).__name__
+        for attribute in ("advice", "asked", "was_sent", "was_turned_away", "worth_repeating"):
+            assert getattr(asynchronous.value, attribute, None) == getattr(sync.value, attribute, None)
+        holds_no_key(asynchronous.value)
+        return str(asynchronous.value)
+
+    return check
 
 
 def test_asks_as_the_synchronous_hook_does(fault_server, answers, connect, key):
@@ -61,19 +80,9 @@ def test_streams(fault_server, answers, connect):
         lambda answers: answers.ok('{"status":"error","message":"API Key invalid"}'),
     ],
 )
-def test_each_fault_is_the_same_error_for_both_hooks(fault_server, answers, connect, holds_no_key, fault):
+def test_each_fault_is_the_same_error_for_both_hooks(fault_server, answers, connect, same_error, fault):
     fault_server.will(fault(answers))
-    hook = connect(fault_server.base_url, max_retries=0, timeout=0.5)
-    with pytest.raises(CyTechBotError) as sync:
-        hook.get_flow_campaign("1")
-    with pytest.raises(CyTechBotError) as asynchronous:
-        asyncio.run(ask())
-    assert type(asynchronous.value).__name__ == type(sync.value).__name__
-    assert asynchronous.value.advice == sync.value.advice
-    assert asynchronous.value.asked == sync.value.asked
-    for attribute in ("was_sent", "was_turned_away", "worth_repeating"):
-        assert getattr(asynchronous.value, attribute, None) == getattr(sync.value, attribute, None)
-    holds_no_key(asynchronous.value)
+    same_error(connect(fault_server.base_url, max_retries=0, timeout=0.5))
 
 
 def test_a_stream_that_is_cut_off(fault_server, answers, connect, holds_no_key):
@@ -91,3 +100,99 @@ def test_nobody_is_there(connect, holds_no_key):
         asyncio.run(ask())
     assert not caught.value.was_sent
     holds_no_key(caught.value)
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self, tmp_path):
+        return Authority(tmp_path)
+
+    @pytest.fixture
+    def server(self, authority, start_server, answers):
+        server = start_server(authority.server("127.0.0.1"))
+        server.will(answers.ok(CAMPAIGN))
+        return server
+
+    def test_an_unknown_authority(self, server, connect, same_error):
+        assert "is not trusted" in same_error(connect(server.base_url))
+        assert not server.requests
+
+    @pytest.mark.parametrize(("host", "days"), [("example.com", 1), ("127.0.0.1", -1)])
+    def test_a_wrong_host_and_an_expired_certificate(
+        self, host, days, authority, start_server, connect, same_error
+    ):
+        server = start_server(authority.server(host, days))
+        assert "is not trusted" in same_error(connect(server.base_url, ca_bundle=authority.bundle))
+        assert not server.requests
+
+    def test_ca_bundle(self, authority, server, connect):
+        connect(server.base_url, ca_bundle=authority.bundle)
+        assert asyncio.run(ask())["flow_name"] == "Feedback"
+
+    def test_the_bundle_of_the_environment(self, authority, server, connect, monkeypatch):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.bundle)
+        connect(server.base_url)
+        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
+        with pytest.raises(CyTechBotSettingsError, match="variable REQUESTS_CA_BUNDLE"):
+            asyncio.run(ask())
+
+    def test_verify_tls_false(self, authority, start_server, answers, connect):
+        server = start_server(authority.server("example.com", -1))
+        server.will(answers.ok(CAMPAIGN))
+        connect(server.base_url, verify_tls=False)
+        assert asyncio.run(ask())["flow_name"] == "Feedback"
+
+    def test_a_server_that_speaks_no_tls(self, cytechbot_sandbox, connect, same_error):
+        host = cytechbot_sandbox.base_url.replace("http:", "https:")
+        assert "Does the host speak https" in same_error(connect(host, max_retries=0))
+
+
+class TestProxies:
+    @pytest.fixture
+    def proxy(self, start_server, answers):
+        proxy = start_server()
+        proxy.will(answers.ok(CAMPAIGN))
+        return proxy
+
+    def test_of_the_connection(self, fault_server, proxy, connect, key):
+        connect(fault_server.base_url, proxy=f"http://user:pass-word@127.0.0.1:{proxy.port}")
+        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        (request,) = proxy.requests
+        assert request.target.startswith(f"{fault_server.base_url}/get_flow_campaign_info/?")
+        assert request.query["api_key"] == key
+        assert request.headers["proxy-authorization"].startswith("Basic ")
+        assert not fault_server.requests
+
+    def test_of_the_environment_but_not_for_loopback(
+        self, fault_server, answers, proxy, connect, monkeypatch
+    ):
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        fault_server.will(answers.ok(CAMPAIGN))
+        connect(fault_server.base_url)
+        asyncio.run(ask())
+        assert (len(fault_server.requests), len(proxy.requests)) == (1, 0)
+        connect("http://bot.example/api", allow_http=True)
+        asyncio.run(ask())
+        assert proxy.requests[0].target.startswith("http://bot.example/api/get_flow_campaign_info/?")
+
+    def test_a_tunnel(self, start_server, answers, proxy, connect, tmp_path, key):
+        authority = Authority(tmp_path)
+        server = start_server(authority.server("bot.example"))
+        server.will(answers.ok(CAMPAIGN))
+        proxy.will(tunnel_to(server.port))
+        connect("https://bot.example", proxy=f"http://127.0.0.1:{proxy.port}", ca_bundle=authority.bundle)
+        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        assert [request.target for request in proxy.requests] == ["bot.example:443"]
+        assert [request.query["api_key"] for request in server.requests] == [key]
+
+    def test_one_that_is_not_there(self, connect, same_error, caplog):
+        hook = connect("https://bot.example", proxy="http://user:pass-word@127.0.0.1:1", max_retries=0)
+        said = same_error(hook)
+        assert "the proxy could not be reached" in said
+        assert "pass-word" not in caplog.text + said
+
+    def test_one_that_refuses_the_tunnel(self, answers, proxy, connect, same_error):
+        proxy.will(answers.ok("", status="407 Proxy Authentication Required"))
+        hook = connect("https://bot.example", proxy=f"http://127.0.0.1:{proxy.port}", max_retries=0)
+        assert "would not connect to bot.example" in same_error(hook)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import gzip
 import importlib.metadata
-import ipaddress
 import socket
-import ssl
-import threading
 import time
 import zlib
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_cytechbot import __version__
 from airflow_provider_cytechbot.api.errors import (
@@ -26,6 +18,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
+from tests.integration.hooks.tls import Authority, tunnel_to
 
 MADE = '{"status":"success","message":"made","contact_type_id":7}'
 
@@ -64,75 +57,6 @@ class TestRedirects:
             assert response.history == []
         assert len(fault_server.requests) == 2
         assert not other.requests
-
-
-def tunnel_to(port):
-    """Answer a CONNECT as a proxy does, and carry the bytes from then on."""
-
-    def carry(source, sink):
-        with contextlib.suppress(OSError):
-            while block := source.recv(65536):
-                sink.sendall(block)
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_RDWR)
-
-    def answer(connection, server):
-        connection.sendall(b"HTTP/1.0 200 Connection established\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", port)) as beyond:
-            back = threading.Thread(target=carry, args=(beyond, connection), daemon=True)
-            back.start()
-            carry(connection, beyond)
-            back.join(5)
-        return False
-
-    return answer
-
-
-class Authority:
-    """A certificate authority of the tests' own."""
-
-    def __init__(self, directory):
-        self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Authority of the tests")])
-        certificate = self._sign(
-            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None)
-        )
-        self.bundle = self._write("authority.pem", certificate.public_bytes(serialization.Encoding.PEM))
-
-    def server(self, host, days=1):
-        key = ec.generate_private_key(ec.SECP256R1())
-        try:
-            name = x509.IPAddress(ipaddress.ip_address(host))
-        except ValueError:
-            name = x509.DNSName(host)
-        certificate = self._sign(
-            x509.Name([]), key.public_key(), x509.SubjectAlternativeName([name]), days=days
-        )
-        pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._write("server.pem", pem))
-        return context
-
-    def _sign(self, subject, public_key, extension, days=1):
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=9))
-            .not_valid_after(now + datetime.timedelta(days=days))
-            .add_extension(extension, critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _write(self, name, content):
-        (self._directory / name).write_bytes(content)
-        return str(self._directory / name)
 
 
 class TestTls:

@@ -542,6 +542,10 @@ def all_text(error):
     )
 
 
+#: What every error shows.
+NEUTRAL = all_text(errors.CyTechBotError("neutral"))
+
+
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize(
     "place", ["message", "object", "title", "type", "location", "members", "time", "padded"]
@@ -571,7 +575,7 @@ def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
             continue
         shown = all_text(error)
         for form in {secret.strip(), told.strip(), " ".join(secret.split()), repr(secret)[1:-1]}:
-            if len(form) >= 4 and form not in all_text(errors.CyTechBotError("neutral")):
+            if len(form) >= 4 and form not in NEUTRAL:
                 assert f"[{form}" not in shown
 
 

@@ -5,6 +5,7 @@ from collections import namedtuple
 import pytest
 from airflow.providers.common.compat.assets import Asset
 from airflow.providers.common.compat.openlineage import facet
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_cytechbot.assets.flow_campaigns import (
     convert_asset_to_openlineage,
@@ -35,10 +36,16 @@ def test_airflow_normalises_the_uri(given, uri):
         "cytechbot://host/flow_campaigns/0",
         "cytechbot://host/flow_campaigns/one",
         "cytechbot://host/flow_campaigns/1?api_key=1-secret",
-        "cytechbot://user@host/flow_campaigns/1",
+        pytest.param(
+            "cytechbot://user@host/flow_campaigns/1",
+            marks=pytest.mark.skipif(
+                not AIRFLOW_V_3_1_PLUS, reason="Airflow itself drops the user before 3.1"
+            ),
+        ),
     ],
 )
-def test_a_uri_that_names_no_campaign_is_refused(uri):
+def test_a_uri_that_names_no_campaign_is_refused(uri, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__STRICT_DATASET_URI_VALIDATION", "True")  # else Airflow 2 only warns
     with pytest.raises(ValueError, match="cytechbot://"):
         Asset(uri=uri)
 

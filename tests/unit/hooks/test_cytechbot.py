@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -157,25 +155,3 @@ class TestAnswers:
         with pytest.raises(CyTechBotError) as caught:
             connect().get_flow_campaigns()
         assert [entry.name for entry in caught.traceback][-1] == "_run"
-
-
-IMPORT = (
-    "import sys; from airflow.providers.common.compat.sdk import BaseHook; {}; print(*sorted(sys.modules))"
-)
-
-
-def test_importing_it_brings_nothing_heavy_along():
-    """A DAG file pays for what its operators import, and they import the hook."""
-
-    def modules(statement):
-        command = [sys.executable, "-c", IMPORT.format(statement)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return set(done.stdout.split())
-
-    base = modules("pass")
-    hook = modules("import airflow_provider_cytechbot.hooks.cytechbot")
-    brought = {name for name in hook - base if not name.startswith("airflow_provider_cytechbot")}
-    heavy = {"requests", "urllib3", "aiohttp", "tenacity", "msgspec", "pendulum", "fastapi", "pyarrow"}
-    assert not {name.split(".")[0] for name in brought} & heavy
-    # What is left are a few modules of the standard library.
-    assert len(brought) < 40, brought

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from airflow.providers.common.compat.lineage import hook as lineage
 
 API = "https://cytechbot.com/api"
 EMPTY = {"id": None, "flow_name": None, "data": []}
@@ -17,18 +16,12 @@ EMPTY = {"id": None, "flow_name": None, "data": []}
         lambda hook: list(hook.iter_flow_answers("7")),
     ],
 )
-def test_answers_that_were_read(connect, requests_mock, monkeypatch, read):
-    told = []
-
-    class Collector:
-        def add_input_asset(self, context, uri):
-            told.append(uri)
-
-    monkeypatch.setattr(lineage, "get_hook_lineage_collector", Collector)
+def test_answers_that_were_read(connect, requests_mock, hook_lineage, read):
     requests_mock.get(f"{API}/get_all_subscriber_flow_info/", json=EMPTY)
     requests_mock.get(f"{API}/get_single_subscriber_flow_info/", json=EMPTY)
     requests_mock.get(f"{API}/get_flow_campaigns/", json=[])
     hook = connect()
     hook.get_flow_campaigns()
     read(hook)
-    assert told == ["cytechbot://cytechbot.com/flow_campaigns/7"]
+    assert hook_lineage.inputs == ["cytechbot://cytechbot.com/flow_campaigns/7"]
+    assert hook_lineage.outputs == []

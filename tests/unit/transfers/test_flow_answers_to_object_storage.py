@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -519,6 +519,64 @@ def test_outlets_are_told(tmp_path, answer):
     operator.outlets = ["asset", "no asset"]
     manifest = operator.execute({"outlet_events": events})
     assert events["asset"].extra == {"mine": 1, "exports": [manifest]}
+
+
+class TestLineage:
+    """What is told of real exports; tests/unit/test_lineage.py has how it is said."""
+
+    @pytest.mark.parametrize(
+        ("options", "rows"),
+        [
+            ({}, {"a.jsonl": 3}),
+            ({"path": "a.csv.gz"}, {"a.csv.gz": 3}),
+            ({"path": "a.json"}, {"a.json": 3}),
+            ({"path": "a.parquet", "max_rows_per_file": 2}, {"a-00001.parquet": 2, "a-00002.parquet": 1}),
+            ({"path": "{flow_campaign_id}.csv", "flow_campaign_id": ["7"]}, {"7.csv": 3}),
+        ],
+    )
+    def test_each_file_with_its_rows_and_size(self, tmp_path, answer, hook_lineage, options, rows):
+        answer()
+        options = {"flow_campaign_id": "7", "path": "a.jsonl", **options}
+        options["path"] = str(tmp_path / options["path"])
+        operator = ExportOperator(task_id="export", **options)
+        operator.execute({})
+        campaign = "cytechbot://cytechbot.com/flow_campaigns/7"
+        assert hook_lineage.inputs == [campaign]
+        assert hook_lineage.outputs == [f"file://{tmp_path}/{name}" for name in rows]
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        told = operator.get_openlineage_facets_on_complete(None)
+        assert [f"{each.namespace}/{each.name}" for each in told.inputs] == [campaign]
+        statistics = {each.name: each.outputFacets["outputStatistics"] for each in told.outputs}
+        assert {name: each.rowCount for name, each in statistics.items()} == {
+            str(tmp_path / name): count for name, count in rows.items()
+        }
+        assert all(each.size == Path(name).stat().st_size for name, each in statistics.items())
+
+    def test_changes_are_told_with_their_column_and_their_state_is_not(self, tmp_path, answer, hook_lineage):
+        answer()
+        options = {"mode": "changes", "state_path": str(tmp_path / "state"), "path": str(tmp_path / "a.csv")}
+        for day in (1, 2):  # the second reads the state of the first
+            operator = ExportOperator(task_id="export", flow_campaign_id="7", **options)
+            operator.execute({"data_interval_end": datetime(2026, 1, day, tzinfo=UTC)})
+        assert hook_lineage.inputs == ["cytechbot://cytechbot.com/flow_campaigns/7"] * 2
+        assert hook_lineage.outputs == [f"file://{tmp_path}/a.csv"] * 2
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        (told,) = operator.get_openlineage_facets_on_complete(None).outputs
+        assert told.facets["schema"].fields[-1].name == "change"
+        assert told.outputFacets["outputStatistics"].rowCount == 0
+
+    def test_of_several_campaigns_those_that_were_exported(self, tmp_path, answer, requests_mock):
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        answer()
+        requests_mock.get(f"{API}/get_all_subscriber_flow_info/?flow_campaign_id=8", status_code=500)
+        path = str(tmp_path / "{flow_campaign_id}.csv")
+        operator = ExportOperator(task_id="export", flow_campaign_id=["8", "7"], path=path)
+        assert operator.get_openlineage_facets_on_complete(None).outputs == []
+        with pytest.raises(CyTechBotTransportError):
+            operator.execute({})
+        told = operator.get_openlineage_facets_on_complete(None)
+        assert [each.name for each in told.inputs] == ["flow_campaigns/7"]
+        assert [each.name for each in told.outputs] == [str(tmp_path / "7.csv")]
 
 
 def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import time
-import warnings
 
+import psutil
 import pytest
 
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers import flow_answers
 from airflow_provider_cytechbot.triggers.campaign_poll import FEW
 from airflow_provider_cytechbot.triggers.flow_answers import (
@@ -101,7 +101,8 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
         ids = [str(number) for number in range(31, 31 + subscribers)]
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
-        await asyncio.sleep(0.5)
+        while len(server.requests(endpoint)) < 3:  # noqa: ASYNC110 (the server runs in a thread)
+            await asyncio.sleep(0.01)
         asked = {entry.endpoint for entry in server.requests()}
         for each in ids:
             answer(server, each)
@@ -110,6 +111,22 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
     asked, events = run(wait())
     assert asked == {CAMPAIGN, endpoint}
     assert events == [{"version": 1, "status": "success", "result": None}] * subscribers
+
+
+def test_a_subscriber_that_is_refused_concerns_no_other(server, run, kwargs):
+    refused = '{"status": "error", "message": "No such subscriber"}'
+
+    async def wait():
+        triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ("31", "32")]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        server.fault("body", ONE, body=refused)  # the first that is asked for
+        first = await tasks[0]
+        answer(server, "32")
+        return first, await tasks[1]
+
+    first, second = run(wait())
+    assert (first["status"], first["error"]) == ("error", "CyTechBotRequestError")
+    assert second["status"] == "success"
 
 
 def test_gives_up_at_its_timeout(server, run, kwargs):
@@ -128,6 +145,19 @@ def test_bears_some_failed_polls_in_a_row(server, run, kwargs):
     assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
 
 
+def test_counts_those_in_a_row_alone(server, run, kwargs):
+    async def wait():
+        task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+        for polls in (MAX_FAILED_POLLS + 1, 2 * (MAX_FAILED_POLLS + 1)):
+            server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
+            while len(server.requests(ALL)) < polls:  # noqa: ASYNC110 (the server runs in a thread)
+                await asyncio.sleep(0.01)
+        answer(server, "31")
+        return await task
+
+    assert run(wait())["status"] == "success"
+
+
 def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
     server.fault("html", ALL, times=-1)
@@ -140,6 +170,23 @@ def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
         assert (event["status"], event["error"]) == ("error", "CyTechBotResponseError")
         assert event["failed_polls"] == MAX_FAILED_POLLS + 1
     assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
+
+
+def test_a_patient_wait_does_not_fail_with_an_impatient_one(server, run, kwargs):
+    """An outage that lasts for six polls of the one has cost the other a single poll at the most."""
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS + 1)
+
+    async def wait():
+        hasty = CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)
+        patient = CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"poke_interval": 2.0})
+        waits = [asyncio.create_task(fire(trigger)) for trigger in (patient, hasty)]
+        given_up = await waits[1]
+        answer(server, "31")
+        return given_up, await waits[0]
+
+    given_up, reached = run(wait())
+    assert given_up["failed_polls"] == MAX_FAILED_POLLS + 1
+    assert reached["status"] == "success"
 
 
 @pytest.mark.parametrize(
@@ -181,21 +228,30 @@ def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, m
     assert run(wait())["status"] == "success"
 
 
-def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs):
-    server.fault("delay", ALL, seconds=5, times=-1)
+@pytest.mark.parametrize("moment", ["while it polls", "between polls"])
+def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs, moment):
+    if moment == "while it polls":
+        server.fault("delay", ALL, seconds=5, times=-1)
+    kwargs["poke_interval"] = 0.1 if moment == "while it polls" else 60.0
+    kwargs |= {"started_at": time.time() - 60, "timeout": 600.0}
+
+    def sockets():
+        open_ones = psutil.Process().net_connections("tcp")
+        return [each for each in open_ones if each.raddr and each.raddr.port == server.port]
 
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         while not server.requests(ALL):  # noqa: ASYNC110 (the server runs in a thread)
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert sockets()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
+        while any(each.status == psutil.CONN_ESTABLISHED for each in sockets()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        run(wait())
-        gc.collect()
+    run(asyncio.wait_for(wait(), 5))
 
 
 def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
@@ -211,19 +267,21 @@ def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
     assert run(wait())["status"] == "success"
 
 
-def test_nothing_blocks_the_loop(server, run, kwargs, caplog):
-    async def warm_up():
-        await fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5}))
+@pytest.fixture
+def warmed_up(server, run, kwargs):
+    """The imports, which a thread does, have held up the loop too: on a busy machine for seconds."""
+    run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5})))
 
-    run(warm_up())  # the imports, which a thread does, hold this one up too on a busy machine
-    slow = []
 
+@pytest.mark.usefixtures("warmed_up")
+def test_no_poll_blocks_the_loop(server, run, kwargs, caplog):
     async def wait():
         loop = asyncio.get_running_loop()
         loop.set_debug(True)
-        loop.slow_callback_duration = 0.25
+        loop.slow_callback_duration = 1.0  # much, for a busy machine; less than the server lets wait
         triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(500)]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        server.fault("delay", ALL, seconds=1.2)
         await asyncio.sleep(1)
         answer(server, "31")
         await asyncio.gather(*tasks)
@@ -232,3 +290,30 @@ def test_nothing_blocks_the_loop(server, run, kwargs, caplog):
     run(wait())
     slow = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
     assert slow == []
+
+
+@pytest.mark.usefixtures("warmed_up")
+def test_a_large_answer_is_read_in_slices(run, kwargs, monkeypatch):
+    """By the time that the loop itself has worked, which a busy machine does not change."""
+    subscribers, slices = 30_000, []
+
+    async def watch():
+        while True:
+            start = time.thread_time()
+            await asyncio.sleep(0.001)
+            slices.append(time.thread_time() - start)
+
+    async def wait():
+        watching = asyncio.create_task(watch())
+        trigger = CyTechBotFlowCampaignTrigger(
+            min_subscribers=subscribers, **kwargs | {"flow_campaign_id": "100", "complete": False}
+        )
+        event = await fire(trigger)
+        watching.cancel()
+        return event
+
+    with SandboxServer(subscribers=subscribers) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json())
+        event = run(wait())
+    assert event["result"]["answered"] == subscribers
+    assert max(slices) < 0.15

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
-import subprocess
 import sys
+import time
 from contextlib import aclosing
 
 import pytest
@@ -12,8 +13,10 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, A
 if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("event triggers are new in Airflow 3.0", allow_module_level=True)
 
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
+from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
 from airflow_provider_cytechbot.triggers.sightings import Sighting
 
 if AIRFLOW_V_3_3_PLUS:
@@ -101,6 +104,21 @@ def test_serialization_names_the_public_module(trigger, interval):
     }
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"flow_campaign_id": "feedback"}, "flow_campaign_id"),
+        ({"flow_campaign_id": 1.5}, "flow_campaign_id"),
+        ({"complete": "False"}, "complete"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"poll_interval": "60"}, "poll_interval"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_fails_where_the_dag_is_read(wrong, named):
+    with pytest.raises(CyTechBotFieldError, match=named):
+        CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
+
+
 @has_store
 def test_a_stream_of_its_own_where_there_is_a_store(trigger):
     assert trigger().shared_stream_key() is None
@@ -139,6 +157,26 @@ def test_an_event_that_was_not_stored_comes_again_and_is_the_same(server, run, t
     assert lost == again
     assert len(again) == 1
     assert never == []
+
+
+@has_store
+def test_a_state_of_a_newer_version_is_rejected_and_not_written_over(server, run, trigger, interval):
+    store = Store()
+    key = trigger()._state_key
+    store.values[key] = kept = json.dumps({"version": 2, "count": 0, "seen": ""})
+
+    async def live_once():
+        watch = trigger(store)
+        _, kwargs = watch.serialize()
+        producer = type(watch).create_shared_stream_producer(kwargs)
+        async with aclosing(producer.open_stream()) as opened:
+            start = time.monotonic()
+            with pytest.raises(StateError, match=r"of version 2, not 1.* newer version of the provider"):
+                await anext(watch.filter_shared_stream(raw async for raw, _ in opened))
+            return time.monotonic() - start
+
+    assert run(live_once()) >= interval  # it is begun anew at once, and must not spin
+    assert store.values[key] == kept
 
 
 @has_store
@@ -214,15 +252,14 @@ def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run
     assert max(shown) == 1
 
 
-def test_airflow_2_says_what_is_missing_and_imports_the_rest():
-    script = """
-import airflow.triggers.base
-del airflow.triggers.base.BaseEventTrigger
-from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotFlowCampaignTrigger
-try:
-    from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
-except ImportError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "needs Airflow 3.0 or newer" in done.stdout
+def test_airflow_2_says_what_is_missing_and_imports_the_rest(monkeypatch):
+    package = "airflow_provider_cytechbot.triggers"
+    monkeypatch.delattr("airflow.triggers.base.BaseEventTrigger")
+    for name in ("flow_answers", "new_flow_answers"):
+        module = sys.modules[f"{package}.{name}"]
+        monkeypatch.setattr(f"{package}.{name}", module)  # so that it is this one again afterwards
+        monkeypatch.delitem(sys.modules, f"{package}.{name}")
+    rest = importlib.import_module(f"{package}.flow_answers")
+    assert rest.CyTechBotFlowCampaignTrigger
+    with pytest.raises(ImportError, match=r"needs Airflow 3\.0 or newer"):
+        _ = rest.CyTechBotNewFlowAnswersTrigger

@@ -37,6 +37,12 @@ def test_a_restart_makes_up_for_a_poll_that_was_missed_and_keeps_to_the_rhythm()
     assert Rhythm(10, exponential_backoff=True).after(150) == 160
 
 
+def test_gives_up_when_its_time_is_over_but_not_before_the_task_is_deferred():
+    rhythm = Rhythm(60, started_at=1000)
+    assert rhythm.until_timeout(300, 1010) == 290
+    assert rhythm.until_timeout(300, 1299.9) == rhythm.until_timeout(0, 5000) == FIRST_WAIT
+
+
 def test_nothing_spins():
     assert Rhythm(0).after(5) >= FIRST_WAIT
     assert Rhythm(0, exponential_backoff=True, max_wait=0).after(5) >= FIRST_WAIT

@@ -37,19 +37,36 @@ with DAG("wait_many", schedule=None):
         subscriber_id=[str(number) for number in range(501, 507)]
     )
 
-with DAG("wait_options", schedule=None):
-    for option, deferrable in product(("none", "soft_fail", "never_fail"), (False, True)):
+
+def sensors(*options, **arguments):
+    """Make a sensor of either mode, for each option that it is to have, or none."""
+    for option, deferrable in product(options, (False, True)):
         CyTechBotFlowCampaignSensor(
             task_id=f"{option}_{'deferred' if deferrable else 'worker'}",
-            flow_campaign_id="{{ dag_run.conf['campaign'] }}",
             cytechbot_conn_id="{{ dag_run.conf.get('connection', 'cytechbot_default') }}",
-            poke_interval=1,
-            timeout=3,
-            exponential_backoff=True,
-            retries=1,
-            retry_delay=timedelta(0),
             deferrable=deferrable,
-            **({} if option == "none" else {option: True}),
+            **{**CONF, **arguments, **({} if option == "none" else {option: True})},
+        )
+
+
+with DAG("wait_in_vain", schedule=None):
+    sensors("none", "soft_fail", "never_fail", timeout=3, retries=1, retry_delay=timedelta(0))
+
+with DAG("wait_refused", schedule=None):
+    sensors("none", "soft_fail", retries=1, retry_delay=timedelta(0))
+
+with DAG("wait_for_a_broken_server", schedule=None):
+    sensors("none", "never_fail", timeout=600)
+
+with DAG("wait_longer_and_longer", schedule=None):
+    for deferrable in (False, True):
+        CyTechBotFlowCampaignSensor(
+            task_id="deferred" if deferrable else "worker",
+            deferrable=deferrable,
+            exponential_backoff=True,
+            max_wait=4,
+            # One for each, so that the server's count tells them apart.
+            **CONF | {"flow_campaign_id": "9" if deferrable else "8"},
         )
 
 news = Asset(

@@ -1,0 +1,89 @@
+"""What one shared poll of a large campaign costs a triggerer: time, memory, and how long it blocks the loop.
+
+    python benchmarks/large_poll.py    (takes a minute)
+
+First a wait for many subscribers polls, then an event trigger's watch, which must know each subscriber. What
+blocks is measured by the time that the loop's thread itself worked between two turns of the loop: it does not
+change with what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
+
+import psutil
+from waiting import sandbox
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.flow_progress import Progress
+from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+from airflow_provider_cytechbot.triggers.flow_answers import _CampaignWait
+from airflow_provider_cytechbot.triggers.new_flow_answers import _compare
+from airflow_provider_cytechbot.triggers.rhythm import Rhythm
+from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers
+from airflow_provider_cytechbot.triggers.sightings import Watch
+
+
+def main() -> None:
+    """Measure both, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscribers", type=int, default=100_000, help="default 100000")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sandbox(Path(folder), options.subscribers) as api:
+        os.environ["AIRFLOW_CONN_CYTECHBOT_DEFAULT"] = (
+            f'{{"conn_type": "cytechbot", "host": "{api["url"]}", "password": "{api["api_key"]}"}}'
+        )
+        for what in (count, watch):
+            asyncio.run(measured(what, options.subscribers))
+
+
+async def count(subscribers: int) -> None:
+    """Wait for all subscribers."""
+    wait = _CampaignWait(Rhythm(1), "100", subscribers, Progress.ANSWERED)
+    async with waiting("cytechbot_default", "100", wait):
+        assert (await wait.event)["result"]["answered"] == subscribers
+
+
+async def watch(subscribers: int) -> None:
+    """Look once who has answered, and remember it."""
+    watch = Watch(Rhythm(1), Progress.ANSWERED)
+    async with waiting("cytechbot_default", "100", watch):
+        sighting = await watch.next()
+    new, _ = await asyncio.to_thread(_compare, sighting.subscriber_ids, SeenSubscribers())
+    assert len(new) == subscribers
+
+
+async def measured(what, subscribers: int) -> None:
+    """Do it, and print what it cost."""
+    turns = []
+
+    async def look() -> None:
+        while True:
+            start = time.thread_time()
+            await asyncio.sleep(0.001)
+            turns.append(time.thread_time() - start)
+
+    async with CyTechBotAsyncHook() as hook:  # the imports
+        await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="100")
+    before, start = psutil.Process().memory_info().rss, time.process_time()
+    looking = asyncio.create_task(look())
+    await what(subscribers)
+    used, highest = time.process_time() - start, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    looking.cancel()
+    print(
+        f"{what.__name__}: {used:.1f} CPU seconds, {(highest - before) / 2**20:.0f} MiB of memory, "
+        f"longest turn of the loop {1000 * max(turns):.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""
+### Tag many subscribers with a label of the run
+
+A label for the occasion, and everybody in a list tagged with it, over one connection. Subscribers whom the
+API refuses are named in the end; the others are tagged all the same.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_cytechbot.operators.labels import (
+    CyTechBotAssignLabelsOperator,
+    CyTechBotCreateLabelOperator,
+)
+
+with DAG(
+    "cytechbot_label_many",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    params={
+        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
+        "label_name": Param("Spring ride", type="string", description="The label, which is new."),
+        "subscriber_ids": Param(
+            ["24994546734902201", "24994546734902202", "24994546734902203"],
+            type="array",
+            description="Whom to tag.",
+        ),
+    },
+    tags=["cytechbot", "example"],
+    doc_md=__doc__,
+    render_template_as_native_obj=True,
+):
+    # [START create_label]
+    create_label = CyTechBotCreateLabelOperator(
+        task_id="create_label", page_id="{{ params.page_id }}", label_name="{{ params.label_name }}"
+    )
+    # [END create_label]
+
+    # [START label_many]
+    label_many = CyTechBotAssignLabelsOperator(
+        task_id="label_many",
+        page_id="{{ params.page_id }}",
+        label_ids=create_label.output,
+        subscriber_ids="{{ params.subscriber_ids }}",
+    )
+    # [END label_many]

@@ -1,0 +1,45 @@
+"""
+Counts what pytest's --junitxml reports tell, for the matrix's table and for the last line of what CI prints.
+
+    python scripts/junit_reports.py REPORT...
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+KINDS = ("passed", "failed", "skipped")
+
+
+def count(*reports: Path) -> Counter[str]:
+    """Return how many tests passed, failed (an error counts as that) and were skipped."""
+    counts: Counter[str] = Counter()
+    for report in reports:
+        for case in ElementTree.parse(report).iter("testcase"):
+            signs = {child.tag for child in case}
+            failed, skipped = signs & {"failure", "error"}, "skipped" in signs
+            counts["failed" if failed else "skipped" if skipped else "passed"] += 1
+    return counts
+
+
+def in_words(counts: Counter[str]) -> str:
+    """Return the counts as `4 passed, 1 skipped`."""
+    return ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind]) or "none ran"
+
+
+def main(paths: list[str]) -> int:
+    """Print the sum of the reports; fail where a test failed or a report is missing."""
+    reports = [Path(path) for path in paths]
+    missing = [str(report) for report in reports if not report.exists()]
+    if missing:
+        print(f"These tests did not come to an end: {' '.join(missing)}", file=sys.stderr)
+    counts = count(*(report for report in reports if report.exists()))
+    print(f"{counts['passed']} passed, {counts['failed']} failed")
+    return int(bool(missing or counts["failed"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
