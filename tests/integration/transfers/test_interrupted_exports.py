@@ -38,6 +38,10 @@ LARGE_ROWS = 5 * SUBSCRIBERS
 EXPORTER = """
     import json, os, signal, sys, threading
     from datetime import datetime
+    import requests, s3fs
+    from airflow.providers.amazon.aws.fs import s3
+    from airflow.providers.common.compat.sdk import io
+    from airflow_provider_cytechbot.exports import changes, export
     from airflow_provider_cytechbot.exports.destination import Place, StagedFile
     from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
         CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
@@ -55,6 +59,7 @@ EXPORTER = """
             return do(*arguments)
         return step
 
+    io.has_fs("s3")  # looks once for all filesystems there are
     for line in sys.stdin:
         job, steps = json.loads(line), 0
         child = os.fork()
