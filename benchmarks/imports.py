@@ -4,8 +4,9 @@ What importing this provider costs a DAG file, beside the providers for HTTP, Sl
     python benchmarks/imports.py
 
 One process imports what every DAG file does, `airflow.sdk`, and then forks a child for each import that is
-measured, so that each begins with just that. The modules take turns, and the quickest of their runs counts: what
-another takes longer is the machine's doing. For the same reason it is CPU time. A busy machine still adds to it.
+measured, so that each begins with just that. The modules take turns, and the quickest of their runs counts:
+what another takes longer is the machine's doing. For the same reason it is CPU time. A busy machine still
+adds to it.
 All is installed into .venvs/benchmark the first time.
 """
 
