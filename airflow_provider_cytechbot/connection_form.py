@@ -99,18 +99,16 @@ def connection_form_widgets() -> dict[str, Any]:
     except ImportError:
         text_widget = password_widget = None
     else:
+        text_widget = BS3TextFieldWidget()
 
-        class KeptPasswordWidget(BS3PasswordFieldWidget):  # type: ignore[misc]
-            """A field for a secret that Airflow 2 keeps where it is left as it is, instead of removing it."""
+        # A function and no subclass, because Airflow 3.1 puts a stand-in in the place of the class, which takes
+        # no arguments either.
+        def password_widget(field: Any, **kwargs: Any) -> Any:
+            """Draw a secret as unchanged, which Airflow 2 then keeps: it removes what comes back empty."""
+            from airflow.www.views import SENSITIVE_FIELD_PLACEHOLDER
 
-            def __call__(self, field: Any, **kwargs: Any) -> Any:
-                from airflow.www.views import SENSITIVE_FIELD_PLACEHOLDER
-
-                return super().__call__(
-                    field, **kwargs, value=SENSITIVE_FIELD_PLACEHOLDER if field.data else ""
-                )
-
-        text_widget, password_widget = BS3TextFieldWidget(), KeptPasswordWidget(hide_value=False)
+            value = SENSITIVE_FIELD_PLACEHOLDER if field.data else ""
+            return BS3PasswordFieldWidget(hide_value=False)(field, **kwargs, value=value)
 
     widgets: dict[str, Any] = {}
     for name, field in CONN_FIELDS.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from matrix import ENVIRONMENTS, ROOT, TEST_TOOLS, Row, StepFailedError, environment, run
+from matrix import ENVIRONMENTS, ROOT, TEST_TOOLS, Row, StepFailedError, environment, run, say
 
 VERSIONS = ("3.1.8", "2.11.2")
 
@@ -24,6 +24,7 @@ def main() -> int:
             constraints = (ROOT / "constraints" / f"airflow-{version}.txt", TEST_TOOLS)
             pins = [f"--constraint={path}" for path in constraints]
             run(row, python, "-m", "pip", "install", "-qq", "--no-input", *pins, "playwright")
+            say(row, "trying the connection form")
             told = run(
                 row,
                 python,
@@ -34,7 +35,7 @@ def main() -> int:
                 "no:cacheprovider",
                 "tests/integration/test_connection_form.py",
             )
-            print(f"{version}: {told.splitlines()[-1]}", flush=True)
+            say(row, told.splitlines()[-1])
         except StepFailedError as error:
             print(f"{version}: {error}", file=sys.stderr)
             failed = True

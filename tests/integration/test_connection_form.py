@@ -132,7 +132,10 @@ def test_what_is_filled_in_is_saved_tested_edited_and_never_shown(form, airflow,
     assert not tested.works
     refused = 'The API refused: "Either API Key Invalid or Member Validity Expired"; check the API key'
     assert tested.message.startswith(refused)
+    height = form.page.viewport_size["height"]
+    form.page.set_viewport_size({"width": 1280, "height": 420})
     screenshot(form.page, "connection-test-wrong-key")
+    form.page.set_viewport_size({"width": 1280, "height": height})
 
     form.edit()
     form.fill(host=UNREACHABLE, port=9)

@@ -142,17 +142,37 @@ def test_a_new_connection_shows_the_defaults():
     assert form.data == {name: field["schema"]["default"] for name, field in CONN_FIELDS.items()}
 
 
-def test_text_fields_look_as_airflow_2_draws_them(monkeypatch):
+@pytest.fixture
+def airflow_2(monkeypatch):
+    """Stand-ins for what Airflow 2 draws its form with. Returns the module of the widgets."""
     fieldwidgets: Any = ModuleType("flask_appbuilder.fieldwidgets")
     fieldwidgets.BS3TextFieldWidget = type("BS3TextFieldWidget", (), {})
-    fieldwidgets.BS3PasswordFieldWidget = type("BS3PasswordFieldWidget", (), {})
-    monkeypatch.setitem(sys.modules, "flask_appbuilder", ModuleType("flask_appbuilder"))
-    monkeypatch.setitem(sys.modules, "flask_appbuilder.fieldwidgets", fieldwidgets)
+    fieldwidgets.BS3PasswordFieldWidget = type("BS3PasswordFieldWidget", (wtforms.widgets.PasswordInput,), {})
+    views: Any = ModuleType("airflow.www.views")
+    views.SENSITIVE_FIELD_PLACEHOLDER = "unchanged"
+    for module in (ModuleType("flask_appbuilder"), fieldwidgets, ModuleType("airflow.www"), views):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return fieldwidgets
+
+
+def test_text_fields_look_as_airflow_2_draws_them(airflow_2):
     widgets = connection_form_widgets()
-    assert isinstance(widgets["timeout"].kwargs["widget"], fieldwidgets.BS3TextFieldWidget)
-    assert isinstance(widgets["ca_bundle"].kwargs["widget"], fieldwidgets.BS3TextFieldWidget)
-    assert isinstance(widgets["proxy"].kwargs["widget"], fieldwidgets.BS3PasswordFieldWidget)
+    assert isinstance(widgets["timeout"].kwargs["widget"], airflow_2.BS3TextFieldWidget)
+    assert isinstance(widgets["ca_bundle"].kwargs["widget"], airflow_2.BS3TextFieldWidget)
     assert "widget" not in widgets["verify_tls"].kwargs
+
+
+def test_the_stand_ins_of_airflow_3_1_are_enough(airflow_2):
+    airflow_2.BS3TextFieldWidget = airflow_2.BS3PasswordFieldWidget = type("MockAnyWidget", (), {})
+    assert list(connection_form_widgets()) == list(CONN_FIELDS)
+
+
+def test_airflow_2_is_told_that_a_secret_is_unchanged_and_shown_none(airflow_2):
+    form = type("ConnectionForm", (wtforms.Form,), connection_form_widgets())
+    shown = form(data={"proxy": "http://kim:s3cret@proxy"}).proxy()
+    assert 'type="password"' in shown
+    assert 'value="unchanged"' in shown
+    assert 'value=""' in form().proxy()
 
 
 def test_without_wtforms_the_error_is_the_one_that_airflow_expects(monkeypatch):
