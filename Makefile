@@ -25,15 +25,19 @@ help: ## list these targets
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
 
-test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="-k hook")
+test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="--cov")
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
-test-browser: .venv/.browser ## the connection form in chromium, with new screenshots for docs/images
-	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py $(PYTEST_ARGS)
+test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and new screenshots for docs/images
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+		echo 'No chromium is on PATH. On Debian: apt install chromium' >&2; exit 1
+	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py \
+		tests/integration/test_in_the_ui.py $(PYTEST_ARGS)
+	@python=$$(sh scripts/find-python) && "$$python" scripts/older_forms.py
 
 docs: .venv/.test ## build the documentation into docs/_build; a warning is an error
 	@$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build && echo 'docs/_build/index.html'

@@ -99,7 +99,18 @@ def connection_form_widgets() -> dict[str, Any]:
     except ImportError:
         text_widget = password_widget = None
     else:
-        text_widget, password_widget = BS3TextFieldWidget(), BS3PasswordFieldWidget()
+
+        class KeptPasswordWidget(BS3PasswordFieldWidget):  # type: ignore[misc]
+            """A field for a secret that Airflow 2 keeps where it is left as it is, instead of removing it."""
+
+            def __call__(self, field: Any, **kwargs: Any) -> Any:
+                from airflow.www.views import SENSITIVE_FIELD_PLACEHOLDER
+
+                return super().__call__(
+                    field, **kwargs, value=SENSITIVE_FIELD_PLACEHOLDER if field.data else ""
+                )
+
+        text_widget, password_widget = BS3TextFieldWidget(), KeptPasswordWidget(hide_value=False)
 
     widgets: dict[str, Any] = {}
     for name, field in CONN_FIELDS.items():

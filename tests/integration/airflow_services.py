@@ -50,8 +50,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PIECES = ("api-server", "scheduler", "dag-processor", "triggerer")
+#: What serves UI and REST API, since Airflow 3.0 and before. Of Airflow 2, nothing else is started here.
+WEB_SERVERS = ("api-server", "webserver")
 JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 FINISHED = ("success", "failed")
+IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 VERSIONS_SERVED = 3
 LINES_OF_A_TAIL = 30
 
@@ -230,6 +233,8 @@ class AirflowServices:
     def _start(self) -> None:
         (self.home / "logs" / "pieces").mkdir(parents=True, exist_ok=True)
         (self.home / "airflow.cfg").write_text(self._settings())
+        if IS_AIRFLOW_2:
+            (self.home / "webserver_config.py").write_text('AUTH_TYPE, AUTH_ROLE_PUBLIC = 1, "Admin"\n')
         template = _template_path()
         if template.exists():
             shutil.copyfile(template, self.database)
@@ -273,7 +278,8 @@ class AirflowServices:
             "core": {
                 "dags_folder": self.dags_folder,
                 "load_examples": False,
-                "executor": "LocalExecutor",
+                # Airflow 2 wants no other with SQLite, even where nothing is executed.
+                "executor": "SequentialExecutor" if IS_AIRFLOW_2 else "LocalExecutor",
                 "parallelism": 4,  # each is a process
                 "dags_are_paused_at_creation": False,
                 "execution_api_server_url": f"{self.url}/execution/",
@@ -286,6 +292,7 @@ class AirflowServices:
                 "host": "127.0.0.1",
                 "port": self.port,
                 "workers": 1,
+                "auth_backends": "airflow.api.auth.backend.session",  # Airflow 2
             },
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "scheduler": {
@@ -338,12 +345,14 @@ class AirflowServices:
                 "--apps",
                 self._apps,
             ]
+        if piece == "webserver":
+            return [piece, "--hostname", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         # Those that serve logs would do so on every interface.
         return [piece, "--skip-serve-logs"] if piece in ("scheduler", "triggerer") else [piece]
 
     def _wait_until_up(self, piece: str, before: int) -> None:
-        if piece == "api-server":
-            self.wait_until(self._api_answers, self.start_timeout, "an answer of the api-server", every=0.05)
+        if piece in WEB_SERVERS:
+            self.wait_until(self._web_answers, self.start_timeout, f"an answer of the {piece}", every=0.05)
             return
         sql = "SELECT 1 FROM job WHERE job_type = ? AND state = 'running' AND id > ?"
         up = JOB_TYPES[piece], before
@@ -351,10 +360,10 @@ class AirflowServices:
             lambda: bool(self.query(sql, *up)), self.start_timeout, f"the {piece}'s first heartbeat"
         )
 
-    def _api_answers(self) -> bool:
+    def _web_answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.start_timeout)
         try:
-            connection.request("GET", "/execution/health")
+            connection.request("GET", "/health" if IS_AIRFLOW_2 else "/execution/health")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
@@ -624,8 +633,9 @@ class _Launcher:
         """Answer until the test that asks has ended, in whatever way, and then leave nothing behind."""
         from airflow.cli import cli_parser
 
-        self._import_what_pieces_import()
-        self._serve_recent_clients_only()
+        if not IS_AIRFLOW_2:
+            self._import_what_pieces_import()
+            self._serve_recent_clients_only()
         self.parser = cli_parser.get_parser()
         with self.channel.makefile("rw", encoding="utf-8") as lines:
             for line in lines:

@@ -1,0 +1,136 @@
+"""What Airflow's UI shows of exports to S3 that the example DAGs have made: `make test-browser`."""
+
+from __future__ import annotations
+
+import html
+import io
+from importlib.metadata import version
+from urllib.parse import quote
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: make test-browser")
+pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+
+import pyarrow.parquet as pq
+from playwright.sync_api import expect
+
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+
+from .airflow_services import AirflowServices
+from .browser import chromium, needs_chromium, new_page, screenshot
+from .dag_runs import EXAMPLES
+from .object_store import BUCKET, SECRET_KEY, object_store
+
+pytestmark = [
+    pytest.mark.slow,
+    needs_chromium,
+    pytest.mark.skipif(not version("apache-airflow").startswith("3.3."), reason="the UI of Airflow 3.3"),
+]
+FOLDER = f"s3://aws_default@{BUCKET}/cytechbot"
+LINES_SHOWN = 8
+TABLE = """
+<style>
+  table {{ border-collapse: collapse; font: 14px sans-serif; white-space: nowrap }}
+  th, td {{ border: 1px solid #ccc; padding: 4px 8px; text-align: left }}
+  th {{ background: #eef }}
+</style>
+<table>{rows}</table>
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with object_store(tmp_path_factory.mktemp("weed")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory, store, sandbox):
+    """Airflow with two of the example DAGs, which run when a test says so and not by their schedule."""
+    dags = tmp_path_factory.mktemp("dags")
+    for name in ("cytechbot_export_flow_answers", "cytechbot_export_to_s3"):
+        text = (EXAMPLES / f"{name}.py").read_text()
+        (dags / f"{name}.py").write_text(text.replace('schedule="@daily"', "schedule=None"))
+    env = {
+        "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
+        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(),
+    }
+    with AirflowServices(dags, apps="all", env=env, heartbeat_timeout=60, start_timeout=180) as services:
+        yield services
+
+
+@pytest.fixture(scope="module")
+def run(airflow):
+    """Trigger a DAG, and wait until its run has succeeded."""
+
+    def run(dag_id):
+        conf = {"flow_campaign_id": "1", "folder": FOLDER}
+        run = airflow.trigger(dag_id, conf=conf, logical_date="2026-01-02T00:00:00+00:00")
+        assert run.wait(180) == "success"
+        return run
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, sandbox):
+    page = new_page(browser, height=800)
+    yield page
+    for secret in (sandbox.api_key, SECRET_KEY):
+        assert secret not in page.content()
+    page.close()
+
+
+def test_graph_and_manifest_of_a_run(airflow, run, page):
+    made = run("cytechbot_export_flow_answers")
+    url = f"{airflow.url}/dags/{made.dag_id}/runs/{quote(made.run_id)}"
+    page.set_viewport_size({"width": 1280, "height": 640})
+    page.goto(url)
+    page.get_by_label("Show Graph").first.click()
+    expect(page.locator(".react-flow__node").get_by_text("success")).to_have_count(2)
+    screenshot(page, "dag-graph")
+
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{url}/tasks/export/xcom")
+    page.get_by_label("Show Grid").first.click()
+    page.get_by_label("Expand all extra JSON").click()
+    expect(page.locator(".view-line").filter(has_text='"rows"')).to_contain_text("24")
+    screenshot(page, "export-manifest")
+
+
+def test_asset_event_says_how_many_rows_there_are(airflow, run, page, store):
+    run("cytechbot_export_to_s3")
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.goto(f"{airflow.url}/assets")
+    page.get_by_text("exported_flow_answers", exact=True).first.click()
+    expect(page.locator(".codicon-folding-collapsed")).to_be_attached()
+    page.locator(".monaco-editor").first.click()
+    page.keyboard.press("Control+k")
+    page.keyboard.press("Control+j")  # unfold all
+    expect(page.locator(".view-line").filter(has_text='"rows"')).to_contain_text("24")
+    screenshot(page, "asset-event")
+
+    (key,) = [each for each in store.objects() if each.endswith("day=2026-01-02/answers.parquet")]
+    table = pq.read_table(io.BytesIO(store.read(key)))
+    assert table.num_rows == 24
+    # Not every machine has the fonts for all that subscribers type.
+    plain = [row for row in table.to_pylist() if row["answer"].isascii()][:LINES_SHOWN]
+    lines = [table.column_names, *(map(str, row.values()) for row in plain)]
+    cells = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in lines]
+    cells[0] = cells[0].replace("td>", "th>")
+    page.set_content(TABLE.format(rows="".join(f"<tr>{line}</tr>" for line in cells)))
+    expect(page.locator("tr")).to_have_count(LINES_SHOWN + 1)
+    screenshot(page.locator("table"), "exported-rows")
