@@ -203,6 +203,11 @@ class ChangeLog:
         batch: Batch = []
         changes: list[str] = []
         for subscriber_id in subscriber_ids:
+            if subscriber_id not in old:
+                if answers := new[subscriber_id]:
+                    batch.append((subscriber_id, answers))
+                    changes += [NEW] * len(answers)
+                continue
             keys = Counter[str]()
             before = {}
             for number, digest in _ENTRY.iter_unpack(old.get(subscriber_id, b"")):
