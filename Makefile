@@ -25,9 +25,9 @@ help: ## list these targets
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
 
-test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="-k hook")
+test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="--cov")
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)

@@ -22,6 +22,7 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    max_active_runs=1,  # each run compares with what the one before has left
     params={
         "flow_campaign_id": Param("1", type="string", description="The campaign to export."),
         "folder": Param(

@@ -8,8 +8,9 @@ API refuses are named in the end; the others are tagged all the same.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_cytechbot.operators.labels import (
     CyTechBotAssignLabelsOperator,
@@ -32,7 +33,6 @@ with DAG(
     },
     tags=["cytechbot", "example"],
     doc_md=__doc__,
-    render_template_as_native_obj=True,
 ):
     # [START create_label]
     create_label = CyTechBotCreateLabelOperator(
@@ -41,10 +41,15 @@ with DAG(
     # [END create_label]
 
     # [START label_many]
+    @task
+    def read_subscribers(params: dict[str, Any]) -> list[str]:
+        """Return whom to tag; a real DAG would read them from a warehouse."""
+        return list(params["subscriber_ids"])
+
     label_many = CyTechBotAssignLabelsOperator(
         task_id="label_many",
         page_id="{{ params.page_id }}",
         label_ids=create_label.output,
-        subscriber_ids="{{ params.subscriber_ids }}",
+        subscriber_ids=read_subscribers(),
     )
     # [END label_many]

@@ -8,7 +8,7 @@ import struct
 import tempfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -22,6 +22,7 @@ from airflow_provider_cytechbot.exports.spool import Spool
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
+    from airflow_provider_cytechbot.exports.layouts import Question
 
 NEW, CHANGED, GONE = "new", "changed", "gone"
 
@@ -45,9 +46,6 @@ class _Key(NamedTuple):
 
     question: str
     occurrence: int
-
-
-_State = dict[str, list[tuple[Any, ...]]]  # by subscriber: numbers of questions, digests of answers
 
 
 class ChangeLog:
@@ -118,9 +116,16 @@ class ChangeLog:
         """Yield subscribers with those of their answers that changed, and for each answer, how."""
         before = self._before.blocks() if self._before else iter(())
         old_questions = self._before.questions if self._before else []
+        # Where questions have kept their numbers, equal entries are equal answers: most are passed over so.
+        is_comparable = old_questions == self._spool.questions[: len(old_questions)]
+        self._blocks.seek(0)
         for places in self._places:
-            old = _read_block(next(before, b""))
-            batch, changes = self._compare(old, old_questions, self._bucket(places))
+            old_block, new_block = next(before, b""), _read(self._blocks)
+            if is_comparable and old_block == new_block:
+                continue
+            old, new = _read_block(old_block), _read_block(new_block)
+            differing = {each for each in {*old, *new} if not is_comparable or old.get(each) != new.get(each)}
+            batch, changes = self._compare(sorted(differing), old, old_questions, self._bucket(places))
             if batch:
                 yield batch, changes
         next(before, None)  # what it was compared with is known to be whole only at its end
@@ -189,14 +194,18 @@ class ChangeLog:
         self._digest = whole.hexdigest()
 
     def _compare(
-        self, old: _State, old_questions: list[tuple[str | None, str | None]], new: dict[str, list[Answer]]
+        self,
+        subscriber_ids: Sequence[str],
+        old: dict[str, bytes],
+        old_questions: list[Question],
+        new: dict[str, list[Answer]],
     ) -> tuple[Batch, list[str]]:
         batch: Batch = []
         changes: list[str] = []
-        for subscriber_id in sorted({*old, *new}):
+        for subscriber_id in subscriber_ids:
             keys = Counter[str]()
             before = {}
-            for number, digest in old.get(subscriber_id, ()):
+            for number, digest in _ENTRY.iter_unpack(old.get(subscriber_id, b"")):
                 question_id, question = old_questions[number]
                 before[_key(question_id, question, keys)] = (digest, question_id, question)
             keys.clear()
@@ -260,9 +269,9 @@ def _digest(answer: str | None) -> bytes:
     return blake2b(text, digest_size=6).digest()
 
 
-def _read_block(block: bytes) -> _State:
-    entries = msgspec.msgpack.decode(block, type=dict[str, bytes]) if block else {}
-    return {subscriber_id: list(_ENTRY.iter_unpack(each)) for subscriber_id, each in entries.items()}
+def _read_block(block: bytes) -> dict[str, bytes]:
+    """Return the entries of each subscriber of a bucket."""
+    return msgspec.msgpack.decode(block, type=dict[str, bytes]) if block else {}
 
 
 def _write(sink: Any, data: bytes) -> None:

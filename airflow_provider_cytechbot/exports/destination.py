@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _LOCAL = frozenset({"", "file", "local"})
 _AZURE = frozenset({"abfs", "abfss", "adl", "az"})
+_S3 = frozenset({"s3", "s3a", "s3n"})
 #: Where an object comes into being when its upload is completed. Anywhere else a file is seen while it grows.
-_APPEARS_ON_COMMIT = frozenset({"s3", "s3a", "s3n", "gs", "gcs"})
+_APPEARS_ON_COMMIT = _S3 | {"gs", "gcs"}
 
 #: What an upload holds in memory before it sends it, in bytes. fsspec's own default costs ten times as much.
 UPLOAD_BLOCK_SIZE = 5 * 1024 * 1024
@@ -215,8 +216,8 @@ class _Upload:
         self.file.close()
 
     def commit(self) -> None:
-        if self._mode == "xb" and not self.file.tell():
-            # s3fs would put an empty object there without a condition.
+        if self._mode == "xb" and self._path.protocol in _S3 and not self.file.tell():
+            # s3fs would put an empty object there without the condition.
             self.file.discard()
             self._path.fs.pipe_file(self._path.path, b"", mode="create")
         else:

@@ -182,17 +182,18 @@ def _question_names(
     everything = sorted(
         dict.fromkeys([*questions, *unanswered]), key=lambda each: place.get(text_of(each), len(order))
     )
-    counts = Counter(map(text_of, everything))
+    # Without regard to case, as most databases read the names of columns.
+    counts = Counter(text_of(each).casefold() for each in everything)
     names: list[tuple[Question, str]] = []
     for question in everything:
         text = text_of(question)
         plain = text or f"question {question[0]}"
-        name = plain if counts[text] == 1 else f"{plain} ({question[0]})"
+        name = plain if counts[text.casefold()] == 1 else f"{plain} ({question[0]})"
         number = 1
-        while name in taken:
+        while name.casefold() in taken:
             number += 1
             name = f"{plain} ({number})"
-        taken.add(name)
+        taken.add(name.casefold())
         names.append((question, name))
     return names
 

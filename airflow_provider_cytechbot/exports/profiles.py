@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotNotFoundError
+from airflow_provider_cytechbot.api.errors import CyTechBotRequestError
 from airflow_provider_cytechbot.api.fields import refuse
 from airflow_provider_cytechbot.api.records import Subscriber
 
@@ -53,6 +53,7 @@ class Profiles:
         self._hook = hook
         self._names = tuple(names)
         self._known: OrderedDict[str, Profile] = OrderedDict()
+        self._has_warned = False
 
     def of(self, batch: Batch) -> list[Profile]:
         """
@@ -79,6 +80,10 @@ class Profiles:
     def _fetch(self, subscriber_id: str) -> Profile:
         try:
             subscriber = self._hook.get_subscriber(subscriber_id)
-        except (CyTechBotNotFoundError, CyTechBotFieldError):  # unknown, or an id that none can have
+        except CyTechBotRequestError as error:
+            # Its only field is the id: it is unknown, in whichever words, or one that none can have.
+            if not self._has_warned:
+                self._has_warned = True
+                self._hook.log.warning("A subscriber has no profile, and there may be more: %s", error)
             return (None,) * len(self._names)
         return tuple(subscriber[name] for name in self._names)  # type: ignore[literal-required]

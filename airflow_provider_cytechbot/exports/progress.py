@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
 
 #: Seconds between two lines: often enough to see that it lives, rarely enough to read.
-INTERVAL = 10.0
+INTERVAL = 5.0
 MEGABYTE = 1_000_000
 
 

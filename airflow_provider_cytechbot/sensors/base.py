@@ -139,7 +139,11 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
                 f"Sensor has timed out: what it waits for was not there within {self.timeout:g} seconds."
             )
         if told["status"] == "error":
-            raise self.hook.failure(error_of(told))
+            failure = self.hook.failure(error_of(told))
+            if not (self.silent_fail and failure.retryable):  # as Airflow's own loop has it
+                raise failure
+            self.log.error("%s", failure)
+            self._defer(started_at)
         self._started_at = started_at
         found = self._bearing_failures(lambda: self.result(told["result"]))
         if found is None:

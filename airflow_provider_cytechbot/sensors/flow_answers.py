@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,16 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
         """Count who has come how far, and return the counts if those are enough."""
         min_subscribers = self._min_subscribers()
         questionnaire, tally = Questionnaire(self.campaign["questions"]), Tally()
+        start = time.monotonic()
         with self.hook.open_flow_answers(self.flow_campaign_id) as stream:
             for _, answers in stream:
                 tally.add(questionnaire.progress(answers))
         self.log.info(
-            "Flow campaign %s: %d subscribers have answered, %d of them completely",
+            "Flow campaign %s: %d subscribers have answered, %d of them completely; asking took %.1f s",
             self.flow_campaign_id,
             tally.answered,
             tally.completed,
+            time.monotonic() - start,
         )
         if not tally.reached(min_subscribers, self.wanted):
             return None

@@ -8,7 +8,7 @@ import logging
 import time
 import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api import endpoints
@@ -144,11 +144,9 @@ class CampaignPoll:
             rest = max(due, self._not_before) - time.monotonic()
             if rest <= 0:
                 return
-            try:
+            with suppress(TimeoutError):  # then look again: who was due may have left
                 async with asyncio.timeout(None if rest == float("inf") else rest):
                     await self._joined.wait()
-            except TimeoutError:
-                return
 
     def _choose(self) -> tuple[list[Wait], bool]:
         """Return who takes part in this poll, and whether it reads the whole campaign, if that is cheaper."""

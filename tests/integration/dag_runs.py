@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_dags"
 #: Seconds within which the stem is ready, and within which a run ends.
 START_TIMEOUT = 180
-RUN_TIMEOUT = 120
+RUN_TIMEOUT = 300
 
 
 @dataclass(frozen=True)
@@ -244,14 +244,16 @@ def _read(database: Path) -> dict[str, Any]:
         def rows(columns: str, table: str) -> list[tuple[Any, ...]]:
             return connection.execute(f"SELECT {columns} FROM {table}").fetchall()
 
+        index, xcom, rendered_fields = "map_index", "xcom", "rendered_task_instance_fields"
+        if not rows("name", "sqlite_master WHERE name = 'xcom'"):  # Airflow 3.4 and newer
+            of_task = "JOIN task_instance ON task_instance.id = task_instance_id"
+            index, xcom, rendered_fields = "region_index", f"xcom_v2 {of_task}", f"rtif_v2 {of_task}"
         xcoms: dict[tuple[str, int], dict[str, Any]] = {}
-        for task_id, map_index, key, value in rows("task_id, map_index, key, value", "xcom"):
+        for task_id, map_index, key, value in rows(f"task_id, {index}, key, value", xcom):
             xcoms.setdefault((task_id, map_index), {})[key] = _xcom(value)
         rendered = {
             (task_id, map_index): json.loads(fields)
-            for task_id, map_index, fields in rows(
-                "task_id, map_index, rendered_fields", "rendered_task_instance_fields"
-            )
+            for task_id, map_index, fields in rows(f"task_id, {index}, rendered_fields", rendered_fields)
         }
         tasks = {
             task_id if map_index < 0 else f"{task_id}[{map_index}]": TaskRun(
@@ -261,7 +263,7 @@ def _read(database: Path) -> dict[str, Any]:
                 rendered.get((task_id, map_index), {}),
             )
             for task_id, map_index, state, tries in rows(
-                "task_id, map_index, state, try_number", "task_instance ORDER BY start_date, map_index"
+                f"task_id, {index}, state, try_number", f"task_instance ORDER BY start_date, {index}"
             )
         }
         state = connection.execute("SELECT state FROM dag_run").fetchone()

@@ -53,6 +53,10 @@ class ObjectStore:
             region_name="us-east-1",
         )
 
+    def buckets(self) -> list[str]:
+        """Return the names of the buckets."""
+        return [each["Name"] for each in self.client().list_buckets()["Buckets"]]
+
     def objects(self) -> dict[str, int]:
         """Return the size of each object."""
         found = self.client().list_objects_v2(Bucket=BUCKET).get("Contents", ())
@@ -137,7 +141,8 @@ def _identity(name: str, access_key: str, secret_key: str, actions: list[str]) -
 
 def _free_ports() -> int:
     """Return the first of five free ports in a row; it opens those 10,000 above them too."""
-    for base in range(18_400 + os.getpid() % 1000, 30_000, 10):
+    # Beginning elsewhere in each process: two that start at the same time would find the same ones.
+    for base in range(18_400 + os.getpid() % 1000 * 10, 30_000, 10):
         try:
             for port in [base + at + above for at in range(5) for above in (0, 10_000)]:
                 with socket.socket() as probe:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from .dag_runs import EXAMPLES, DagRun
+from .object_store import BUCKET, object_store
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.sandbox.server import SandboxServer
@@ -32,6 +33,7 @@ class Example:
     :param failing: The tasks that fail, to show what happens then.
     :param fixtures: Further fixtures to start before it.
     :param not_on: Why it does not run on versions of Airflow that begin so.
+    :param needs_s3: Whether it writes to S3: what is there in the end is put into the folder.
     """
 
     check: Callable[[DagRun, SandboxServer, Path], None]
@@ -40,6 +42,7 @@ class Example:
     failing: frozenset[str] = frozenset()
     fixtures: tuple[str, ...] = ()
     not_on: Mapping[str, str] = field(default_factory=dict)
+    needs_s3: bool = False
 
 
 def check_contact_group(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
@@ -142,7 +145,8 @@ RUN_AS = {
     ),
     "cytechbot_export_to_s3": Example(
         check=check_export_to_s3,
-        conf=lambda folder: {"folder": folder},
+        conf=lambda _: {"folder": f"s3://aws_default@{BUCKET}/cytechbot"},
+        needs_s3=True,
         not_on={"3.0.": "`dags test` of Airflow 3.0 knows no asset that the scheduler has not seen"},
     ),
     "cytechbot_export_flow_answers": Example(
@@ -163,6 +167,15 @@ RUN_AS = {
 }
 
 
+@pytest.fixture
+def store(tmp_path_factory):
+    """A real S3 server."""
+    pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+    pytest.importorskip("airflow.providers.amazon", reason="the extra s3 is not installed")
+    with object_store(tmp_path_factory.mktemp("weed")) as store:
+        yield store
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     assert name in RUN_AS, (
@@ -174,12 +187,17 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
             pytest.skip(reason)
     for fixture in example.fixtures:
         request.getfixturevalue(fixture)
-    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env=example.env)
+    store = request.getfixturevalue("store") if example.needs_s3 else None
+    aws = {"AIRFLOW_CONN_AWS_DEFAULT": store.connection()} if store else {}
+    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws})
     assert run.tasks, run.log
     expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
     assert run.states == expected, run.log
     assert run.state == "success", run.log
     assert run.places_of(cytechbot_sandbox.api_key) == []
+    for key in store.objects() if store else ():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(store.read(key))
     example.check(run, cytechbot_sandbox, tmp_path)
 
 

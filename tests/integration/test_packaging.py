@@ -188,10 +188,19 @@ sys.exit(pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", *sys.argv[2:]])
     assert " passed" in said
 
 
+def pinned(path: Path) -> set[str]:
+    lines = path.read_text().splitlines()
+    return {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+
+
 def test_what_the_tests_need_is_pinned():
-    lines = [line for path in (CONSTRAINTS, TEST_TOOLS) for line in path.read_text().splitlines()]
-    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
-    assert brought_along(f"{NAME}[test]") - pinned == {NAME}
+    assert brought_along(f"{NAME}[test]") - pinned(CONSTRAINTS) - pinned(TEST_TOOLS) == {NAME}
+
+
+@pytest.mark.parametrize("path", sorted(CONSTRAINTS.parent.glob("airflow-*.txt")), ids=lambda path: path.stem)
+def test_nothing_is_pinned_twice(path):
+    """The two files go to one pip: it finds no solution where they differ."""
+    assert pinned(path) & pinned(TEST_TOOLS) == set()
 
 
 def test_airflow_shows_the_provider(empty_environment):

@@ -26,6 +26,8 @@ SEED = {
 #: Seconds for which one poll is kept waiting: were the event loop kept waiting with it, its debug mode would
 #: say so.
 SLOW = 4.5
+#: Seconds after which something will never happen, even on a busy machine.
+PATIENCE = 180
 ALL, ONE = "get_all_subscriber_flow_info", "get_single_subscriber_flow_info"
 
 pytestmark = pytest.mark.slow
@@ -53,9 +55,11 @@ def airflow(server, broken_server, tmp_path_factory):
         "AIRFLOW_CONN_WRONG_KEY": json.dumps(connection | {"password": "1-wrong"}),
         "AIRFLOW_CONN_BROKEN": json.dumps(broken),
         "PYTHONASYNCIODEBUG": "1",
+        # No scheduler nor worker is killed here; and one that a busy machine holds up is not to be taken for
+        # dead, its tasks for orphans.
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "60",
     }
     home = tmp_path_factory.mktemp("airflow")
-    # No worker is killed here; and one that a busy machine holds up is not to be taken for dead.
     with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=60) as services:
         yield services
 
@@ -89,17 +93,17 @@ def asked(server, campaign, endpoint=ALL):
 
 def test_a_campaign_is_waited_for_in_both_modes_and_across_a_kill(airflow, server):
     run = airflow.trigger("wait_campaign", conf={"campaign": "1"})
-    run.wait_for("deferred", "deferred")
-    airflow.wait_until(lambda: starts(run) == 1, 30, "the trigger", run)
+    run.wait_for("deferred", "deferred", timeout=PATIENCE)
+    airflow.wait_until(lambda: starts(run) == 1, PATIENCE, "the trigger", run)
     answer(server, "1", "11", "12", questions=["1"])
     airflow.restart("triggerer")
-    airflow.wait_until(lambda: starts(run) == 2, 30, "it again", run)
+    airflow.wait_until(lambda: starts(run) == 2, PATIENCE, "it again", run)
     server.fault("delay", ALL, seconds=SLOW)
     before = len(asked(server, "1"))
-    airflow.wait_until(lambda: len(asked(server, "1")) >= before + 4, 30, "more polls", run)
+    airflow.wait_until(lambda: len(asked(server, "1")) >= before + 4, PATIENCE, "more polls", run)
     assert run.states()["deferred"] == "deferred"  # half of the questions are not all of them
     answer(server, "1", "11", "12")
-    assert run.wait() == "success"
+    assert run.wait(PATIENCE) == "success"
     expected = {"flow_campaign_id": "1", "flow_name": "Campaign 1", "answered": 2, "completed": 2}
     assert run.xcom("worker") == run.xcom("deferred") == expected
 
@@ -113,19 +117,19 @@ def test_news_start_a_dag_once_across_a_kill(airflow, server):
             for subscriber in run.xcom("hear")
         )
 
-    airflow.wait_until(lambda: asked(server, "7"), 60, "the first poll")
-    airflow.wait_until(lambda: _remembered(airflow) == 0, 30, "the state")
+    airflow.wait_until(lambda: asked(server, "7"), PATIENCE, "the first poll")
+    airflow.wait_until(lambda: _remembered(airflow) == 0, PATIENCE, "the state")
     answer(server, "7", "71", "72", questions=["1"])
-    airflow.wait_until(lambda: heard() == ["71", "72"], 60, "the first news")
-    airflow.wait_until(lambda: _remembered(airflow) == 2, 30, "the state of it")
+    airflow.wait_until(lambda: heard() == ["71", "72"], PATIENCE, "the first news")
+    airflow.wait_until(lambda: _remembered(airflow) == 2, PATIENCE, "the state of it")
     airflow.kill("triggerer")
     answer(server, "7", "73", questions=["1"])
     time.sleep(1)  # the launcher must have noticed
     airflow.start("triggerer")
-    airflow.wait_until(lambda: heard() == ["71", "72", "73"], 60, "what came meanwhile")
-    airflow.wait_until(lambda: _remembered(airflow) == 3, 30, "the state of it")
+    airflow.wait_until(lambda: heard() == ["71", "72", "73"], PATIENCE, "what came meanwhile")
+    airflow.wait_until(lambda: _remembered(airflow) == 3, PATIENCE, "the state of it")
     before = len(asked(server, "7"))
-    airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, 60, "more polls")
+    airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, PATIENCE, "more polls")
     assert heard() == ["71", "72", "73"]
 
 
@@ -136,10 +140,10 @@ def _remembered(airflow):
 
 def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
     run = airflow.trigger("wait_subscriber", conf={"campaign": "2", "subscriber": "21"})
-    run.wait_for("deferred", "deferred")
-    airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, 30, "some polls", run)
+    run.wait_for("deferred", "deferred", timeout=PATIENCE)
+    airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, PATIENCE, "some polls", run)
     answer(server, "2", "21")
-    assert run.wait() == "success"
+    assert run.wait(PATIENCE) == "success"
     assert [each["answer"] for each in run.xcom("worker")] == ["answer of 21"] * 2
     assert run.xcom("deferred") == run.xcom("worker")
     assert not asked(server, "2", ALL)  # the cheap endpoint is enough for one
@@ -149,7 +153,7 @@ def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
 def test_what_is_there_is_not_deferred_for(airflow, server):
     answer(server, "3", "31", "32")
     run = airflow.trigger("wait_campaign", conf={"campaign": "3"})
-    assert run.wait() == "success"
+    assert run.wait(PATIENCE) == "success"
     assert starts(run) == 0
     assert len(asked(server, "3")) == 2
 
@@ -157,23 +161,23 @@ def test_what_is_there_is_not_deferred_for(airflow, server):
 def test_many_subscribers_share_a_poll(airflow, server):
     run = airflow.trigger("wait_many", conf={"campaign": "4"})
     tasks = [f"each[{number}]" for number in range(6)]
-    airflow.wait_until(lambda: set(run.states().values()) == {"deferred"}, 60, "all deferred", run)
-    airflow.wait_until(lambda: asked(server, "4"), 30, "a shared poll", run)
+    airflow.wait_until(lambda: set(run.states().values()) == {"deferred"}, PATIENCE, "all deferred", run)
+    airflow.wait_until(lambda: asked(server, "4"), PATIENCE, "a shared poll", run)
     time.sleep(1)
     single, shared, start = len(asked(server, "4", ONE)), len(asked(server, "4")), time.monotonic()
-    airflow.wait_until(lambda: len(asked(server, "4")) >= shared + 4, 30, "more shared polls", run)
+    airflow.wait_until(lambda: len(asked(server, "4")) >= shared + 4, PATIENCE, "more shared polls", run)
     polls = len(asked(server, "4")) - shared
     assert polls <= (time.monotonic() - start) + 1  # one a second, which is the interval
     assert len(asked(server, "4", ONE)) == single
     answer(server, "4", *(str(number) for number in range(501, 507)))
-    assert run.wait() == "success"
+    assert run.wait(PATIENCE) == "success"
     assert [run.xcom(task)[0]["answer"] for task in tasks] == [f"answer of {n}" for n in range(501, 507)]
 
 
 @pytest.mark.parametrize("refusal", ["unknown campaign", "wrong key"])
 def test_what_is_refused_fails_at_once_in_both_modes(lengthy, refusal):
     run = lengthy[refusal]
-    assert run.wait() == "failed"
+    assert run.wait(PATIENCE) == "failed"
     assert run.states() == {
         "none_worker": "failed",
         "none_deferred": "failed",
@@ -185,7 +189,7 @@ def test_what_is_refused_fails_at_once_in_both_modes(lengthy, refusal):
 
 def test_timeout_acts_alike_in_both_modes(lengthy):
     run = lengthy["in vain"]
-    assert run.wait() == "failed"
+    assert run.wait(PATIENCE) == "failed"
     assert run.states() == {
         "none_worker": "failed",
         "none_deferred": "failed",
@@ -201,18 +205,18 @@ def test_timeout_acts_alike_in_both_modes(lengthy):
 @pytest.mark.parametrize(("task", "campaign"), [("worker", "8"), ("deferred", "9")])
 def test_intervals_grow_in_both_modes_up_to_max_wait(airflow, server, lengthy, task, campaign):
     run = lengthy["growing"]
-    airflow.wait_until(lambda: len(asked(server, campaign)) >= 6, 60, "six polls", run)
+    airflow.wait_until(lambda: len(asked(server, campaign)) >= 8, PATIENCE, "eight polls", run)
     answer(server, campaign, "81", "82")
     moments = [each.seconds for each in asked(server, campaign)]
-    gaps = [later - earlier for earlier, later in pairwise(moments)][:5]
-    assert min(gaps[3:]) > 3.5  # each was a second, if they did not grow
-    assert max(gaps[3:]) < 7.5  # and the last 16 seconds, if they grew without end
+    gaps = [later - earlier for earlier, later in pairwise(moments)][:7]
     assert min(gaps) > 0.9
+    assert min(gaps[5:]) > 3.5  # each was a second, if they did not grow
+    assert max(gaps[5:]) < 12  # and the last of them at least 16, if they grew without end
 
 
 def test_a_broken_server_is_borne_for_so_many_polls_in_both_modes(broken_server, lengthy):
     run = lengthy["broken"]
-    assert run.wait(120) == "failed"
+    assert run.wait(PATIENCE) == "failed"
     assert run.states() == {
         "none_worker": "failed",
         "none_deferred": "failed",

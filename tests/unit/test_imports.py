@@ -17,6 +17,7 @@ MODULES = [
     for entry in INFO.get(kind, [])
     for module in entry["python-modules"]
 ] + [entry["python-module"] for entry in INFO.get("transfers", [])]
+MODULES += ["airflow_provider_cytechbot.api.errors", "airflow_provider_cytechbot.assets.flow_campaigns"]
 
 #: Imports what a DAG file of any provider brings along, then each module in a fork of its own.
 PROGRAM = """

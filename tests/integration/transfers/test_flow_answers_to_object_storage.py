@@ -15,7 +15,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_cytechbot.api.errors import CyTechBotRequestError, CyTechBotTransportError
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotRequestError,
+    CyTechBotStorageRefusedError,
+    CyTechBotTransportError,
+)
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
@@ -125,7 +129,7 @@ class TestOverHttp:
 
     def test_place_that_cannot_be_written_costs_the_server_nothing(self, sandbox, tmp_path):
         (tmp_path / "answers.csv").mkdir()
-        with pytest.raises(FileExistsError):
+        with pytest.raises(CyTechBotStorageRefusedError, match="is not a file"):
             export("100", tmp_path / "answers.csv")
         assert sandbox.requests() == []
 

@@ -15,8 +15,13 @@ import time
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotStorageError,
+    CyTechBotStorageRefusedError,
+    CyTechBotTransportError,
+)
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
@@ -102,16 +107,41 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
     assert (store.objects(), store.uploads()) == ({}, [])
 
 
+@pytest.mark.parametrize("field", ["path", "state_path"])
 @pytest.mark.parametrize(
-    ("connection", "bucket"),
-    [("aws_wrong", BUCKET), ("aws_reader", BUCKET), ("aws_default", "no-such-bucket")],
+    ("connection", "bucket", "said"),
+    [
+        ("aws_wrong", BUCKET, "'aws_wrong': its keys"),
+        ("aws_reader", BUCKET, "'aws_reader': its keys"),
+        ("aws_default", "no-such-bucket", "make the bucket"),
+        ("aws_default", "No_Bucket!", "Invalid bucket name"),
+        ("aws_unknown", BUCKET, "'aws_unknown', which Airflow does not know"),
+    ],
 )
-def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(store, sandbox, connection, bucket):
-    with pytest.raises(OSError) as caught:  # noqa: PT011 - s3fs has one for each
-        export("a.csv", connection=connection, bucket=bucket)
+def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
+    store, sandbox, tmp_path, field, connection, bucket, said
+):
+    places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
+    places[field] = f"s3://{connection}@{bucket}/a.csv"
+    operator = ExportOperator(task_id="export", flow_campaign_id="1", mode="changes", **places)
+    with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{said}") as caught:
+        operator.execute({})
+    assert isinstance(caught.value, CyTechBotStorageRefusedError)
     assert "nobody-knows-this" not in str(caught.value)
-    assert sandbox.requests(ENDPOINT) == []
-    assert store.uploads() == []
+    assert caught.value.__context__ is None
+    assert sandbox.requests() == []
+    assert (store.objects(), store.uploads(), list(tmp_path.iterdir())) == ({}, [], [])
+    assert store.buckets() == [BUCKET]
+
+
+def test_store_that_is_not_there_may_be_the_next_time(store, sandbox, monkeypatch):
+    connection = json.loads(store.connection())
+    connection["extra"]["endpoint_url"] = "http://127.0.0.1:1"
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DOWN", json.dumps(connection))
+    with pytest.raises(CyTechBotStorageError, match=r"'path', .*Could not connect") as caught:
+        export("a.csv", connection="aws_down")
+    assert not isinstance(caught.value, AirflowFailException)
+    assert sandbox.requests() == []
 
 
 def test_parts_and_their_manifest(store):
@@ -142,23 +172,26 @@ def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
 
 def test_what_must_not_be_overwritten_is_found_before_the_api_is_asked(store, sandbox):
     store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"old")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
         export("a.csv", overwrite=False)
     assert store.read("a.csv") == b"old"
     assert sandbox.requests(ENDPOINT) == []
 
 
-def test_what_appeared_meanwhile_is_not_overwritten(store, monkeypatch):
+@pytest.mark.parametrize("name", ["a.csv", "empty.jsonl"])
+def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, monkeypatch, name):
+    if name == "empty.jsonl":
+        sandbox.fault("body", ENDPOINT, body='{"id":"100","flow_name":"F","data":[]}')
     finish = ExportFiles.finish
 
     def finish_late(files):
         finish(files)
-        store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"of another")
+        store.client().put_object(Bucket=BUCKET, Key=name, Body=b"of another")
 
     monkeypatch.setattr(ExportFiles, "finish", finish_late)
-    with pytest.raises(OSError):  # noqa: PT011 - s3fs makes several of it
-        export("a.csv", overwrite=False)
-    assert store.read("a.csv") == b"of another"
+    with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
+        export(name, overwrite=False)
+    assert store.read(name) == b"of another"
     assert store.uploads() == []
 
 

@@ -132,6 +132,31 @@ def test_the_last_states_are_kept(tmp_path):
     assert names[-1].startswith((MONDAY + (KEPT_STATES + 2) * DAY).strftime("%Y%m%d"))
 
 
+def test_an_interval_whose_state_to_compare_with_is_forgotten_is_refused(tmp_path):
+    for day in range(KEPT_STATES + 2):
+        run(tmp_path, MONDAY + day * DAY, FIRST)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    for day in (0, 1, 2):  # of the first two nothing is known any more, and of the third its state alone
+        with pytest.raises(CyTechBotStorageRefusedError, match="keeps no state before"):
+            run(tmp_path, MONDAY + day * DAY, SECOND)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert run(tmp_path, MONDAY + 3 * DAY, FIRST)[0] == []
+
+
+def test_the_first_interval_can_be_run_again(tmp_path):
+    first = run(tmp_path, MONDAY, FIRST, now="then")
+    for day in range(1, KEPT_STATES):
+        run(tmp_path, MONDAY + day * DAY, SECOND)
+    assert run(tmp_path, MONDAY, FIRST, now="later") == first
+
+
+def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
+    log = ChangeLog(Place.of("state_path", str(tmp_path / "state")), "7", MONDAY)
+    log.fill(batches(FIRST))
+    log.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_campaigns_have_states_of_their_own(tmp_path):
     run(tmp_path, MONDAY, FIRST)
     assert ChangeLog(Place.of("state_path", str(tmp_path)), "8", MONDAY + DAY).is_first

@@ -73,6 +73,8 @@ class TestWide:
             ([], ["Why?"], ["Why?"]),  # nobody has answered it yet
             ([("1", "Old"), ("2", "Why?")], ["Why?"], ["Why?", "Old"]),  # only answers know it any more
             ([("1", "Why?"), ("2", "Why?")], ["Why?"], ["Why? (1)", "Why? (2)"]),
+            ([("1", "Why?"), ("2", "why?")], ["Why?"], ["Why? (1)", "why? (2)"]),
+            ([("1", "Extracted_At")], ["Extracted_At"], ["Extracted_At (2)"]),
             ([("1", "Why? "), ("2", "How\n?")], ["How ?", "Why?"], ["How ?", "Why?"]),
             ([("1", "flow_name")], ["flow_name"], ["flow_name (2)"]),
             ([("1", None), ("2", "")], [], ["question 1 (1)", "question 2 (2)"]),

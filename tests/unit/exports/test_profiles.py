@@ -6,7 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError, CyTechBotTransportError
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAuthError,
+    CyTechBotNotFoundError,
+    CyTechBotRequestError,
+    CyTechBotTransportError,
+)
 from airflow_provider_cytechbot.exports import profiles as module
 from airflow_provider_cytechbot.exports.profiles import CONCURRENCY, Profiles
 
@@ -15,6 +20,8 @@ class Hook:
     transport = SimpleNamespace(session=None)
 
     def __init__(self):
+        self.warned = []
+        self.log = SimpleNamespace(warning=lambda text, *values: self.warned.append(text % values))
         self.asked = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -29,6 +36,10 @@ class Hook:
             self.at_once -= 1
         if subscriber_id == "nobody":
             raise CyTechBotNotFoundError("there is none")
+        if subscriber_id == "refused":
+            raise CyTechBotRequestError("the API refused, in words of its own")
+        if subscriber_id == "key":
+            raise CyTechBotAuthError("wrong key")
         if subscriber_id == "down":
             raise CyTechBotTransportError("no answer")
         return {"email": f"{subscriber_id}@example.com", "locale": None}
@@ -44,7 +55,14 @@ def test_fields_of_each_subscriber_in_order():
 
 
 def test_unknown_subscribers_have_none():
-    assert Profiles(Hook(), ["locale", "email"]).of(batch("nobody")) == [(None, None)]
+    hook = Hook()
+    assert Profiles(hook, ["locale", "email"]).of(batch("nobody", "refused")) == [(None, None)] * 2
+    assert len(hook.warned) == 1
+
+
+def test_a_wrong_key_is_no_unknown_subscriber():
+    with pytest.raises(CyTechBotAuthError):
+        Profiles(Hook(), ["email"]).of(batch("key"))
 
 
 def test_nobody_is_asked_for_twice_nor_too_many_at_once():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import time
 from datetime import timedelta
 
@@ -70,6 +72,18 @@ def test_what_is_there_is_returned_at_once(server, deferrable):
     }
     answers = subscriber_sensor(deferrable=deferrable).execute({})
     assert [each["question_id"] for each in answers] == ["45", "46", "47"]
+
+
+def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
+    """By which to choose the interval."""
+    server.fault("delay", ALL, seconds=0.3)
+    with caplog.at_level(logging.INFO):
+        campaign_sensor().execute({})
+    shown = caplog.text + capsys.readouterr().out  # logged by the one or the other logging
+    (seconds,) = set(
+        re.findall(r"8 subscribers have answered, 8 of them completely; asking took (\S+) s", shown)
+    )
+    assert float(seconds) >= 0.3
 
 
 def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server):
@@ -187,6 +201,17 @@ def test_one_more_is_too_many(server, options, raised):
     event = failed(CyTechBotTransportError("HTTP 503."), MAX_FAILED_POLLS + 1)
     with pytest.raises(raised):
         campaign_sensor(**options).resume_execution(*resumed(event), {})
+
+
+def test_silent_fail_goes_on_waiting_in_both_modes(server):
+    server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS + 3)
+    assert campaign_sensor(silent_fail=True).execute({})["answered"] == 8
+    event = failed(CyTechBotTransportError("HTTP 503."), MAX_FAILED_POLLS + 1)
+    with pytest.raises(TaskDeferred):
+        campaign_sensor(silent_fail=True).resume_execution(*resumed(event), {})
+    refused = failed(CyTechBotAuthError("the API refused."), 1)
+    with pytest.raises(CyTechBotAuthError):
+        campaign_sensor(silent_fail=True).resume_execution(*resumed(refused), {})
 
 
 def test_a_poll_that_fails_does_not_keep_a_deferral(server):

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
-from airflow_provider_cytechbot.triggers import flow_answers
+from airflow_provider_cytechbot.triggers import campaign_poll, flow_answers
 from airflow_provider_cytechbot.triggers.campaign_poll import FEW
 from airflow_provider_cytechbot.triggers.flow_answers import (
     CyTechBotFlowCampaignTrigger,
@@ -210,7 +210,8 @@ def test_what_no_poll_can_help_fails_at_once(server, run, kwargs, wrong, error, 
 def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, monkeypatch):
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
-        await asyncio.sleep(0.5)
+        while len(server.requests(ALL)) < 2:  # noqa: ASYNC110 (the server runs in a thread)
+            await asyncio.sleep(0.01)
         monkeypatch.setattr(server, "api_key", "1-the-next-key")
         keys = server._sandbox.user_ids_by_key
         old = keys.copy()
@@ -271,6 +272,28 @@ def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
 def warmed_up(server, run, kwargs):
     """The imports, which a thread does, have held up the loop too: on a busy machine for seconds."""
     run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5})))
+
+
+def test_nobody_polls_for_one_that_has_left(run, kwargs, monkeypatch):
+    polls = []
+    monkeypatch.setattr(campaign_poll, "_hook_class", lambda: polls.append(1))
+    kwargs["started_at"] = time.time()
+
+    async def wait():
+        triggers = [
+            CyTechBotSubscriberFlowTrigger(subscriber_id=str(number), **kwargs | {"poke_interval": interval})
+            for number, interval in enumerate([1.2, *([30.0] * (FEW + 1))])
+        ]
+        tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
+        await asyncio.sleep(0.1)
+        tasks[0].cancel()
+        await asyncio.sleep(1.4)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(wait())
+    assert polls == []
 
 
 @pytest.mark.usefixtures("warmed_up")

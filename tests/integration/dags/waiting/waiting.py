@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.sensors.flow_answers import (
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 
 # "Empty" has no answers, so that each test can wait there for its own.
-CONF = {"flow_campaign_id": "{{ dag_run.conf['campaign'] }}", "poke_interval": 1, "timeout": 120}
+CONF = {"flow_campaign_id": "{{ dag_run.conf['campaign'] }}", "poke_interval": 1, "timeout": 600}
 
 with DAG("wait_campaign", schedule=None):
     for deferrable in (False, True):
@@ -56,7 +56,7 @@ with DAG("wait_refused", schedule=None):
     sensors("none", "soft_fail", retries=1, retry_delay=timedelta(0))
 
 with DAG("wait_for_a_broken_server", schedule=None):
-    sensors("none", "never_fail", timeout=600)
+    sensors("none", "never_fail")
 
 with DAG("wait_longer_and_longer", schedule=None):
     for deferrable in (False, True):
