@@ -101,8 +101,8 @@ def connection_form_widgets() -> dict[str, Any]:
     else:
         text_widget = BS3TextFieldWidget()
 
-        # A function and no subclass, because Airflow 3.1 puts a stand-in in the place of the class, which takes
-        # no arguments either.
+        # A function and no subclass: Airflow 3.1 puts a stand-in in the place of the class, which takes no
+        # arguments either.
         def password_widget(field: Any, **kwargs: Any) -> Any:
             """Draw a secret as unchanged, which Airflow 2 then keeps: it removes what comes back empty."""
             from airflow.www.views import SENSITIVE_FIELD_PLACEHOLDER
