@@ -64,9 +64,11 @@ class Place(NamedTuple):
                 if isinstance(error, ImportError) or not storage.has_fs(path.partition("://")[0]):
                     raise failures.unknown_scheme(error) from None
                 raise
-            if place.path.conn_id:
+            # The property is new in Airflow 3.2; before, the id is one of the options.
+            conn_id = getattr(place.path, "conn_id", None) or place.path.storage_options.get("conn_id")
+            if conn_id:
                 # Without it some filesystems go on with the worker's own credentials, or with none.
-                BaseHook.get_connection(place.path.conn_id)
+                BaseHook.get_connection(conn_id)
         return place
 
     @property
