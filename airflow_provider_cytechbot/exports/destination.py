@@ -49,7 +49,6 @@ class Place(NamedTuple):
         :raises CyTechBotStorageRefusedError: No filesystem opens it, or its connection is unknown.
         """
         from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
-        from airflow.providers.common.compat.sdk import io as storage  # type: ignore[attr-defined]
 
         failures = StorageFailures(f"Field {field!r}", path)
         if _HALF_A_SCHEME.match(path):
@@ -61,7 +60,7 @@ class Place(NamedTuple):
                 place = cls(field, ObjectStoragePath(path))
                 _ = place.path.fs
             except (ImportError, ValueError) as error:
-                if isinstance(error, ImportError) or not storage.has_fs(path.partition("://")[0]):
+                if isinstance(error, ImportError) or not _has_filesystem(path.partition("://")[0]):
                     raise failures.unknown_scheme(error) from None
                 raise
             # The property is new in Airflow 3.2; before, the id is one of the options.
@@ -112,6 +111,14 @@ class Place(NamedTuple):
         """Remove the file, if it is there."""
         with self.failures.told(has_begun=True), suppress(FileNotFoundError):
             self.path.fs.rm_file(self.path.path)
+
+
+def _has_filesystem(scheme: str) -> bool:
+    try:
+        from airflow.sdk.io import has_fs
+    except ImportError:  # before Airflow 3.1
+        from airflow.io import has_fs  # type: ignore[attr-defined,no-redef]
+    return bool(has_fs(scheme))
 
 
 class StagedFile:

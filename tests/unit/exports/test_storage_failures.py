@@ -12,6 +12,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotStorageError,
     CyTechBotStorageRefusedError,
 )
+from airflow_provider_cytechbot.exports import destination
 from airflow_provider_cytechbot.exports.destination import Place
 from airflow_provider_cytechbot.exports.storage_failures import StorageFailures
 
@@ -152,7 +153,7 @@ def test_a_long_text_of_several_lines_becomes_a_short_one():
 class TestPlace:
     @pytest.mark.parametrize("scheme", ["gs", "abfs", "adl"])
     def test_filesystem_that_is_not_installed(self, monkeypatch, scheme):
-        monkeypatch.setattr("airflow.providers.common.compat.sdk.io.has_fs", lambda _: False)
+        monkeypatch.setattr(destination, "_has_filesystem", lambda _: False)
         extra = {"gs": "gcs"}.get(scheme, "azure")
         with pytest.raises(CyTechBotStorageRefusedError, match=rf"^Field 'path', {scheme}://.*\[{extra}\]"):
             Place.of("path", f"{scheme}://bucket/a.csv")
