@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
@@ -188,13 +189,18 @@ def record(shape: type[RecordT]) -> Reader[RecordT]:
 
     :param shape: A ``TypedDict`` whose fields are annotated with the kinds above.
     """
-    kinds = {name: get_args(hint)[1] for name, hint in get_type_hints(shape, include_extras=True).items()}
+
+    @cache
+    def kinds() -> dict[str, str]:
+        # It takes a while: with the first record, and not when a DAG file is read.
+        hints = get_type_hints(shape, include_extras=True)
+        return {name: get_args(hint)[1] for name, hint in hints.items()}
 
     def read(value: Any, reading: Reading) -> RecordT:
         item = _object(value)
         return cast(
             "RecordT",
-            {name: _READ_FIELD[kind](name, item.get(name), reading) for name, kind in kinds.items()},
+            {name: _READ_FIELD[kind](name, item.get(name), reading) for name, kind in kinds().items()},
         )
 
     return read

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.exports.compression import compressor
 from airflow_provider_cytechbot.exports.destination import Place, StagedFile, whole_or_nothing
-from airflow_provider_cytechbot.exports.write_ahead import WriteAhead
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.formats import Encoder, FileType
@@ -70,7 +69,6 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._current.stop()
         for staged in reversed(self._staged):  # the first one made the folder
             staged.discard()
 
@@ -175,32 +173,21 @@ class _CurrentFile:
         self._staged = staged
         self._compressor = compressor(compression)
         self._footer: Callable[[], bytes] = bytes
-        self._ahead = WriteAhead()
 
     def start(self, encoder: Encoder) -> None:
         self._encoder, self._footer = encoder, encoder.footer
         self.write_bytes(encoder.header())
 
     def write_bytes(self, data: bytes) -> None:
-        self._ahead.call(self._compress, data)
+        if compressed := self._compressor.compress(data):
+            self._staged.write(compressed)
 
     def write(self, table: Table) -> None:
-        self._ahead.call(self._encode, table)
+        self.write_bytes(self._encoder.encode(table))
         self.rows += table.rows
 
     def finish(self) -> WrittenFile:
-        self._ahead.finish()
-        self._compress(self._footer())
+        self.write_bytes(self._footer())
         self._staged.write(self._compressor.flush())
         self._staged.finish()
         return WrittenFile(self._uri, self.rows, self._staged.size)
-
-    def stop(self) -> None:
-        self._ahead.stop()
-
-    def _encode(self, table: Table) -> None:
-        self._compress(self._encoder.encode(table))
-
-    def _compress(self, data: bytes) -> None:
-        if compressed := self._compressor.compress(data):
-            self._staged.write(compressed)
