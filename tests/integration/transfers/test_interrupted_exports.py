@@ -22,7 +22,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
 
-from ..object_store import BUCKET, object_store
+from ..object_store import BUCKET
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
 pytest.importorskip("airflow.providers.amazon", reason="the extra s3 is not installed")
@@ -83,12 +83,6 @@ EXPORTER = """
 def server():
     with SandboxServer(subscribers=SUBSCRIBERS) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def running_store(tmp_path_factory):
-    with object_store(tmp_path_factory.mktemp("weed")) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
 
-from ..object_store import BUCKET, READER_KEY, READER_SECRET, object_store
+from ..object_store import BUCKET, READER_KEY, READER_SECRET
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
 pytest.importorskip("airflow.providers.amazon", reason="the extra s3 is not installed")
@@ -42,12 +42,6 @@ ROWS = 5 * SUBSCRIBERS
 def server():
     with SandboxServer(subscribers=SUBSCRIBERS) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def running_store(tmp_path_factory):
-    with object_store(tmp_path_factory.mktemp("weed")) as store:
-        yield store
 
 
 @pytest.fixture(autouse=True)
