@@ -90,6 +90,15 @@ class Place(NamedTuple):
         with self.failures.told():
             return bool(self.path.fs.exists(self.path.path))
 
+    def refuse_existing(self) -> None:
+        """
+        Look whether the place is free.
+
+        :raises CyTechBotStorageRefusedError: It is not.
+        """
+        if self.exists():
+            raise self.failures.refused("is there already, and overwrite is false.", "Choose another place.")
+
     def names(self) -> list[str]:
         """Return the names of what is in this folder, sorted; none if it is missing."""
         fs = self.path.fs
@@ -136,8 +145,8 @@ class StagedFile:
         self.size = 0
         self._is_there = False
         self._failures = place.failures
-        if not overwrite and place.exists():
-            raise self._failures.refused("is there already, and overwrite is false.", "Choose another place.")
+        if not overwrite:
+            place.refuse_existing()
         with self._failures.told():
             self._way = _way_to(place.path)(place.path, overwrite)
 
@@ -276,9 +285,8 @@ class _HiddenFile:
         self._overwrite = overwrite
         if path.protocol in _LOCAL:
             with suppress(FileNotFoundError):
-                Path(
-                    self._target
-                ).lstat()  # of a name that no file can have, exists() says just that it is not
+                # Of a name that no file can have, exists() says no more than that it is not there.
+                Path(self._target).lstat()
         if self._fs.exists(self._target) and not self._fs.isfile(self._target):
             # Moving the file there would put it into a folder, or in the place of a device.
             raise FileExistsError(f"{path} is there already and is not a file")

@@ -131,11 +131,14 @@ class Export:
             return
         # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
         # server is not kept waiting meanwhile.
-        repeated = RepeatedSubscribers()
+        batches = _counted(batches, progress)
         with closing(Spool()) as spool:
-            spool.fill(repeated.watch(_counted(batches, progress)))
             subscribers: Iterable[Batch] = spool
-            if self._options.layout == "wide":
+            if self._options.layout == "long":
+                spool.fill(batches)
+            else:
+                repeated = RepeatedSubscribers()
+                spool.fill(repeated.watch(batches))
                 order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
                 layout = WideLayout(spool.questions, order, fields)
                 subscribers = repeated.merge(spool)

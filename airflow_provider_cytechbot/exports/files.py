@@ -59,10 +59,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self._staged: list[StagedFile] = []
 
     def __enter__(self) -> ExportFiles:
-        if not self._overwrite and self._max_rows and self._manifest.exists():
-            raise self._manifest.failures.refused(
-                "is there already, and overwrite is false.", "Choose another place."
-            )
+        if self._max_rows and not self._overwrite:
+            self._manifest.refuse_existing()
         self._next_file()
         return self
 

@@ -93,19 +93,14 @@ class LongLayout:
         """
         counts = [len(answers) for _, answers in batch]
         answers = [answer for _, answers in batch for answer in answers]
-
-        def repeated(values: Sequence[str | None]) -> list[str | None]:
-            return list(chain.from_iterable(map(repeat, values, counts)))
-
-        profile_columns = zip(*profiles, strict=True) if profiles else repeat(())
+        of_subscribers = _subscriber_columns(batch, self._subscriber_fields, profiles)
         return Table(
             len(answers),
             {
                 **campaign.columns(),
-                _SUBSCRIBER_ID.name: repeated([subscriber_id for subscriber_id, _ in batch]),
                 **{
-                    name: repeated(values)
-                    for name, values in zip(self._subscriber_fields, profile_columns, strict=False)
+                    name: list(chain.from_iterable(map(repeat, values, counts)))
+                    for name, values in of_subscribers.items()
                 },
                 _QUESTION_ID.name: [answer.question_id for answer in answers],
                 _QUESTION.name: [answer.question for answer in answers],
@@ -147,20 +142,23 @@ class WideLayout:
         for row, (_, answers) in enumerate(batch):
             for answer in answers:
                 columns[self._name_of[answer.question_id, answer.question]][row] = answer.answer
-        profile_columns = zip(*profiles, strict=True) if profiles else repeat(())
-        return Table(
-            len(batch),
-            {
-                **campaign.columns(),
-                _SUBSCRIBER_ID.name: [subscriber_id for subscriber_id, _ in batch],
-                **dict(zip(self._subscriber_fields, profile_columns, strict=False)),
-                **columns,
-            },
-        )
+        of_subscribers = _subscriber_columns(batch, self._subscriber_fields, profiles)
+        return Table(len(batch), {**campaign.columns(), **of_subscribers, **columns})
 
 
 def _profile_column(name: str) -> Column:
     return Column(name, f"The subscriber's {name}, as it was during the export")
+
+
+def _subscriber_columns(
+    batch: Batch, fields: Sequence[str], profiles: Sequence[Sequence[str | None]]
+) -> dict[str, Sequence[str | None]]:
+    """Return what is said of the subscribers, one value for each of them."""
+    values = zip(*profiles, strict=True) if profiles else repeat(())
+    return {
+        _SUBSCRIBER_ID.name: [subscriber_id for subscriber_id, _ in batch],
+        **dict(zip(fields, values, strict=False)),
+    }
 
 
 def _question_names(
@@ -172,13 +170,14 @@ def _question_names(
     The campaign's own questions come first, in its order, then those that only answers know: they were
     deleted or reworded since.
     """
-    place = {" ".join(text.split()): at for at, text in reversed(list(enumerate(order)))}
 
     def text_of(question: Question) -> str:
         return " ".join((question[1] or "").split())
 
+    asked: list[Question] = [(None, text) for text in order]
+    place = {text_of(question): at for at, question in reversed(list(enumerate(asked)))}
     met = {text_of(question) for question in questions}
-    unanswered: list[Question] = [(None, text) for text in order if " ".join(text.split()) not in met]
+    unanswered = [question for question in asked if text_of(question) not in met]
     everything = sorted(
         dict.fromkeys([*questions, *unanswered]), key=lambda each: place.get(text_of(each), len(order))
     )
