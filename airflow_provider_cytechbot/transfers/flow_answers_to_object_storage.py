@@ -138,8 +138,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
         self._is_exporting = True
         try:
-            export.check_places()
             if self._is_several:
+                export.check_places()  # of one campaign, the export itself begins with that
                 manifests = self._export_several(context, hook, export, ids)
             else:
                 manifests = [export.run(ids[0])]
