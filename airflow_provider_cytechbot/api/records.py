@@ -351,7 +351,8 @@ def _read_text(name: str, value: Any, reading: Reading) -> str | None:
         return None
     if isinstance(value, bool):
         return "1" if value else "0"
-    return clean(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    # As plain text: encoders refuse what a fraction is read as.
+    return clean(str(value)) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def _read_time(name: str, value: Any, reading: Reading) -> str | None:

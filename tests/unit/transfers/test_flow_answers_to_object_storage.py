@@ -145,6 +145,14 @@ class TestFiles:
         expected = expected_rows(manifest["extracted_at"])
         assert rows == [each | {"answer": each["answer"] or ""} for each in expected]
 
+    @pytest.mark.parametrize("options", [{}, {"mode": "changes", "state_path": "state"}], ids=str)
+    def test_numbers_where_texts_belong(self, tmp_path, answer, monkeypatch, options):
+        monkeypatch.chdir(tmp_path)
+        answer(b'{"data": {"1": [{"id": 45, "question": 2.50, "answer": 1e3}]}, "flow_name": "Feedback"}')
+        export(tmp_path / "answers.jsonl", **options)
+        row = json.loads((tmp_path / "answers.jsonl").read_bytes())
+        assert (row["question_id"], row["question"], row["answer"]) == ("45", "2.50", "1e3")
+
     def test_rows_are_the_same_in_batches_of_any_size(self, tmp_path, answer, monkeypatch):
         answer()
         monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
