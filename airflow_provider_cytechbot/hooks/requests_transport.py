@@ -6,14 +6,17 @@ import http.client
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.hooks.content_coding import ACCEPTED, ContentDecoder
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
 from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
@@ -57,6 +60,7 @@ class RequestsTransport:
         session.proxies = proxies(settings)
         session.verify = settings.verify_tls and (ca_bundle(settings) or True)
         session.headers["User-Agent"] = user_agent()
+        session.headers["Accept-Encoding"] = ACCEPTED
         # Followed, a POST would arrive as a GET and a read's key at another host: requests sees no redirects.
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         return session
@@ -126,14 +130,12 @@ class RequestsTransport:
         :param response: The answer, as :meth:`open` gives it.
         :raises CyTechBotTransportError: The body ended early.
         """
-        while block := _guarded(
-            call, self._settings, lambda: response.raw.read(BLOCK_SIZE, decode_content=True)
-        ):
+        decoder = ContentDecoder(response.headers.get("Content-Encoding", ""), BLOCK_SIZE)
+        received = iter(lambda: response.raw.read(BLOCK_SIZE, decode_content=False), b"")
+        decoded = chain.from_iterable(map(decoder.decode, received))
+        while block := _guarded(call, self._settings, lambda: next(decoded, b"")):
             yield block
-        # urllib3 takes a gzip stream without its check sum, or its end, for a whole one.
-        stream = getattr(getattr(response.raw, "_decoder", None), "_obj", None)
-        if not getattr(stream, "eof", True) and response.raw.tell():
-            raise CyTechBotTransportError("the answer's compression ends early.")
+        decoder.close()
 
 
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
@@ -148,7 +150,7 @@ def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
 
     try:
         return do()
-    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+    except (requests.RequestException, HTTPError, OSError, ValueError, zlib.error) as error:
         failure = _explain(list(_causes(error)), TransportFailures(call, settings))
     raise failure
 
@@ -180,7 +182,7 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
     if incomplete := found(http.client.IncompleteRead):
         got = getattr(incomplete, "partial", None)
         return failures.cut_off(got if isinstance(got, int) else None)
-    if found(of_urllib3.DecodeError, of_requests.ContentDecodingError):
+    if found(of_urllib3.DecodeError, of_requests.ContentDecodingError, zlib.error):
         return failures.damaged()
     if tls := found(ssl.SSLError):
         return failures.no_tls(getattr(tls, "reason", "") or "")
