@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.layouts import Question
 
 _LENGTH = 4
+
+#: Some subscribers with their answers: of each the question's number in :attr:`Spool.questions`, and the text.
+NumberedBatch = list[tuple[str, list[tuple[int, str | None]]]]
+
+
+class _Numbers(dict["Question", int]):
+    """Numbers questions in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+
+    def __missing__(self, question: Question) -> int:
+        number = self[question] = len(self)
+        self.questions.append(question)
+        return number
 
 
 class Spool:
@@ -25,13 +40,13 @@ class Spool:
 
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(list[tuple[str, list[tuple[int, str | None]]]]).decode
-        self._numbers: dict[Question, int] = {}
+        self._decode = msgspec.msgpack.Decoder(NumberedBatch).decode
+        self._numbers = _Numbers()
 
     @property
-    def questions(self) -> list[Question]:
+    def questions(self) -> Sequence[Question]:
         """Every question that was answered, in the order in which they were met."""
-        return list(self._numbers)
+        return self._numbers.questions
 
     def fill(self, batches: Iterable[Batch]) -> Spool:
         """Take all of some batches."""
@@ -45,10 +60,7 @@ class Spool:
         rows = [
             (
                 subscriber_id,
-                [
-                    (numbers.setdefault((each.question_id, each.question), len(numbers)), each.answer)
-                    for each in answers
-                ],
+                [(numbers[each.question_id, each.question], each.answer) for each in answers],
             )
             for subscriber_id, answers in batch
         ]
@@ -61,12 +73,17 @@ class Spool:
         """Return the batch at a place."""
         from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 
-        self._file.seek(place[0] + _LENGTH)
         questions = self.questions
         return [
             (subscriber_id, [Answer(*questions[number], answer) for number, answer in answers])
-            for subscriber_id, answers in self._decode(self._file.read(place[1] - _LENGTH))
+            for subscriber_id, answers in self.read_numbered(place)
         ]
+
+    def read_numbered(self, place: tuple[int, int]) -> NumberedBatch:
+        """Return the batch at a place with numbers for questions, which is quicker."""
+        self._file.seek(place[0] + _LENGTH)
+        batch: NumberedBatch = self._decode(self._file.read(place[1] - _LENGTH))
+        return batch
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in the order in which they came."""

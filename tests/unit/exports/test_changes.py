@@ -173,6 +173,15 @@ def test_a_state_is_a_few_bytes_an_answer(tmp_path):
     assert b"24994546734902201" in gzip.decompress(state.read_bytes())
 
 
+def test_more_questions_than_two_bytes_count(tmp_path):
+    """Where texts greet by name, each subscriber has questions of its own."""
+    answers = {str(question): "a" for question in range(2**16 + 1)}
+    run(tmp_path, MONDAY, {"1": answers})
+    last = str(2**16)
+    found, _ = run(tmp_path, MONDAY + DAY, {"1": answers | {last: "b"}})
+    assert found == [(("1", last, "b"), "changed")]
+
+
 @pytest.mark.parametrize("left", [0, 5, 40, -30, -9, -1])
 def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, left):
     run(tmp_path, MONDAY, FIRST)
