@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _LENGTH = 4
 
-#: Some subscribers with their answers: of each the question's number in :attr:`Spool.questions`, and the text.
+#: Some subscribers with their answers: of each the number of its question, and the text.
 NumberedBatch = list[tuple[str, list[tuple[int, str | None]]]]
 
 
