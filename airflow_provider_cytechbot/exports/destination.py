@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from airflow_provider_cytechbot.exports.disk_room import check_room
 from airflow_provider_cytechbot.exports.storage_failures import StorageFailures
 
 if TYPE_CHECKING:
@@ -299,6 +300,12 @@ class _HiddenFile:
         # Beside its target, so that the move is a rename. Not named after it: names have a limit.
         self._part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
         self.file: Any = self._fs.open(self._part, "wb")
+        if path.protocol in _LOCAL:
+            try:
+                check_room(self.file)
+            except BaseException:
+                self.discard()
+                raise
 
     def finish(self) -> None:
         self.file.close()

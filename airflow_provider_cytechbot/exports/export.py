@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
@@ -103,12 +103,12 @@ class Export:
             with files:
                 if options.mode == "changes":
                     return self._changes(flow_campaign_id, files)
-                with self._open(flow_campaign_id) as stream:
+                with self._spool() as spool, self._open(flow_campaign_id) as stream:
                     progress = Progress(stream, self._tell)
                     if self._file_type.file_format == RAW:
                         _copy_body(files, stream, progress)
                     else:
-                        for table in self._tables(files, stream, progress):
+                        for table in self._tables(files, stream, progress, spool):
                             files.write(table)
                     return self._commit(files, stream, progress)
         except OSError as error:  # the storage's own are told by then: this is of the disk below the spool
@@ -118,35 +118,45 @@ class Export:
         self._tell("Asking for the answers of flow campaign %s", flow_campaign_id)
         return self._hook.open_flow_answers(flow_campaign_id)
 
-    def _tables(self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress) -> Iterator[Table]:
+    @contextmanager
+    def _spool(self) -> Iterator[Spool | None]:
+        """Give a place on the worker's disk to an export that needs all answers before it can write."""
+        # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
+        # server is not kept waiting meanwhile.
+        if self._options.layout == "long" and not self._options.subscriber_fields:
+            yield None
+            return
+        with closing(Spool()) as spool:
+            yield spool
+
+    def _tables(
+        self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress, spool: Spool | None
+    ) -> Iterator[Table]:
         fields = self._options.subscriber_fields
         layout: LongLayout | WideLayout = LongLayout(fields)
         batches = stream.batches()
-        if self._options.layout == "long" and not fields:
+        if spool is None:
             self._start(files, layout.columns)
             for batch in batches:
                 table = layout.table(_campaign(stream), batch)
                 progress.add(len(batch), table.rows)
                 yield table
             return
-        # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
-        # server is not kept waiting meanwhile.
         batches = _counted(batches, progress)
-        with closing(Spool()) as spool:
-            subscribers: Iterable[Batch] = spool
-            if self._options.layout == "long":
-                spool.fill(batches)
-            else:
-                repeated = RepeatedSubscribers()
-                spool.fill(repeated.watch(batches))
-                order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
-                layout = WideLayout(spool.questions, order, fields)
-                subscribers = repeated.merge(spool)
-            self._start(files, layout.columns)
-            for batch in subscribers:
-                table = layout.table(_campaign(stream), batch, self._profiles.of(batch))
-                progress.add(0, table.rows)
-                yield table
+        subscribers: Iterable[Batch] = spool
+        if self._options.layout == "long":
+            spool.fill(batches)
+        else:
+            repeated = RepeatedSubscribers()
+            spool.fill(repeated.watch(batches))
+            order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
+            layout = WideLayout(spool.questions, order, fields)
+            subscribers = repeated.merge(spool)
+        self._start(files, layout.columns)
+        for batch in subscribers:
+            table = layout.table(_campaign(stream), batch, self._profiles.of(batch))
+            progress.add(0, table.rows)
+            yield table
 
     def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_provider_cytechbot.exports.disk_room import check_room
+
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
     from airflow_provider_cytechbot.exports.layouts import Question
@@ -33,12 +35,15 @@ class Spool:
     Takes batches and gives them back, as often as asked. Its file has no name, so it outlives no process.
 
     The questions, which repeat in every subscriber, are kept in memory once.
+
+    :raises OSError: The disk has no room.
     """
 
     def __init__(self) -> None:
         import msgspec
 
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        check_room(self._file)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(NumberedBatch).decode
         self._numbers = _Numbers()

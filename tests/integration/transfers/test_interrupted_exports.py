@@ -17,6 +17,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotTransportError
+from airflow_provider_cytechbot.exports import destination, spool
+from airflow_provider_cytechbot.exports.disk_room import check_room
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
@@ -362,6 +364,25 @@ def test_full_disk_leaves_the_old_file(sandbox, tmp_path, options):
     assert caught.value.retryable
     assert [each.name for each in tmp_path.iterdir()] == ["a.csv"]
     assert (tmp_path / "a.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"layout": "wide"}, {"subscriber_fields": ["email"]}, {"mode": "changes", "state_path": "state"}],
+    ids=str,
+)
+def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, monkeypatch, options):
+    def checked_on_a_full_disk(file):  # not all of the task: that could write no log either
+        with files_of_at_most(0):
+            check_room(file)
+
+    monkeypatch.setattr(destination, "check_room", checked_on_a_full_disk)
+    monkeypatch.setattr(spool, "check_room", checked_on_a_full_disk)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CyTechBotStorageError, match="no room left"):
+        ExportOperator(task_id="export", flow_campaign_id=SMALL, path="out/a.csv", **options).execute({})
+    assert sandbox.requests(ENDPOINT) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
