@@ -179,15 +179,16 @@ class StagedFile:
 
 
 @contextmanager
-def whole_or_nothing(place: Place) -> Iterator[StagedFile]:
+def whole_or_nothing(place: Place, *, overwrite: bool = True) -> Iterator[StagedFile]:
     """
     Open a file for writing that appears at its place only if the block ends without an error.
 
     What was there before stays until then.
 
     :param place: Where the file is to appear.
+    :param overwrite: Whether a file that is there is replaced.
     """
-    staged = StagedFile(place)
+    staged = StagedFile(place, overwrite=overwrite)
     try:
         yield staged
         staged.finish()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.exports.compression import compressor
 from airflow_provider_cytechbot.exports.destination import Place, StagedFile, whole_or_nothing
 
@@ -57,6 +58,7 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self._max_rows = max_rows
         self._overwrite = overwrite
         self._staged: list[StagedFile] = []
+        self._shown: list[str] = []
 
     def __enter__(self) -> ExportFiles:
         if self._max_rows and not self._overwrite:
@@ -119,24 +121,37 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
         :param manifest: What is written beside parts, last.
         """
+        try:
+            self._commit(manifest)
+        except BaseException:
+            if not self._overwrite:  # then all that shows by now is new, and of no use without the rest
+                for uri in self._shown:
+                    with suppress(CyTechBotStorageError):
+                        self._beside(uri).remove()
+            raise
+
+    def _commit(self, manifest: Mapping[str, Any]) -> None:
         old_parts = self._parts_of_the_export_before() if self._max_rows else []
         if old_parts:
             # From here on, until the new one is there, nobody takes old and new parts for one export.
             self._manifest.remove()
-        while self._staged:
-            self._staged[0].commit()
-            del self._staged[0]
+        for staged, uri in zip(self._staged, self.uris, strict=True):
+            staged.commit()
+            self._shown.append(uri)
         if not self._max_rows:
             return
         for uri in old_parts:
             if uri not in self.uris:
-                self._place.beside(uri.rpartition("/")[2]).remove()
-        with whole_or_nothing(self._manifest) as file:
+                self._beside(uri).remove()
+        with whole_or_nothing(self._manifest, overwrite=self._overwrite) as file:
             file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def _beside(self, uri: str) -> Place:
+        return self._place.beside(uri.rpartition("/")[2])
 
     @property
     def _manifest(self) -> Place:
-        return self._place.beside(f"{self._place.path.name.partition('.')[0]}.manifest.json")
+        return self._place.beside(f"{self._place.path.name}.manifest.json")
 
     def _parts_of_the_export_before(self) -> Sequence[str]:
         if not self._manifest.exists():

@@ -63,7 +63,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         answers for each campaign and interval (the last 14).
     :param overwrite: Whether a file that is there is replaced; else it is an error, before the API is asked.
     :param max_rows_per_file: Write numbered parts of so many rows (``answers-00001.csv``), and last of all a
-        manifest, ``answers.manifest.json``.
+        manifest, ``answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
         "email"]``: one more call for each subscriber. Of one whom the API does not know they are null.
     :param escape_formulas: In CSV, put an apostrophe before a field that a spreadsheet would take for a

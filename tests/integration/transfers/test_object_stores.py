@@ -142,17 +142,17 @@ def test_parts_and_their_manifest(store):
     manifest = export("day=1/a.jsonl.gz", max_rows_per_file=90_000)
     names = [f"day=1/a-0000{number}.jsonl.gz" for number in (1, 2, 3)]
     assert manifest["uris"] == [f"s3://aws_default@{BUCKET}/{name}" for name in names]
-    assert json.loads(store.read("day=1/a.manifest.json")) == manifest
+    assert json.loads(store.read("day=1/a.jsonl.gz.manifest.json")) == manifest
     lines = [gzip.decompress(store.read(name)).count(b"\n") for name in names]
     assert lines == [90_000, 90_000, 20_000]
-    assert sorted(store.objects()) == [*names, "day=1/a.manifest.json"]
+    assert sorted(store.objects()) == [*names, "day=1/a.jsonl.gz.manifest.json"]
 
 
 def test_fewer_parts_than_before(store):
     export("a.csv", max_rows_per_file=60_000)
     assert len(store.objects()) == 5
     export("a.csv", max_rows_per_file=150_000)
-    assert sorted(store.objects()) == ["a-00001.csv", "a-00002.csv", "a.manifest.json"]
+    assert sorted(store.objects()) == ["a-00001.csv", "a-00002.csv", "a.csv.manifest.json"]
 
 
 def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
@@ -185,6 +185,22 @@ def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, monkeypatch,
     monkeypatch.setattr(ExportFiles, "finish", finish_late)
     with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
         export(name, overwrite=False)
+    assert store.read(name) == b"of another"
+    assert store.uploads() == []
+
+
+@pytest.mark.parametrize("name", ["a-00002.csv", "a.csv.manifest.json"])
+def test_parts_leave_what_appeared_meanwhile_and_none_of_themselves(store, monkeypatch, name):
+    finish = ExportFiles.finish
+
+    def finish_late(files):
+        finish(files)
+        store.client().put_object(Bucket=BUCKET, Key=name, Body=b"of another")
+
+    monkeypatch.setattr(ExportFiles, "finish", finish_late)
+    with pytest.raises(CyTechBotStorageRefusedError, match="is there"):
+        export("a.csv", overwrite=False, max_rows_per_file=90_000)
+    assert list(store.objects()) == [name]
     assert store.read(name) == b"of another"
     assert store.uploads() == []
 

@@ -413,13 +413,13 @@ class TestParts:
     def test_are_numbered_and_listed_in_a_manifest(self, tmp_path, answer):
         answer()
         manifest = export(tmp_path / "a.csv.gz", max_rows_per_file=2)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv.gz", "a-00002.csv.gz", "a.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv.gz", "a-00002.csv.gz", "a.csv.gz.manifest.json"]
         assert manifest["uris"] == [str(tmp_path / "a-00001.csv.gz"), str(tmp_path / "a-00002.csv.gz")]
-        assert json.loads((tmp_path / "a.manifest.json").read_text()) == manifest
+        assert json.loads((tmp_path / "a.csv.gz.manifest.json").read_text()) == manifest
         rows = [gzip.decompress((tmp_path / f"a-0000{n}.csv.gz").read_bytes()).splitlines() for n in (1, 2)]
         assert rows[0][0] == rows[1][0]
         assert manifest["bytes"] == sum(
-            len(each) for name, each in files_in(tmp_path).items() if "gz" in name
+            len(each) for name, each in files_in(tmp_path).items() if name.endswith(".gz")
         )
 
     def test_of_before_are_gone(self, tmp_path, answer):
@@ -427,7 +427,19 @@ class TestParts:
         export(tmp_path / "a.csv", max_rows_per_file=1)
         (tmp_path / "a-00009.csv").write_text("of somebody else")
         export(tmp_path / "a.csv", max_rows_per_file=2)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a-00002.csv", "a-00009.csv", "a.manifest.json"]
+        assert sorted(files_in(tmp_path)) == [
+            "a-00001.csv",
+            "a-00002.csv",
+            "a-00009.csv",
+            "a.csv.manifest.json",
+        ]
+
+    def test_of_another_format_are_of_another_export(self, tmp_path, answer):
+        answer()
+        export(tmp_path / "a.csv", max_rows_per_file=2)
+        before = files_in(tmp_path)
+        export(tmp_path / "a.jsonl", max_rows_per_file=2)
+        assert before.items() < files_in(tmp_path).items()
 
     def test_that_fail_leave_nothing(self, tmp_path, answer):
         answer(json.dumps(BODY).encode()[:-1])
