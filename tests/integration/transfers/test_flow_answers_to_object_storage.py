@@ -30,18 +30,13 @@ ENDPOINT = "get_all_subscriber_flow_info"
 KEY = 'k3y a/b+c%d"é&='
 SUBSCRIBERS = 3_000
 
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 
 @pytest.fixture(scope="module")
 def server():
     with SandboxServer(subscribers=SUBSCRIBERS, api_key=KEY) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def sandbox(server, monkeypatch):
-    server.reset()
-    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json(max_retries=0))
-    return server
 
 
 def export(campaign, path, **options):
