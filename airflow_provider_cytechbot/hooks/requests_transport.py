@@ -132,7 +132,7 @@ class RequestsTransport:
         # urllib3 takes a gzip stream without its check sum, or its end, for a whole one.
         stream = getattr(getattr(response.raw, "_decoder", None), "_obj", None)
         if not getattr(stream, "eof", True) and response.raw.tell():
-            raise CyTechBotTransportError("the answer's compression ends early.")
+            raise TransportFailures(call, self._settings).compression_cut_off()
 
 
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
