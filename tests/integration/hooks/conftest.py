@@ -205,6 +205,17 @@ def connect(monkeypatch):
     return connect
 
 
+@pytest.fixture
+def sandbox(cytechbot_sandbox):
+    return cytechbot_sandbox
+
+
+@pytest.fixture
+def hook(sandbox, connect):
+    """A hook whose connection leads to the sandbox."""
+    return connect(sandbox.base_url, sandbox.api_key)
+
+
 @pytest.fixture(autouse=True)
 def hardly_any_waiting(monkeypatch):
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)

@@ -21,16 +21,6 @@ PAGE = "104857600000001"
 MAYA = "24994546734902201"
 
 
-@pytest.fixture
-def sandbox(cytechbot_sandbox):
-    return cytechbot_sandbox
-
-
-@pytest.fixture
-def hook(sandbox, connect):
-    return connect(sandbox.base_url, sandbox.api_key)
-
-
 class TestEveryEndpoint:
     @pytest.mark.parametrize("quirks", ["none", "all"])
     def test_users(self, quirks, sandbox, hook):

@@ -242,14 +242,6 @@ class TestNothingSent:
 class TestAgainstTheSandbox:
     """What took effect, as the API itself counts it."""
 
-    @pytest.fixture
-    def sandbox(self, cytechbot_sandbox):
-        return cytechbot_sandbox
-
-    @pytest.fixture
-    def hook(self, sandbox, connect):
-        return connect(sandbox.base_url, sandbox.api_key)
-
     @pytest.mark.parametrize(
         ("kind", "options", "happened"),
         [
