@@ -14,7 +14,6 @@ from airflow_provider_cytechbot.sensors.flow_answers import (
 )
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 
-# "Empty" has no answers, so that each test can wait there for its own.
 CONF = {"flow_campaign_id": "{{ dag_run.conf['campaign'] }}", "poke_interval": 1, "timeout": 600}
 
 with DAG("wait_campaign", schedule=None):
