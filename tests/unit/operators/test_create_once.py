@@ -40,18 +40,15 @@ def labels(*ids):
 
 
 def kill_at(monkeypatch, tries, moment):
-    """Let the worker die at a moment of the next try: `begin`, `sent` is up to the hook, `finish`."""
+    """Let the worker die `before` or `after` it stores what the create begins or finishes with."""
     real = tries.store.set
 
     def set_or_die(key, value, **kwargs):
-        if moment == "before begin" and "id" not in value:
-            raise Killed
-        if moment == "before finish" and "id" in value:
+        stored = "finish" if "id" in value else "begin"
+        if moment == f"before {stored}":
             raise Killed
         real(key, value, **kwargs)
-        if moment == "after begin" and "id" not in value:
-            raise Killed
-        if moment == "after finish" and "id" in value:
+        if moment == f"after {stored}":
             raise Killed
 
     monkeypatch.setattr(tries.store, "set", set_or_die)
