@@ -12,7 +12,8 @@ import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
-from tests.integration.airflow_services import AirflowServices
+
+from .airflow_services import AirflowServices
 
 DAGS = Path(__file__).parent / "dags" / "waiting"
 KEY = "1-the key+of/the waiting tests"

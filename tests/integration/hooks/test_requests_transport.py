@@ -18,7 +18,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
-from tests.integration.hooks.tls import Authority, tunnel_to
+
+from .tls import Authority, tunnel_to
 
 MADE = '{"status":"success","message":"made","contact_type_id":7}'
 
