@@ -241,7 +241,7 @@ class TestTestConnection:
         assert "1-wrong-key" not in said
 
 
-def test_a_failure_is_airflows_own_where_no_retry_helps(sandbox, hook, connect):
+def test_a_failure_is_airflows_own_where_no_retry_helps(hook, connect):
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     with pytest.raises(AirflowFailException) as caught:

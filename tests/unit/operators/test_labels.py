@@ -147,7 +147,7 @@ class TestCreateMissing:
         assert hook.count("create_label") == 0
 
     @pytest.mark.parametrize("create_missing", ["", "None", None, "yes", 1])
-    def test_other_text_is_refused(self, run, hook, create_missing):
+    def test_other_text_is_refused(self, run, create_missing):
         with pytest.raises(CyTechBotFieldError, match="must be true or false"):
             run(assign(label_names="New", create_missing=create_missing))
 

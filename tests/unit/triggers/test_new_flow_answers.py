@@ -195,7 +195,7 @@ def test_an_event_is_bounded(server, run, trigger):
 
 
 @has_store
-def test_a_failing_store_or_server_does_not_end_it(server, run, trigger, caplog):
+def test_a_failing_store_or_server_does_not_end_it(server, run, trigger):
     class Failing(Store):
         async def aset(self, key, value):
             raise OSError("full")
