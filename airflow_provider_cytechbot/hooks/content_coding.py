@@ -5,8 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-
 #: What is asked for. Only what can be checked: other codings may end anywhere without a word.
 ACCEPTED = "gzip"
 
@@ -16,24 +14,28 @@ _COMPRESSED = frozenset({ACCEPTED, "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 47
 
 
+def is_accepted(coding: str) -> bool:
+    """
+    Return whether there is a decoder for a body.
+
+    :param coding: The answer's ``Content-Encoding``, empty where it has none.
+    """
+    return coding.strip().lower() in _PLAIN | _COMPRESSED
+
+
 class ContentDecoder:
     """
     Decompresses a body block by block. What a block holds too much waits for the next.
 
     HTTP libraries take a gzip stream without its check sum, or without its end, for a whole one.
 
-    :param coding: The answer's ``Content-Encoding``.
+    :param coding: The answer's ``Content-Encoding``, if it :func:`is_accepted`.
     :param block_size: How many decompressed bytes a block has at most.
-    :raises CyTechBotTransportError: The coding is none that was asked for.
     """
 
     def __init__(self, coding: str, block_size: int) -> None:
-        coding = coding.strip().lower()
-        if coding not in _PLAIN | _COMPRESSED:
-            raise CyTechBotTransportError(
-                "the answer is compressed in a way that was not asked for.", worth_repeating=False
-            )
-        self._stream = zlib.decompressobj(_GZIP_OR_ZLIB) if coding in _COMPRESSED else None
+        is_plain = coding.strip().lower() in _PLAIN
+        self._stream = None if is_plain else zlib.decompressobj(_GZIP_OR_ZLIB)
         self._block_size = block_size
         self._is_empty = True
 
@@ -55,11 +57,7 @@ class ContentDecoder:
                 yield block
             data = self._stream.unconsumed_tail or self._stream.unused_data
 
-    def close(self) -> None:
-        """
-        Take the end of the body.
-
-        :raises CyTechBotTransportError: It ended early.
-        """
-        if self._stream and not self._stream.eof and not self._is_empty:
-            raise CyTechBotTransportError("the answer's compression ends early.")
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body may end here."""
+        return self._stream is None or self._stream.eof or self._is_empty

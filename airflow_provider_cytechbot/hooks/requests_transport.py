@@ -14,9 +14,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.answers import is_success
-from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.hooks.content_coding import ACCEPTED, ContentDecoder
+from airflow_provider_cytechbot.hooks.content_coding import ACCEPTED, ContentDecoder, is_accepted
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
 from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
@@ -96,7 +95,7 @@ class RequestsTransport:
                 call.endpoint.verb,
                 call.url(settings.base_url, settings.api_key),
                 data=call.body(settings.api_key),
-                headers={"Content-Type": FORM_CONTENT_TYPE} if call.endpoint.verb == "POST" else None,
+                headers=call.headers,
                 timeout=(min(CONNECT_TIMEOUT, settings.timeout), settings.timeout),
                 allow_redirects=False,
                 stream=True,
@@ -130,12 +129,17 @@ class RequestsTransport:
         :param response: The answer, as :meth:`open` gives it.
         :raises CyTechBotTransportError: The body ended early.
         """
-        decoder = ContentDecoder(response.headers.get("Content-Encoding", ""), BLOCK_SIZE)
+        failures = TransportFailures(call, self._settings)
+        coding = response.headers.get("Content-Encoding", "")
+        if not is_accepted(coding):
+            raise failures.unknown_coding()
+        decoder = ContentDecoder(coding, BLOCK_SIZE)
         received = iter(lambda: response.raw.read(BLOCK_SIZE, decode_content=False), b"")
         decoded = chain.from_iterable(map(decoder.decode, received))
         while block := _guarded(call, self._settings, lambda: next(decoded, b"")):
             yield block
-        decoder.close()
+        if not decoder.is_whole:
+            raise failures.compression_cut_off()
 
 
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:

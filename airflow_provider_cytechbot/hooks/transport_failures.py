@@ -87,6 +87,18 @@ class TransportFailures:
         """Return the error for an answer that cannot be decompressed."""
         return CyTechBotTransportError("the answer's compression is damaged.")
 
+    def unknown_coding(self) -> CyTechBotTransportError:
+        """Return the error for an answer in a ``Content-Encoding`` that was not asked for."""
+        return CyTechBotTransportError(
+            "the answer is compressed in a way that was not asked for.",
+            "Let the server, or a proxy before it, send it as gzip or as it is.",
+            worth_repeating=False,
+        )
+
+    def compression_cut_off(self) -> CyTechBotTransportError:
+        """Return the error for a compressed answer without its end."""
+        return CyTechBotTransportError("the answer's compression ends early.")
+
     def no_tls(self, reason: str) -> CyTechBotTransportError:
         """
         Return the error for a TLS connection that failed.

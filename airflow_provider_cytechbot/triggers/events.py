@@ -46,7 +46,7 @@ def failed(error: CyTechBotError, failed_polls: int) -> Event:
     :param error: Why.
     :param failed_polls: How many polls in a row had failed.
     """
-    public = next(cls for cls in type(error).__mro__ if cls.__name__ in _ERRORS and cls in _ERRORS.values())
+    public = next(cls for cls in type(error).__mro__ if cls in _ERRORS.values())
     return {
         "version": EVENT_VERSION,
         "status": "error",

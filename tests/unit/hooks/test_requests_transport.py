@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import http.client
 import socket
 import ssl
@@ -12,7 +13,7 @@ from requests_mock import ANY
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
+from airflow_provider_cytechbot.hooks.requests_transport import BLOCK_SIZE, RequestsTransport
 from airflow_provider_cytechbot.hooks.settings import Settings
 
 KEY = "1-the-api-key"
@@ -167,6 +168,40 @@ class TestErrors:
         requests_mock.post(URL, exc=error)
         with pytest.raises(error):
             transport().send(CALL)
+
+
+class TestBlocks:
+    URL = "https://cytechbot.com/api/get_all_subscriber_flow_info/"
+    BODY = b"what people write " * 10_000
+
+    def blocks(self, requests_mock, body, coding):
+        requests_mock.get(self.URL, content=body, headers={"Content-Encoding": coding})
+        sender = transport()
+        with sender.open(SLOW) as response:
+            return list(sender.blocks(SLOW, response))
+
+    def test_only_what_can_be_checked_is_asked_for(self, requests_mock):
+        self.blocks(requests_mock, b"", "")
+        assert requests_mock.last_request.headers["Accept-Encoding"] == "gzip"
+
+    @pytest.mark.parametrize(("body", "coding"), [(BODY, ""), (gzip.compress(BODY), "gzip")])
+    def test_are_decompressed_and_no_larger_than_they_should(self, requests_mock, body, coding):
+        blocks = self.blocks(requests_mock, body, coding)
+        assert b"".join(blocks) == self.BODY
+        assert max(map(len, blocks)) == BLOCK_SIZE
+
+    @pytest.mark.parametrize(
+        ("body", "coding", "message"),
+        [
+            (gzip.compress(BODY)[:-1], "gzip", "compression ends early"),
+            (BODY, "gzip", "compression is damaged"),
+            (BODY, "br", "not asked for"),
+        ],
+    )
+    def test_what_is_not_whole(self, requests_mock, body, coding, message):
+        with pytest.raises(CyTechBotTransportError, match=message) as caught:
+            self.blocks(requests_mock, body, coding)
+        assert caught.value.__context__ is None
 
 
 class TestPace:
