@@ -67,7 +67,7 @@ class FileType(NamedTuple):
         suffix = next((s for s in _FORMAT_OF_SUFFIX if name.removesuffix(compressed).endswith(s)), "")
         file_format = file_format or _FORMAT_OF_SUFFIX.get(suffix)
         if not name:
-            raise refuse("path", "ends in a slash", "Give the path of a file.")
+            raise refuse("path", "is empty, or ends in a slash", "Give the path of a file.")
         if file_format is None:
             known = ", ".join(_FORMAT_OF_SUFFIX)
             raise refuse("path", f"has no suffix that names a format ({known})", "Or give file_format.")

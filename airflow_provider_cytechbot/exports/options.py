@@ -21,7 +21,7 @@ class ExportOptions:
     """
     How to export, see :class:`.CyTechBotFlowAnswersToObjectStorageOperator` for the meaning of each.
 
-    The fields are as templates left them: text may stand for a number or a truth.
+    The fields are as templates left them, and not yet known to make sense: see :meth:`file_type`.
     """
 
     path: str

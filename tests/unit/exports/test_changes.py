@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -175,11 +176,18 @@ def test_a_state_is_a_few_bytes_an_answer(tmp_path):
 
 def test_more_questions_than_two_bytes_count(tmp_path):
     """Where texts greet by name, each subscriber has questions of its own."""
-    answers = {str(question): "a" for question in range(2**16 + 1)}
-    run(tmp_path, MONDAY, {"1": answers})
     last = str(2**16)
-    found, _ = run(tmp_path, MONDAY + DAY, {"1": answers | {last: "b"}})
-    assert found == [(("1", last, "b"), "changed")]
+    answers = [Answer(str(question), None, "a") for question in range(2**16)]
+
+    def filled(interval, text):
+        log = ChangeLog(Place.of("state_path", str(tmp_path)), "7", interval)
+        log.fill([[("1", [*answers, Answer(last, None, text)])]])
+        return closing(log)
+
+    with filled(MONDAY, "a") as log:
+        log.save("now")
+    with filled(MONDAY + DAY, "b") as log:
+        assert list(log.changes()) == [([("1", [Answer(last, None, "b")])], ["changed"])]
 
 
 @pytest.mark.parametrize("left", [0, 5, 40, -30, -9, -1])

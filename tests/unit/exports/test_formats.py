@@ -58,7 +58,8 @@ class TestFileType:
             ("s3://b/answers.gz", None, None, "Field 'path' has no suffix"),
             ("s3://b/answers.csv.zip", None, None, "Field 'path' has no suffix"),
             ("s3://b.csv/answers", None, None, "Field 'path' has no suffix"),
-            ("s3://b/folder.csv/", None, None, "Field 'path' ends in a slash"),
+            ("s3://b/folder.csv/", None, None, "'path' is empty, or ends in a slash"),
+            ("", None, None, "'path' is empty, or ends in a slash"),
             ("", "csv", None, "Field 'path' "),
             (
                 "a.csv",
