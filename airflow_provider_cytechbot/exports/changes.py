@@ -30,8 +30,10 @@ NEW, CHANGED, GONE = "new", "changed", "gone"
 
 #: Subscribers are compared a bucket at a time, so that memory holds the 256th part of a campaign.
 BUCKETS = 256
-#: How many answers wait in memory until they are put into their buckets.
-_ANSWERS_AT_A_TIME = 20_000
+#: How much waits in memory until it is put into its buckets: about so many bytes.
+_WAITING_AT_MOST = 3_000_000
+#: What an answer takes beside its text.
+_BYTES_OF_AN_ANSWER = 100
 #: How many states are kept: so many intervals back can be run again with the same result.
 KEPT_STATES = 14
 
@@ -97,8 +99,9 @@ class ChangeLog:
         for batch in batches:
             for member in batch:
                 self._waiting[zlib.crc32(member[0].encode()) % BUCKETS].append(member)
-                waiting += len(member[1]) + 1
-            if waiting >= _ANSWERS_AT_A_TIME:
+                waiting += _BYTES_OF_AN_ANSWER * (len(member[1]) + 1)
+                waiting += sum([len(each.answer or "") for each in member[1]])
+            if waiting >= _WAITING_AT_MOST:
                 self._put_into_buckets()
                 waiting = 0
         self._put_into_buckets()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -188,6 +189,16 @@ def test_more_questions_than_two_bytes_count(tmp_path):
         log.save("now")
     with filled(MONDAY + DAY, "b") as log:
         assert list(log.changes()) == [([("1", [Answer(last, None, "b")])], ["changed"])]
+
+
+def test_long_answers_do_not_wait_in_memory(tmp_path):
+    megabyte = 2**20
+    with closing(ChangeLog(Place.of("state_path", str(tmp_path)), "7", MONDAY)) as log:
+        tracemalloc.start()
+        log.fill([(str(each), [Answer("1", "Why?", "x" * megabyte)])] for each in range(50))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 12 * megabyte
 
 
 @pytest.mark.parametrize("left", [0, 5, 40, -30, -9, -1])
