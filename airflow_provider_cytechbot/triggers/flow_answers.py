@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_cytechbot.api.flow_progress import FlowCampaignCount, Progress
-from airflow_provider_cytechbot.triggers.campaign_poll import waiting
 from airflow_provider_cytechbot.triggers.events import Event, failed, reached, timed_out
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS, Rhythm
 from airflow_provider_cytechbot.triggers.waits import Wait
@@ -165,6 +164,8 @@ class _FlowAnswersTrigger(BaseTrigger):
         raise NotImplementedError
 
     async def _event(self) -> Event:
+        from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+
         rhythm = Rhythm(self.poke_interval, self.exponential_backoff, self.max_wait, self.started_at)
         wait = self.wait(rhythm)
         async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
