@@ -1,4 +1,4 @@
-"""Triggers that wait for answers to a flow campaign, together: see :mod:`.campaign_poll`."""
+"""Triggers that wait for answers to a flow campaign; all that wait on one campaign share one poll."""
 
 from __future__ import annotations
 
@@ -214,9 +214,8 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
     """
     Wait until one subscriber has answered a flow campaign.
 
-    Rests on ``GET get_single_subscriber_flow_info/``; where more than
-    :data:`~airflow_provider_cytechbot.triggers.campaign_poll.FEW` subscribers of the campaign are waited for,
-    on one ``GET get_all_subscriber_flow_info/`` for all of them.
+    Rests on ``GET get_single_subscriber_flow_info/``; where more than three subscribers of the campaign are
+    waited for, on one ``GET get_all_subscriber_flow_info/`` for all of them.
 
     :param subscriber_id: The subscriber's id.
     :param cytechbot_conn_id: The id of the Airflow connection.
