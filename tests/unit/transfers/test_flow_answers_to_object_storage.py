@@ -450,7 +450,7 @@ class TestSeveralCampaigns:
         operator = ExportOperator(
             task_id="export", flow_campaign_id=["9", "7", "8"], path=str(tmp_path / "{flow_campaign_id}.csv")
         )
-        with pytest.raises(CyTechBotNotFoundError, match="1 of 3 flow campaigns failed, 2 were"):
+        with pytest.raises(CyTechBotNotFoundError, match="1 of 3 flow campaigns failed, 2 exported"):
             operator.execute({"ti": ti})
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
         outcomes = pushed["outcomes"]
