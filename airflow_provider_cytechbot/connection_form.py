@@ -88,8 +88,8 @@ def connection_form_widgets() -> dict[str, Any]:
     """
     Build the form fields that Airflow 2.11 to 3.1 ask a hook for.
 
-    :return: an unbound WTForms field for each extra, by its name
-    :raises ImportError: without WTForms; Airflow expects that, and shows the form without the extras
+    :return: An unbound WTForms field for each extra, by its name.
+    :raises ImportError: WTForms is missing; Airflow expects that, and shows the form without the extras.
     """
     from wtforms import BooleanField, IntegerField, PasswordField, StringField
     from wtforms.validators import NumberRange, Optional
@@ -134,6 +134,6 @@ def ui_field_behaviour() -> dict[str, Any]:
     """
     Describe what the form of Airflow 2.11 to 3.1 does with its own fields.
 
-    :return: :data:`UI_FIELD_BEHAVIOUR` under the names that a hook's class method uses (with underscores)
+    :return: :data:`UI_FIELD_BEHAVIOUR` under the names that a hook's class method uses (with underscores).
     """
     return {key.replace("-", "_"): copy.deepcopy(value) for key, value in UI_FIELD_BEHAVIOUR.items()}

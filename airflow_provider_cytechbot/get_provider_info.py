@@ -24,8 +24,8 @@ def get_provider_info() -> dict[str, Any]:
     """
     Return the provider's metadata.
 
-    :return: a dictionary in the form of Airflow's ``provider_info.schema.json``; its keys are kebab-case, and
-        Airflow ignores any other spelling of them without a word
+    :return: A dictionary in the form of Airflow's ``provider_info.schema.json``; its keys are kebab-case, and
+        Airflow ignores any other spelling of them without a word.
     """
     return {
         "package-name": "airflow-provider-cytechbot",

@@ -118,8 +118,7 @@ def environment(row: Row) -> Path:
         row.version = newest_pre_release(row)
         constraints, pythons = [TEST_TOOLS], PYTHONS_OF_PRE_RELEASE
     else:
-        constraints = [ROOT / "constraints" / f"airflow-{row.version}.txt", TEST_TOOLS]
-        pythons = PYTHONS[row.version]
+        constraints, pythons = constraints_of(row.version), PYTHONS[row.version]
     command, row.python = find_python(pythons)
     home = ENVIRONMENTS / row.version
     python = home / "bin" / "python"
@@ -142,6 +141,11 @@ def environment(row: Row) -> Path:
         require_pins(row, python, constraints)
     stamp.write_text(made_from)
     return python
+
+
+def constraints_of(version: str) -> list[Path]:
+    """Return the files that pin what a version of Airflow is tested with."""
+    return [ROOT / "constraints" / f"airflow-{version}.txt", TEST_TOOLS]
 
 
 def fingerprint(python: str, constraints: list[Path]) -> str:
@@ -185,13 +189,13 @@ def require_pins(row: Row, python: Path, constraints: list[Path]) -> None:
         for line in path.read_text().splitlines()
         if "==" in line
     }
+    known = pinned | {"airflow-provider-cytechbot"}
     installed = json.loads(run(row, str(python), "-m", "pip", "list", "--format", "json"))
-    missing = {
-        f"{each['name']}=={each['version']}" for each in installed if normal(each["name"]) not in pinned
-    }
-    missing = {each for each in missing if not each.startswith("airflow-provider-cytechbot==")}
+    missing = sorted(
+        f"{each['name']}=={each['version']}" for each in installed if normal(each["name"]) not in known
+    )
     if missing:
-        raise StepFailedError(f"not pinned in constraints: {' '.join(sorted(missing))}")
+        raise StepFailedError(f"not pinned in constraints: {' '.join(missing)}")
 
 
 def normal(name: str) -> str:

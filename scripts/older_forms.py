@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from matrix import ENVIRONMENTS, ROOT, TEST_TOOLS, Row, StepFailedError, environment, run, say
+from matrix import ENVIRONMENTS, Row, StepFailedError, constraints_of, environment, run, say
 
 VERSIONS = ("3.1.8", "2.11.2")
 
@@ -21,8 +21,7 @@ def main() -> int:
         row.log.write_text("")
         try:
             python = str(environment(row))
-            constraints = (ROOT / "constraints" / f"airflow-{version}.txt", TEST_TOOLS)
-            pins = [f"--constraint={path}" for path in constraints]
+            pins = [f"--constraint={path}" for path in constraints_of(version)]
             run(row, python, "-m", "pip", "install", "-qq", "--no-input", *pins, "playwright")
             say(row, "trying the connection form")
             told = run(

@@ -19,8 +19,6 @@ from airflow_provider_cytechbot.api.redaction import Redactor
 
 T = TypeVar("T")
 
-FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
-
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
@@ -74,6 +72,11 @@ class Call(Generic[T]):
         :param api_key: The key.
         """
         return self._encoded(api_key).encode("ascii") if self.endpoint.verb == "POST" else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers to send: what the body is; none for a read."""
+        return {"Content-Type": "application/x-www-form-urlencoded"} if self.endpoint.verb == "POST" else {}
 
     def redactor(self, api_key: str) -> Redactor:
         """

@@ -354,9 +354,15 @@ def _read_text(name: str, value: Any, reading: Reading) -> str | None:
     return clean(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _read_time(name: str, value: Any, reading: Reading) -> str | None:
+def _read_date_text(name: str, value: Any, reading: Reading) -> str | None:
+    """Return the text of a date or time; ``None`` also for the zero date, which MySQL has for none."""
     text = (_read_text(name, value, reading) or "").strip()
-    if not text or text.startswith("0000-00-00"):
+    return None if text.startswith("0000-00-00") else text or None
+
+
+def _read_time(name: str, value: Any, reading: Reading) -> str | None:
+    text = _read_date_text(name, value, reading)
+    if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
@@ -366,8 +372,8 @@ def _read_time(name: str, value: Any, reading: Reading) -> str | None:
 
 
 def _read_day(name: str, value: Any, reading: Reading) -> str | None:
-    text = (_read_text(name, value, reading) or "").strip()
-    if not text or text.startswith("0000-00-00"):
+    text = _read_date_text(name, value, reading)
+    if text is None:
         return None
     try:
         return date.fromisoformat(text[:10]).isoformat()

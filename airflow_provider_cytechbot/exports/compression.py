@@ -54,7 +54,8 @@ def compressor(compression: str) -> Compressor:
     if compression == "zstd":
         import zstandard
 
-        return zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj()
+        # A thread of the library's own compresses, beside Python.
+        return zstandard.ZstdCompressor(level=1, write_checksum=True, threads=1).compressobj()
     try:
         from isal import isal_zlib
     except ImportError:

@@ -16,7 +16,6 @@ from aiohttp import http_exceptions
 from yarl import URL
 
 from airflow_provider_cytechbot.api.answers import is_success
-from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
@@ -100,7 +99,7 @@ class AiohttpTransport:
                 call.endpoint.verb,
                 URL(call.url(settings.base_url, settings.api_key), encoded=True),
                 data=call.body(settings.api_key),
-                headers={"Content-Type": FORM_CONTENT_TYPE} if call.endpoint.verb == "POST" else None,
+                headers=call.headers,
                 proxy=self._proxy,
                 allow_redirects=False,
             ),

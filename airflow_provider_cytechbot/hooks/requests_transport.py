@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.answers import is_success
-from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
@@ -92,7 +91,7 @@ class RequestsTransport:
                 call.endpoint.verb,
                 call.url(settings.base_url, settings.api_key),
                 data=call.body(settings.api_key),
-                headers={"Content-Type": FORM_CONTENT_TYPE} if call.endpoint.verb == "POST" else None,
+                headers=call.headers,
                 timeout=(min(CONNECT_TIMEOUT, settings.timeout), settings.timeout),
                 allow_redirects=False,
                 stream=True,
@@ -133,7 +132,7 @@ class RequestsTransport:
         # urllib3 takes a gzip stream without its check sum, or its end, for a whole one.
         stream = getattr(getattr(response.raw, "_decoder", None), "_obj", None)
         if not getattr(stream, "eof", True) and response.raw.tell():
-            raise CyTechBotTransportError("the answer's compression ends early.")
+            raise TransportFailures(call, self._settings).compression_cut_off()
 
 
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:

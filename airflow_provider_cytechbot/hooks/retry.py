@@ -53,7 +53,7 @@ def repeat(ask: Callable[[Call[T], bool], R], call: Call[T], max_retries: int) -
             failure = attempts.failed(error)
         raise failure
 
-    return Retrying(**policy(call, max_retries))(once)
+    return Retrying(**_policy(call, max_retries))(once)
 
 
 async def repeat_async(ask: Callable[[Call[T], bool], Awaitable[R]], call: Call[T], max_retries: int) -> R:
@@ -74,7 +74,7 @@ async def repeat_async(ask: Callable[[Call[T], bool], Awaitable[R]], call: Call[
             failure = attempts.failed(error)
         raise failure
 
-    return await AsyncRetrying(**policy(call, max_retries))(once)
+    return await AsyncRetrying(**_policy(call, max_retries))(once)
 
 
 class _Attempts:
@@ -98,7 +98,7 @@ class _Attempts:
         return failure
 
 
-def policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
+def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
     """
     Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
 

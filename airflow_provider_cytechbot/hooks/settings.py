@@ -75,7 +75,7 @@ class Settings:
         extras = _Extras(conn.conn_id or "", _read_extra(conn))
         settings = cls(
             connection=extras.connection,
-            base_url=_read_base_url(conn, extras, allow_http=extras.take("allow_http", _read_bool, False)),
+            base_url=_read_base_url(conn, allow_http=extras.take("allow_http", _read_bool, False)),
             api_key=_read_api_key(conn),
             timeout=extras.take("timeout", _read_number, cls.timeout),
             max_retries=extras.take("max_retries", _read_count, cls.max_retries),
@@ -108,7 +108,7 @@ class _Extras:
             return read(text)
         except ValueError as error:
             problem = str(error) if isinstance(error, _UnreadableError) else "cannot be read"
-        raise unusable(self.connection, f"extra {name!r} {problem}")
+        raise _unusable(self.connection, f"extra {name!r} {problem}")
 
     def warn_of_the_rest(self) -> None:
         if self._left:
@@ -120,24 +120,22 @@ class _UnreadableError(ValueError):
     """Why a value cannot be read, as the rest of a sentence. Never holds the value of a secret field."""
 
 
-def unusable(connection: str, problem: str) -> CyTechBotSettingsError:
-    """
-    Return the error for a connection that cannot be used.
-
-    :param connection: The id of the connection.
-    :param problem: The field and what is wrong with it.
-    """
+def _unusable(conn_id: str | None, problem: str) -> CyTechBotSettingsError:
+    """Return the error for a connection that cannot be used, given the field and what is wrong with it."""
     return CyTechBotSettingsError(
-        f"the connection cannot be used: {problem}.", "Correct it under Admin > Connections.", "", connection
+        f"the connection cannot be used: {problem}.",
+        "Correct it under Admin > Connections.",
+        "",
+        conn_id or "",
     )
 
 
 def _read_api_key(conn: Connection) -> str:
     key = (conn.password or "").strip()
     if not key:
-        raise unusable(conn.conn_id or "", "the API key (its password field) is missing")
+        raise _unusable(conn.conn_id, "the API key (its password field) is missing")
     if not key.isprintable():
-        raise unusable(conn.conn_id or "", "the API key (its password field) holds control characters")
+        raise _unusable(conn.conn_id, "the API key (its password field) holds control characters")
     return key
 
 
@@ -148,11 +146,11 @@ def _read_extra(conn: Connection) -> dict[str, Any]:
     except ValueError:
         extra = None
     if not isinstance(extra, dict):
-        raise unusable(conn.conn_id or "", "its extra is not a JSON object")
+        raise _unusable(conn.conn_id, "its extra is not a JSON object")
     return extra
 
 
-def _read_base_url(conn: Connection, extras: _Extras, *, allow_http: bool) -> str:
+def _read_base_url(conn: Connection, *, allow_http: bool) -> str:
     try:
         url = _parse_base_url(conn.host or "", conn.schema or "", conn.port)
     except _UnreadableError as error:
@@ -167,7 +165,7 @@ def _read_base_url(conn: Connection, extras: _Extras, *, allow_http: bool) -> st
             "uses plain http, which would show the API key to everyone on the way. "
             "Use https, or set the extra 'allow_http'"
         )
-    raise unusable(extras.connection, f"the base URL (its host field) {problem}")
+    raise _unusable(conn.conn_id, f"the base URL (its host field) {problem}")
 
 
 def _parse_base_url(host: str, schema: str, port: int | None) -> str:

@@ -87,6 +87,10 @@ class TransportFailures:
         """Return the error for an answer that cannot be decompressed."""
         return CyTechBotTransportError("the answer's compression is damaged.")
 
+    def compression_cut_off(self) -> CyTechBotTransportError:
+        """Return the error for a compressed answer without its end."""
+        return CyTechBotTransportError("the answer's compression ends early.")
+
     def no_tls(self, reason: str) -> CyTechBotTransportError:
         """
         Return the error for a TLS connection that failed.

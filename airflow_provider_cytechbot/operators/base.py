@@ -1,4 +1,4 @@
-"""What all CyTechBot operators share: their connection, and the hook made from it when they run."""
+"""What operators and sensors share: their connection, and the hook made from it when they run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 class CyTechBotBaseOperator(BaseOperator):
     """
-    Base of the operators that write to CyTechBot.
+    Base of the operators that write to CyTechBot, and of the sensors.
 
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     """

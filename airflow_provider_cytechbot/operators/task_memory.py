@@ -1,4 +1,4 @@
-"""What a task remembers of a create across its tries: in its state store, which Airflow has since 3.3."""
+"""What a task remembers of its write across its tries: in its state store, which Airflow has since 3.3."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _first_try(context: Context) -> int:
 
 
 class Earlier(NamedTuple):
-    """What is known of a create from before this try."""
+    """What is known of the write from before this try."""
 
     #: It was begun, and what came of it is not known.
     was_cut_off: bool = False
@@ -52,7 +52,7 @@ class Earlier(NamedTuple):
 
 class TaskMemory:
     """
-    What a task remembers of the one create, or delete, that it makes.
+    What a task remembers of the one write, a create or a delete, that it makes.
 
     :param context: The task's context.
     :param call: What is called where with which fields; only its digest is stored.
@@ -94,11 +94,11 @@ class TaskMemory:
         return self._store is not None
 
     def begin(self) -> None:
-        """Remember that the create begins. If this cannot be stored, nothing must be sent."""
+        """Remember that the write begins. If this cannot be stored, nothing must be sent."""
         self._set({})
 
     def finish(self, new_id: str) -> None:
-        """Remember what came of it."""
+        """Remember the id of what a create made."""
         self._try_to_set({"id": new_id})
 
     def tell(self) -> None:
@@ -106,7 +106,7 @@ class TaskMemory:
         self._try_to_set({"told": True})
 
     def undo(self) -> None:
-        """Nothing was made by this try: remember what was known before it."""
+        """Remember what was known before this try, which has done nothing."""
         try:
             if self._entry is not None:
                 self._store.set(STORE_KEY, self._entry)

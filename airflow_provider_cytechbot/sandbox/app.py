@@ -30,7 +30,6 @@ from airflow_provider_cytechbot.sandbox.endpoints import (
 from airflow_provider_cytechbot.sandbox.faults import ALL_ENDPOINTS, Fault, FaultError, FaultPlan
 from airflow_provider_cytechbot.sandbox.journal import Journal
 from airflow_provider_cytechbot.sandbox.large_campaign import LargeCampaign
-from airflow_provider_cytechbot.sandbox.php_json import encode
 from airflow_provider_cytechbot.sandbox.quirks import Quirk, parse_quirks
 
 _FORM = "application/x-www-form-urlencoded"
@@ -149,17 +148,10 @@ class Sandbox:
                 user_ids_by_key=self.user_ids_by_key,
             )
             self.journal.judge(entry, outcome=reply.outcome, took_effect=reply.took_effect)
-            large = reply.large_campaign
-            if large is None:
-                text = encode(reply.payload)
-                pieces: Iterable[bytes] = [text]
-                length = len(text)
-            else:
-                pieces = large.chunks(reply.question_id_field)
-                length = large.length(reply.question_id_field)
-        return Answer(
-            pieces, None if self.chunked else length, content_type=self._content_type(endpoint)
-        ), fault
+            # Within the lock, as the records of an answer are those of the state.
+            pieces, length = reply.body()
+        content_type = self._content_type(endpoint)
+        return Answer(pieces, None if self.chunked else length, content_type=content_type), fault
 
     def _split(self, path: str) -> tuple[str, str]:
         """Return the endpoint's name and the id behind it, both empty for a path outside the API."""

@@ -7,7 +7,7 @@ Independent of the provider's own description of the API: a test of one against 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -21,6 +21,7 @@ from airflow_provider_cytechbot.sandbox.data import (
     State,
 )
 from airflow_provider_cytechbot.sandbox.large_campaign import LargeCampaign
+from airflow_provider_cytechbot.sandbox.php_json import encode
 from airflow_provider_cytechbot.sandbox.quirks import Quirk
 
 ADMIN_USER_ID = "1"
@@ -68,9 +69,13 @@ class Reply:
         """The `status` of the answer; the bare answers carry none and are successes."""
         return str(self.payload.get("status", "success")) if isinstance(self.payload, dict) else "success"
 
-    def pieces(self) -> Iterator[bytes] | None:
-        """Return the generated campaign's pieces, None for an ordinary answer."""
-        return self.large_campaign.chunks(self.question_id_field) if self.large_campaign else None
+    def body(self) -> tuple[Iterable[bytes], int]:
+        """Return the answer's text in pieces, and how long it is in all."""
+        if self.large_campaign is None:
+            text = encode(self.payload)
+            return [text], len(text)
+        field = self.question_id_field
+        return self.large_campaign.chunks(field), self.large_campaign.length(field)
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not an error of the sandbox

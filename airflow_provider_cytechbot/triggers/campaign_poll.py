@@ -62,9 +62,10 @@ class CampaignPoll:
             context=contextvars.Context(),
         )
 
-    def __len__(self) -> int:
-        """Return how many wait."""
-        return len(self._waits)
+    @property
+    def is_waited_on(self) -> bool:
+        """Whether anything still waits on the campaign."""
+        return bool(self._waits)
 
     def join(self, wait: Wait) -> None:
         """
@@ -238,12 +239,14 @@ async def waiting(cytechbot_conn_id: str, flow_campaign_id: str, wait: Wait) -> 
     """
     polls = _POLLS.setdefault(asyncio.get_running_loop(), {})
     key = (cytechbot_conn_id, flow_campaign_id)
-    poll = polls.get(key) or polls.setdefault(key, CampaignPoll(*key))
+    if key not in polls:
+        polls[key] = CampaignPoll(*key)
+    poll = polls[key]
     poll.join(wait)
     try:
         yield
     finally:
         poll.leave(wait)
-        if not len(poll):
+        if not poll.is_waited_on:
             del polls[key]  # before anything is awaited: whoever comes now begins a poll of its own
             await poll.stop()

@@ -46,7 +46,7 @@ def failed(error: CyTechBotError, failed_polls: int) -> Event:
     :param error: Why.
     :param failed_polls: How many polls in a row had failed.
     """
-    public = next(cls for cls in type(error).__mro__ if cls.__name__ in _ERRORS and cls in _ERRORS.values())
+    public = next(cls for cls in type(error).__mro__ if cls in _ERRORS.values())
     return {
         "version": EVENT_VERSION,
         "status": "error",
@@ -80,11 +80,11 @@ def validate(event: Any) -> Event:
         "timeout": (),
         "error": ("error", "said", "advice", "asked", "failed_polls"),
     }
-    if status not in needed:
+    if not isinstance(status, str) or status not in needed:
         raise _reject(f"its status is {status!r}, none of {', '.join(needed)}")
     if missing := [name for name in needed[status] if name not in event]:
         raise _reject(f"it lacks {', '.join(missing)}")
-    if status == "error" and event["error"] not in _ERRORS:
+    if status == "error" and str(event["error"]) not in _ERRORS:
         raise _reject(f"it names an unknown error {event['error']!r}")
     return dict(event)
 

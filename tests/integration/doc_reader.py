@@ -197,7 +197,7 @@ class Reader:
         command = [sys.executable, "-m", "airflow_provider_cytechbot.sandbox", *options, "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
             try:
-                self.output = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8765", sandbox.stdout.readline())
+                self.output = re.sub(r"http://127\.0\.0\.1:\d+", SANDBOX_URL, sandbox.stdout.readline())
             finally:
                 sandbox.terminate()
         self.output = self.adapt(self.output)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.airflow_services import AirflowServices, AirflowServicesError
+from .airflow_services import AirflowServices, AirflowServicesError
 
 DAGS = Path(__file__).parent / "dags" / "services"
 PASSWORD = "the-password-of-the-self-test"

@@ -31,7 +31,6 @@ class Example:
     :param conf: Given the folder as a URI, returns the run's conf.
     :param env: Environment variables of the run, such as Airflow variables.
     :param failing: The tasks that fail, to show what happens then.
-    :param fixtures: Further fixtures to start before it.
     :param not_on: Why it does not run on versions of Airflow that begin so.
     :param needs_s3: Whether it writes to S3: what is there in the end is put into the folder.
     """
@@ -40,7 +39,6 @@ class Example:
     conf: Callable[[str], Mapping[str, Any]] = lambda folder: {}
     env: Mapping[str, str] = field(default_factory=dict)
     failing: frozenset[str] = frozenset()
-    fixtures: tuple[str, ...] = ()
     not_on: Mapping[str, str] = field(default_factory=dict)
     needs_s3: bool = False
 
@@ -185,8 +183,6 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     for beginning, reason in example.not_on.items():
         if version("apache-airflow").startswith(beginning):
             pytest.skip(reason)
-    for fixture in example.fixtures:
-        request.getfixturevalue(fixture)
     store = request.getfixturevalue("store") if example.needs_s3 else None
     aws = {"AIRFLOW_CONN_AWS_DEFAULT": store.connection()} if store else {}
     run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws})

@@ -12,7 +12,8 @@ import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
-from tests.integration.airflow_services import AirflowServices
+
+from .airflow_services import AirflowServices
 
 DAGS = Path(__file__).parent / "dags" / "waiting"
 KEY = "1-the key+of/the waiting tests"
@@ -202,8 +203,8 @@ def test_timeout_acts_alike_in_both_modes(lengthy):
     assert starts(run, "none_deferred") == 1
 
 
-@pytest.mark.parametrize(("task", "campaign"), [("worker", "8"), ("deferred", "9")])
-def test_intervals_grow_in_both_modes_up_to_max_wait(airflow, server, lengthy, task, campaign):
+@pytest.mark.parametrize("campaign", ["8", "9"], ids=["worker", "deferred"])
+def test_intervals_grow_in_both_modes_up_to_max_wait(airflow, server, lengthy, campaign):
     run = lengthy["growing"]
     airflow.wait_until(lambda: len(asked(server, campaign)) >= 8, PATIENCE, "eight polls", run)
     answer(server, campaign, "81", "82")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import logging
-import socket
-import ssl
-import struct
-import threading
 import traceback
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -21,149 +16,18 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks import retry
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
+from . import answers as kinds_of_answers
+from .fault_server import FaultServer
+
 PACKAGE = str(Path(airflow_provider_cytechbot.__file__).parent)
 #: Characters that each encoding spells differently.
 KEY = 'a b/c+d%e"é&<f>'
 
 
-class Request:
-    def __init__(self, head: bytes, body: bytes, connection: int) -> None:
-        first, *lines = head.decode("latin-1").split("\r\n")
-        self.verb, self.target, _ = first.split(" ")
-        self.path = urlsplit(self.target).path
-        self.headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
-        self.query = dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
-        self.form = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        self.connection = connection
-
-
-class FaultServer:
-    """
-    A server on a raw socket that answers as it is told and writes down what it was asked.
-
-    An answer is a function of the connection's socket; it returns whether the connection goes on.
-    """
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[Request] = []
-        self.stopping = threading.Event()
-        self._answers = [ok("[]")]
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-        self.port = self._listener.getsockname()[1]
-        self.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/api"
-
-    def will(self, *answers) -> None:
-        """Give these answers, one a request, and the last of them for ever."""
-        self.requests.clear()
-        self._answers = list(answers)
-
-    def stop(self) -> None:
-        self.stopping.set()
-        for each in (self._listener, *self._connections):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        for thread in self._threads:
-            thread.join(5)
-        assert not any(thread.is_alive() for thread in self._threads)
-
-    def _accept(self) -> None:
-        number = 0
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            number += 1
-            self._connections.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection, number), daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, connection: socket.socket, number: int) -> None:
-        try:
-            if self._tls:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-                self._connections.append(connection)
-            with connection:
-                while request := self._read(connection, number):
-                    self.requests.append(request)
-                    answer = self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
-                    if not answer(connection, self):
-                        return
-        except OSError:
-            connection.close()
-
-    @staticmethod
-    def _read(connection: socket.socket, number: int) -> Request | None:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            block = connection.recv(65536)
-            if not block:
-                return None
-            data += block
-        head, _, body = data.partition(b"\r\n\r\n")
-        request = Request(head, b"", number)
-        while len(body) < int(request.headers.get("content-length", 0)):
-            body += connection.recv(65536)
-        return Request(head, body, number)
-
-
-def raw(*pieces: bytes, seconds: float = 0, goes_on: bool = False):
-    """Answer with these bytes, with so many seconds between them."""
-
-    def answer(connection, server):
-        for number, piece in enumerate(pieces):
-            if number and server.stopping.wait(seconds):
-                return False
-            connection.sendall(piece)
-        return goes_on
-
-    return answer
-
-
-def ok(body: str | bytes = "[]", *headers: str, status: str = "200 OK", keep: bool = True):
-    """Answer as a web server does."""
-    body = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
-    return raw("\r\n".join([*lines, "", ""]).encode() + body, goes_on=keep)
-
-
-def reset(connection, server):
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
-    return False
-
-
-def close(connection, server):
-    return False
-
-
-def hang(connection, server):
-    server.stopping.wait(10)
-    return False
-
-
-class Answers:
-    """The kinds of answers, for the tests, which cannot import this file."""
-
-    raw, ok, reset, close, hang = (
-        staticmethod(raw),
-        staticmethod(ok),
-        staticmethod(reset),
-        staticmethod(close),
-        staticmethod(hang),
-    )
-
-
 @pytest.fixture(scope="session")
 def answers():
-    return Answers
+    """What a fault server can be told to do."""
+    return kinds_of_answers
 
 
 @pytest.fixture
@@ -203,6 +67,17 @@ def connect(monkeypatch):
         return CyTechBotHook()
 
     return connect
+
+
+@pytest.fixture
+def sandbox(cytechbot_sandbox):
+    return cytechbot_sandbox
+
+
+@pytest.fixture
+def hook(sandbox, connect):
+    """A hook whose connection leads to the sandbox."""
+    return connect(sandbox.base_url, sandbox.api_key)
 
 
 @pytest.fixture(autouse=True)

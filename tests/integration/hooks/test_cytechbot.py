@@ -21,16 +21,6 @@ PAGE = "104857600000001"
 MAYA = "24994546734902201"
 
 
-@pytest.fixture
-def sandbox(cytechbot_sandbox):
-    return cytechbot_sandbox
-
-
-@pytest.fixture
-def hook(sandbox, connect):
-    return connect(sandbox.base_url, sandbox.api_key)
-
-
 class TestEveryEndpoint:
     @pytest.mark.parametrize("quirks", ["none", "all"])
     def test_users(self, quirks, sandbox, hook):
@@ -251,7 +241,7 @@ class TestTestConnection:
         assert "1-wrong-key" not in said
 
 
-def test_a_failure_is_airflows_own_where_no_retry_helps(sandbox, hook, connect):
+def test_a_failure_is_airflows_own_where_no_retry_helps(hook, connect):
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     with pytest.raises(AirflowFailException) as caught:

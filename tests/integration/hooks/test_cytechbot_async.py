@@ -9,7 +9,8 @@ import pytest
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotSettingsError
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
-from tests.integration.hooks.tls import Authority, tunnel_to
+
+from .tls import Authority, tunnel_to
 
 CAMPAIGN = '{"id":"1","flow_name":"Feedback","questions":["How?"]}'
 ANSWERS = '{"id":"1","flow_name":"Feedback","data":{"31":[{"id":"4","question":"How?","answer":"So"}]}}'

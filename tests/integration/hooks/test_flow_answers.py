@@ -20,16 +20,6 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 LARGE = 100_000
 
 
-@pytest.fixture
-def sandbox(cytechbot_sandbox):
-    return cytechbot_sandbox
-
-
-@pytest.fixture
-def hook(sandbox, connect):
-    return connect(sandbox.base_url, sandbox.api_key)
-
-
 def rows_of(answers):
     return [
         {"subscriber_id": subscriber_id, **answer}

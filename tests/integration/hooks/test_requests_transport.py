@@ -18,7 +18,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
-from tests.integration.hooks.tls import Authority, tunnel_to
+
+from .tls import Authority, tunnel_to
 
 MADE = '{"status":"success","message":"made","contact_type_id":7}'
 
@@ -26,9 +27,7 @@ MADE = '{"status":"success","message":"made","contact_type_id":7}'
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @pytest.mark.parametrize("to", ["same host", "other host"])
-    def test_none_is_followed(
-        self, status, to, fault_server, start_server, answers, connect, key, holds_no_key
-    ):
+    def test_none_is_followed(self, status, to, fault_server, start_server, answers, connect, holds_no_key):
         other = start_server()
         base_url = fault_server.base_url if to == "same host" else other.base_url
         location = f"Location: {base_url}/elsewhere/?api_key=leak-leak"

@@ -206,9 +206,7 @@ class TestNothingSent:
         assert caplog.text.count("Asking again") == 2
         holds_no_key(caught.value)
 
-    def test_a_create_reaches_a_server_that_comes_up_late(
-        self, connect, cytechbot_sandbox_server, monkeypatch
-    ):
+    def test_a_create_reaches_a_server_that_comes_up_late(self, connect, monkeypatch):
         from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
         port = self.closed_port()
@@ -222,9 +220,7 @@ class TestNothingSent:
         finally:
             server.stop()
 
-    def test_an_error_that_the_caller_is_handling_is_not_taken_for_ours(
-        self, fault_server, answers, connect, monkeypatch
-    ):
+    def test_an_error_that_the_caller_is_handling_is_not_taken_for_ours(self, fault_server, answers, connect):
         import requests
 
         hook = connect(fault_server.base_url)
@@ -241,14 +237,6 @@ class TestNothingSent:
 
 class TestAgainstTheSandbox:
     """What took effect, as the API itself counts it."""
-
-    @pytest.fixture
-    def sandbox(self, cytechbot_sandbox):
-        return cytechbot_sandbox
-
-    @pytest.fixture
-    def hook(self, sandbox, connect):
-        return connect(sandbox.base_url, sandbox.api_key)
 
     @pytest.mark.parametrize(
         ("kind", "options", "happened"),

@@ -146,5 +146,5 @@ def test_a_process_with_root_handlers_at_debug(fault_server, answers, connect, k
         assert spelling(key) not in said
 
 
-def test_logging_is_really_on(caplog):
+def test_logging_is_really_on():
     assert logging.getLogger("urllib3.connectionpool").isEnabledFor(logging.DEBUG)

@@ -11,18 +11,23 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
-from tests.integration.airflow_services import AirflowServices
+
+from ..airflow_services import AirflowServices
 
 DAGS = Path(__file__).parents[1] / "dags/operators"
 KEY = "1-k y/a+b%c&="
 PASSWORD = "pass w/ord+%&="
+#: By task: what it asks.
 ENDPOINTS = {
     "contact_group": "create_contact_group",
     "contact": "create_contact",
     "label": "create_label",
     "user": "create_system_user",
 }
+#: By task: where the sandbox keeps what it makes.
+KINDS = {"contact_group": "contact_groups", "contact": "contacts", "label": "labels", "user": "users"}
 CAN_LOOK = {"label", "user"}
+CANNOT_LOOK = set(ENDPOINTS) - CAN_LOOK
 
 pytestmark = pytest.mark.slow
 
@@ -74,19 +79,16 @@ def killed(airflow, sandbox):
     return killed
 
 
-def first_ids(sandbox, before):
-    """The ids of what the run made, by task."""
-    kinds = {"contact_group": "contact_groups", "contact": "contacts", "label": "labels", "user": "users"}
-    return {task: sorted(set(getattr(sandbox.state, kind)) - before[kind]) for task, kind in kinds.items()}
-
-
 @pytest.fixture
 def made(sandbox):
-    """Return a function that tells the ids of what was made since."""
+    """Return a function that tells the ids of what was made since, by task."""
+
+    def ids():
+        return {task: set(getattr(sandbox.state, kind)) for task, kind in KINDS.items()}
+
     sandbox.reset()
-    kinds = ("contact_groups", "contacts", "labels", "users")
-    before = {kind: set(getattr(sandbox.state, kind)) for kind in kinds}
-    return lambda: first_ids(sandbox, before)
+    before = ids()
+    return lambda: {task: sorted(now - before[task]) for task, now in ids().items()}
 
 
 def received(sandbox):
@@ -101,9 +103,6 @@ def check(run, made, failed=()):
         assert len(made[task]) <= 1
     for task in failed:
         assert "An earlier try of this task began it and ended before it knew the result." in run.log(task, 2)
-
-
-CANNOT_LOOK = set(ENDPOINTS) - CAN_LOOK
 
 
 def test_before_anything_was_begun(killed, made, sandbox):

@@ -89,6 +89,16 @@ def sandbox(cytechbot_sandbox, monkeypatch):
     return cytechbot_sandbox
 
 
+def a_label(sandbox):
+    """Return the id of a label of the page."""
+    return next(each["label_id"] for each in sandbox.state.labels.values() if each["page_id"] == PAGE)
+
+
+def subscribers(sandbox):
+    """Return the ids of the page's subscribers."""
+    return [each for each, known in sandbox.state.subscribers.items() if known["page_id"] == PAGE]
+
+
 def make(operator, fields):
     return lambda: operator(task_id="t", **fields)
 
@@ -96,12 +106,8 @@ def make(operator, fields):
 def make_idempotent(sandbox, endpoint):
     operator, fields = IDEMPOTENT[endpoint]
     if endpoint == "assign_label":
-        label = next(each["label_id"] for each in sandbox.state.labels.values() if each["page_id"] == PAGE)
-        subscriber = next(
-            each
-            for each, known in sandbox.state.subscribers.items()
-            if known["page_id"] == PAGE and label not in sandbox.labels_of(each)
-        )
+        label = a_label(sandbox)
+        subscriber = next(each for each in subscribers(sandbox) if label not in sandbox.labels_of(each))
         fields = {**fields, "label_ids": [label], "subscriber_id": subscriber}
     return make(operator, fields)
 
@@ -240,8 +246,8 @@ def test_a_create_never_follows_a_redirect(server, task):
 
 
 def test_many_subscribers_share_one_connection(sandbox, task):
-    label = next(each["label_id"] for each in sandbox.state.labels.values() if each["page_id"] == PAGE)
-    ids = [each for each, known in sandbox.state.subscribers.items() if known["page_id"] == PAGE]
+    label = a_label(sandbox)
+    ids = subscribers(sandbox)
     fields = {"page_id": PAGE, "label_ids": [label], "subscriber_ids": [*ids, *reversed(ids)]}
     assert task().run(make(CyTechBotAssignLabelsOperator, fields)) == ids
     assert len({entry.client_port for entry in sandbox.requests()}) == 1
@@ -251,10 +257,8 @@ def test_many_subscribers_share_one_connection(sandbox, task):
 
 
 def test_one_refused_subscriber_among_many(sandbox, task):
-    label = next(each["label_id"] for each in sandbox.state.labels.values() if each["page_id"] == PAGE)
-    first, second, *_ = [
-        each for each, known in sandbox.state.subscribers.items() if known["page_id"] == PAGE
-    ]
+    label = a_label(sandbox)
+    first, second, *_ = subscribers(sandbox)
     fields = {"page_id": PAGE, "label_ids": [label], "subscriber_ids": [first, "999", second]}
     run = task(retries=2)
     with pytest.raises(CyTechBotRequestError, match="1 of 3 subscribers were refused: 999: "):
@@ -266,7 +270,7 @@ def test_one_refused_subscriber_among_many(sandbox, task):
 
 def test_unknown_label_ids_that_the_server_would_ignore_are_found_out(sandbox, task):
     sandbox.quirks = "unknown_labels_ignored"
-    label = next(each["label_id"] for each in sandbox.state.labels.values() if each["page_id"] == PAGE)
+    label = a_label(sandbox)
     fields = {"page_id": PAGE, "label_ids": [label, "4711"], "subscriber_id": "1"}
     with pytest.raises(CyTechBotRequestError, match="'4711'"):
         task().run(make(CyTechBotAssignLabelsOperator, fields))
@@ -283,7 +287,7 @@ def test_a_user_that_was_there_before_is_no_success_when_the_refusal_is_lost(san
 def test_a_label_made_by_two_tasks_at_once(sandbox, task):
     """The server refuses the second, with an object of Facebook's."""
     sandbox.quirks = "all"
-    subscriber = next(each for each, known in sandbox.state.subscribers.items() if known["page_id"] == PAGE)
+    subscriber = subscribers(sandbox)[0]
     fields = {
         "page_id": PAGE,
         "label_names": ["Raced"],

@@ -30,18 +30,13 @@ ENDPOINT = "get_all_subscriber_flow_info"
 KEY = 'k3y a/b+c%d"é&='
 SUBSCRIBERS = 3_000
 
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 
 @pytest.fixture(scope="module")
 def server():
     with SandboxServer(subscribers=SUBSCRIBERS, api_key=KEY) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def sandbox(server, monkeypatch):
-    server.reset()
-    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json(max_retries=0))
-    return server
 
 
 def export(campaign, path, **options):
@@ -184,11 +179,11 @@ with DAG("dag", schedule=None, params={{"campaign": "1"}}, render_template_as_na
 def run_tasks(dag_runner, sandbox, tmp_path):
     """Run tasks in a DAG of their own, with the folder `out` to write to."""
 
-    def run(tasks, *, native=False, **extra):
+    def run(tasks, *, native=False):
         file = tmp_path / "dag.py"
         file.write_text(DAG.format(tasks=textwrap.indent(textwrap.dedent(tasks), "    "), native=native))
         env = {
-            "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(max_retries=0, **extra),
+            "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(max_retries=0),
             "FOLDER": f"file://{tmp_path}/out",
         }
         return dag_runner.run(file, env=env)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import resource
 import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -22,6 +20,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
 
+from ...full_disk import files_of_at_most
 from ..object_store import BUCKET
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
@@ -337,17 +336,6 @@ def test_body_cut_off_anywhere_by_any_server_leaves_nothing(
         assert (store.objects(), store.uploads()) == ({}, []), left
     cutting.serve(encoding=encoding, framing=framing)
     assert export_here("a.csv", campaign="1")["rows"] == 15_000
-
-
-@contextmanager
-def files_of_at_most(size):
-    """Let no file of this process grow beyond a size, which fails as a full disk does."""
-    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
 @pytest.mark.parametrize("options", [{}, {"max_rows_per_file": 10_000}], ids=str)

@@ -37,18 +37,13 @@ ENDPOINT = "get_all_subscriber_flow_info"
 SUBSCRIBERS = 40_000  # 20 MB, more than one part of an upload
 ROWS = 5 * SUBSCRIBERS
 
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 
 @pytest.fixture(scope="module")
 def server():
     with SandboxServer(subscribers=SUBSCRIBERS) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def sandbox(server, monkeypatch):
-    server.reset()
-    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json(max_retries=0))
-    return server
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api import endpoints as e
-from airflow_provider_cytechbot.api.calls import FORM_CONTENT_TYPE, Call, build
+from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotFieldError,
@@ -159,8 +159,10 @@ def test_each_endpoint_is_tried():
     assert {row[0].name for row in CALLS} == {each.name for each in e.ENDPOINTS}
 
 
-def test_content_type_is_a_forms():
-    assert FORM_CONTENT_TYPE == "application/x-www-form-urlencoded"
+def test_content_type_is_a_forms_where_there_is_one():
+    write, read = build(e.CREATE_CONTACT_GROUP, name="Riders"), build(e.GET_FLOW_CAMPAIGNS)
+    assert write.headers == {"Content-Type": "application/x-www-form-urlencoded"}
+    assert read.headers == {}
 
 
 TEXT_FIELDS = [

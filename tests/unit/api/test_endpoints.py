@@ -5,8 +5,8 @@ import pytest
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.endpoints import ENDPOINTS, Endpoint, Repeat
 
-# Typed from the table of API_BEHAVIOUR.md: verb, path, required fields, optional fields, of which exactly one
-# or at least one is needed, what success carries ("bare": no status beside it), admin key, repeat.
+# Written apart from the code: verb, path, required fields, optional fields, of which exactly one or at least
+# one is needed, what success carries ("bare": no status beside it), admin key, repeat.
 TABLE = [
     ("GET", "get_user_info/", "", "user_id email", "exactly one", "user_info", "admin", "safe"),
     (

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -20,6 +18,7 @@ from airflow_provider_cytechbot.exports.destination import (
     whole_or_nothing,
 )
 
+from ...full_disk import files_of_at_most
 from .stores import FakeS3, FakeS3File, StorageError, store
 
 HAS_RELATIVE_PATHS = pytest.mark.skipif(
@@ -35,17 +34,6 @@ def write(path, *contents, then=lambda: None):
             file.write(content)
         then()
     return file
-
-
-@contextmanager
-def disk_of(size):
-    """Let no file of this process grow beyond a size."""
-    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
 def fail(*_, error=StorageError("cannot"), **__):  # noqa: B008
@@ -225,12 +213,18 @@ class TestFiles:
 
     def test_full_disk(self, path, tmp_path):
         write(path, b"old")
-        with pytest.raises(CyTechBotStorageError, match=r"no room left .*File too large"), disk_of(100_000):
+        with (
+            pytest.raises(CyTechBotStorageError, match=r"no room left .*File too large"),
+            files_of_at_most(100_000),
+        ):
             write(path, *[b"x" * 50_000] * 5)
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"old"}
 
     def test_disk_that_is_full_at_the_last_buffer(self, path, tmp_path):
-        with pytest.raises(CyTechBotStorageError, match=r"no room left .*File too large"), disk_of(500):
+        with (
+            pytest.raises(CyTechBotStorageError, match=r"no room left .*File too large"),
+            files_of_at_most(500),
+        ):
             write(path, b"x" * 1000)  # less than a buffer
         assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import duckdb
 import pyarrow.parquet as pq
@@ -55,9 +56,28 @@ def test_rows_are_written_in_groups_of_some_size(monkeypatch):
     encoder = ParquetEncoder(COLUMNS)
     start = encoder.header()
     written = [encoder.encode(table(rows_of(["a"] * 4))) for _ in range(7)]
-    assert [bool(each) for each in written] == [False, False, True, False, False, True, False]
+    # Each comes when the next one is complete: it is written meanwhile.
+    assert [bool(each) for each in written] == [False, False, False, False, False, True, False]
     metadata = pq.ParquetFile(io.BytesIO(start + b"".join(written) + encoder.footer())).metadata
     assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [12, 12, 4]
+
+
+def test_long_answers_make_smaller_groups(monkeypatch):
+    monkeypatch.setattr(module, "BYTES_IN_A_GROUP", 100_000)
+    encoder = ParquetEncoder(COLUMNS)
+    start = encoder.header()
+    written = [encoder.encode(table(rows_of(["a" * 30_000]))) for _ in range(7)]
+    metadata = pq.ParquetFile(io.BytesIO(start + b"".join(written) + encoder.footer())).metadata
+    assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [4, 3]
+
+
+def test_an_error_of_the_writer_is_not_lost(monkeypatch):
+    encoder = ParquetEncoder(COLUMNS)
+    encoder.header()
+    monkeypatch.setattr(encoder._file, "write", Mock(side_effect=OSError("no room")))
+    encoder.encode(table(rows_of(["a"])))
+    with pytest.raises(OSError, match="no room"):
+        encoder.footer()
 
 
 def test_duckdb_reads_it(tmp_path):

@@ -11,7 +11,7 @@ from airflow_provider_cytechbot.api.endpoints import ENDPOINTS, Repeat
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotResponseError
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
-#: Each method with what DESIGN says that it takes.
+#: Each method with its endpoint and what it takes, written apart from the code.
 METHODS = {
     "get_user": (endpoints.GET_USER, "*, user_id=None, email=None"),
     "create_user": (

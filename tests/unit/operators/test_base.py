@@ -49,6 +49,11 @@ def own_parameters(operator):
     return [name for name in found if name not in ("self", "kwargs")]
 
 
+def attribute_of(operator, parameter):
+    """The attribute under which an operator keeps a parameter."""
+    return RENAMED.get((operator.__name__, parameter), parameter)
+
+
 def make(operator, **kwargs):
     """An operator whose every parameter is a template, so that nothing can be known of it yet."""
     given = {name: f"{{{{ params.{name} }}}}" for name in own_parameters(operator)}
@@ -72,7 +77,7 @@ def test_these_are_the_ten():
 @pytest.mark.parametrize("operator", OPERATORS)
 class TestEach:
     def test_every_parameter_is_templated(self, operator):
-        attributes = [RENAMED.get((operator.__name__, name), name) for name in own_parameters(operator)]
+        attributes = [attribute_of(operator, name) for name in own_parameters(operator)]
         assert sorted(operator.template_fields) == sorted(attributes)
         assert "cytechbot_conn_id" in operator.template_fields
 
@@ -81,8 +86,7 @@ class TestEach:
         monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", raising=False)
         task = make(operator)
         for name in own_parameters(operator):
-            attribute = RENAMED.get((operator.__name__, name), name)
-            assert getattr(task, attribute) == f"{{{{ params.{name} }}}}"
+            assert getattr(task, attribute_of(operator, name)) == f"{{{{ params.{name} }}}}"
 
     def test_what_is_not_text_reaches_it_by_native_rendering(self, operator):
         values = {name: ["a", {"b": [1, name]}] for name in own_parameters(operator)}
@@ -90,7 +94,7 @@ class TestEach:
             task = make(operator)
         task.render_template_fields({"params": values})
         for name in own_parameters(operator):
-            assert getattr(task, RENAMED.get((operator.__name__, name), name)) == values[name]
+            assert getattr(task, attribute_of(operator, name)) == values[name]
 
     def test_the_docstring_names_endpoint_parameters_and_result(self, operator):
         doc = inspect.getdoc(operator)
@@ -108,7 +112,7 @@ class TestEach:
             mapped = operator.partial(task_id="t", **dict.fromkeys(partial, "x")).expand(**{last: ["1", "2"]})
             operator.partial(task_id="u").expand_kwargs([dict.fromkeys(own_parameters(operator), "x")])
         task = mapped.unmap({**dict.fromkeys(partial, "x"), last: "2"})
-        assert getattr(task, RENAMED.get((operator.__name__, last), last)) == "2"
+        assert getattr(task, attribute_of(operator, last)) == "2"
 
     def test_it_is_a_setup_or_a_teardown(self, operator):
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):

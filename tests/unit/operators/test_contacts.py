@@ -27,7 +27,7 @@ def test_create_sends_what_is_given_and_returns_the_id(run, hook):
     ]
 
 
-def test_create_needs_a_way_to_reach_the_contact(run, hook):
+def test_create_needs_a_way_to_reach_the_contact(run):
     with pytest.raises(CyTechBotFieldError, match="email, phone_number"):
         run(CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, first_name="A"))
 

@@ -40,18 +40,15 @@ def labels(*ids):
 
 
 def kill_at(monkeypatch, tries, moment):
-    """Let the worker die at a moment of the next try: `begin`, `sent` is up to the hook, `finish`."""
+    """Let the worker die `before` or `after` it stores what the create begins or finishes with."""
     real = tries.store.set
 
     def set_or_die(key, value, **kwargs):
-        if moment == "before begin" and "id" not in value:
-            raise Killed
-        if moment == "before finish" and "id" in value:
+        stored = "finish" if "id" in value else "begin"
+        if moment == f"before {stored}":
             raise Killed
         real(key, value, **kwargs)
-        if moment == "after begin" and "id" not in value:
-            raise Killed
-        if moment == "after finish" and "id" in value:
+        if moment == f"after {stored}":
             raise Killed
 
     monkeypatch.setattr(tries.store, "set", set_or_die)
@@ -162,7 +159,7 @@ class TestLostAnswerOfAGroup:
                 run(group(), context())
         assert hook.count("create_contact_group") == 2
 
-    def test_a_timeout_of_the_task_is_a_lost_answer(self, run, hook, tries):
+    def test_a_timeout_of_the_task_is_a_lost_answer(self, run, hook):
         hook.answers["create_contact_group"] = AirflowTaskTimeout()
         with pytest.raises(CyTechBotAmbiguousWriteError, match="execution_timeout ended it"):
             run(group())
@@ -190,9 +187,7 @@ class TestFailedBeforeItWasMade:
         assert tries.store.entries == {}
         assert run(group(), tries.retry()) == "7"
 
-    def test_a_memory_that_cannot_be_undone_only_makes_the_next_try_careful(
-        self, run, hook, not_sent, tries, caplog
-    ):
+    def test_a_memory_that_cannot_be_undone_only_makes_the_next_try_careful(self, run, hook, not_sent, tries):
         hook.answers["create_contact_group"] = (not_sent(), "7")
         tries.store.failing = ("delete",)
         with pytest.raises(CyTechBotTransportError):
@@ -281,7 +276,7 @@ class TestLookable:
         assert run(label(), tries.retry()) == "5"
         assert hook.count("create_label") == 1
 
-    def test_a_lost_answer_that_left_nothing_yet_fails_at_once(self, run, hook, lost, tries):
+    def test_a_lost_answer_that_left_nothing_yet_fails_at_once(self, run, hook, lost):
         hook.answers |= {"create_label": lost(), "get_all_labels": []}
         with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
             run(label())
@@ -400,6 +395,6 @@ def test_no_password_in_what_is_stored_or_shown(run, hook, tries, time_machine):
     assert "hunter2" not in repr(Create("user", Call(CREATE_USER, {"password": "hunter2"}), exists=bool))
 
 
-def test_a_name_of_another_type_is_refused_as_such(run, hook):
+def test_a_name_of_another_type_is_refused_as_such(run):
     with pytest.raises(CyTechBotFieldError, match="'name' must be text, not dict"):
         run(group({1: "a", "b": 2}))

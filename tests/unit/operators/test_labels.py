@@ -10,8 +10,10 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
     CyTechBotTransportError,
 )
+from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.operators.labels import MAX_LISTED, CyTechBotAssignLabelsOperator, _listed
 
+ASSIGNED = WriteOutcome(changed=True, message=None)
 LABELS = [{"label_id": "5", "label_name": "VIP"}, {"label_id": "10", "label_name": "Dog people"}]
 
 
@@ -145,7 +147,7 @@ class TestCreateMissing:
         assert hook.count("create_label") == 0
 
     @pytest.mark.parametrize("create_missing", ["", "None", None, "yes", 1])
-    def test_other_text_is_refused(self, run, hook, create_missing):
+    def test_other_text_is_refused(self, run, create_missing):
         with pytest.raises(CyTechBotFieldError, match="must be true or false"):
             run(assign(label_names="New", create_missing=create_missing))
 
@@ -237,7 +239,7 @@ class TestSubscribers:
         hook.answers["assign_label"] = lambda fields: (
             CyTechBotRequestError('the API refused: "(#100) The user ID is not valid".')
             if fields["subscriber_id"] == "2"
-            else hook_success()
+            else ASSIGNED
         )
         with pytest.raises(CyTechBotRequestError) as raised:
             run(self.many(["1", "2", "3"]))
@@ -255,7 +257,7 @@ class TestSubscribers:
         }
 
     def test_a_wrong_key_in_the_middle_tells_what_was_not_tried(self, run, hook, tries):
-        hook.answers["assign_label"] = (hook_success(), CyTechBotAuthError("wrong key."))
+        hook.answers["assign_label"] = (ASSIGNED, CyTechBotAuthError("wrong key."))
         with pytest.raises(CyTechBotAuthError):
             run(self.many(["1", "2", "3"]))
         assert tries.xcoms["outcome"]["assigned"] == ["1"]
@@ -264,7 +266,7 @@ class TestSubscribers:
     def test_a_lost_answer_does_not_keep_the_others_waiting(self, run, hook, tries):
         refused = CyTechBotRequestError("no.")
         lost = CyTechBotTransportError("cut off.")
-        hook.answers["assign_label"] = (lost, lost, refused, lost, hook_success())
+        hook.answers["assign_label"] = (lost, lost, refused, lost, ASSIGNED)
         with pytest.raises(CyTechBotTransportError, match=r"Tagged 1 of 5 .* 3 unknown.* cut off") as raised:
             run(self.many(list("12345")))
         assert not isinstance(raised.value, AirflowFailException)
@@ -277,12 +279,12 @@ class TestSubscribers:
         }
 
     def test_three_lost_answers_in_a_row_are_a_server_that_is_gone(self, run, hook, tries):
-        hook.answers["assign_label"] = (hook_success(), CyTechBotTransportError("cut off."))
+        hook.answers["assign_label"] = (ASSIGNED, CyTechBotTransportError("cut off."))
         with pytest.raises(CyTechBotTransportError):
             run(self.many(list("123456")))
         assert list(tries.xcoms["outcome"]["unknown"]) == ["2", "3", "4"]
         assert tries.xcoms["outcome"]["not_tried"] == ["5", "6"]
-        hook.answers["assign_label"] = hook_success()
+        hook.answers["assign_label"] = ASSIGNED
         assert run(self.many(list("123456")), tries.retry()) == list("123456")
 
     def test_an_xcom_that_cannot_be_written_does_not_hide_the_error(self, run, hook, tries, caplog):
@@ -312,12 +314,6 @@ class TestSubscribers:
         caplog.set_level("INFO")
         run(self.many(["1", "2"]))
         assert "Tagged 2 of 2 subscribers; 0 refused, 0 unknown, 0 not tried" in caplog.text
-
-
-def hook_success():
-    from airflow_provider_cytechbot.api.records import WriteOutcome
-
-    return WriteOutcome(changed=True, message=None)
 
 
 def test_a_long_list_is_cut():

@@ -68,7 +68,7 @@ def test_update_takes_dates_of_all_kinds(run, hook, expired_date):
 
 
 @pytest.mark.parametrize("expired_date", ["01.03.2027", "2027-3-1", "20270301", 20270301, ""])
-def test_other_dates_fail_at_once(run, hook, expired_date):
+def test_other_dates_fail_at_once(run, expired_date):
     with pytest.raises(CyTechBotFieldError):
         run(create(expired_date=expired_date))
 
@@ -127,9 +127,7 @@ class TestLook:
         assert run(create(mobile="+1")) == "3"
 
     @pytest.mark.parametrize(("add_date", "is_ours"), [(-2, False), (-0.5, True), (0, True)])
-    def test_a_user_that_is_older_than_the_create_is_no_success(
-        self, run, hook, lost, tries, add_date, is_ours
-    ):
+    def test_a_user_that_is_older_than_the_create_is_no_success(self, run, hook, lost, add_date, is_ours):
         added = (datetime.now(UTC) + timedelta(days=add_date)).isoformat()
         hook.answers |= {"create_system_user": lost(), "get_user_info": user(add_date=added)}
         if is_ours:

@@ -9,11 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from airflow_provider_cytechbot.sandbox.pytest_plugin import (  # noqa: F401
-    cytechbot_sandbox,
-    cytechbot_sandbox_server,
-)
-
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
@@ -49,7 +44,7 @@ class Client:
 
 
 @pytest.fixture
-def server(cytechbot_sandbox: SandboxServer) -> SandboxServer:  # noqa: F811
+def server(cytechbot_sandbox: SandboxServer) -> SandboxServer:
     return cytechbot_sandbox
 
 

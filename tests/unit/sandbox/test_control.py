@@ -13,7 +13,7 @@ def control(server, client):
     return ask
 
 
-def test_faults(server, client, control):
+def test_faults(client, control):
     given = [{"kind": "status", "endpoint": "get_contact", "status": 503}, {"kind": "gzip", "times": -1}]
     assert control("POST", "faults", json=given).json() == {"done": True}
     waiting = control("GET", "faults").json()
@@ -45,7 +45,7 @@ def test_control_has_no_faults_and_no_journal(server, control):
         (b"nonsense", "Expecting value"),
     ],
 )
-def test_mistake_changes_nothing(server, control, body, message):
+def test_mistake_changes_nothing(control, body, message):
     response = control("POST", "faults", data=body)
     assert response.status_code == 400
     assert message in response.json()["error"]
@@ -69,7 +69,7 @@ def test_answers(server, control):
         assert control("POST", "answers", json=wrong).status_code == 400
 
 
-def test_requests(server, client, control):
+def test_requests(client, control):
     client.get("get_contact", contact_id="1")
     client.post("create_contact_group", name="x")
     journal = control("GET", "requests").json()

@@ -281,7 +281,7 @@ class TestLargeCampaign:
         received = until_cut_off(self.read(client, stream=True))
         assert 2_900_000 <= len(received) <= 3_000_000
 
-    def test_client_that_turns_away(self, server, client):
+    def test_client_that_turns_away(self, client):
         response = self.read(client, stream=True)
         next(response.iter_content(10))
         response.close()

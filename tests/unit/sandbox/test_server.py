@@ -100,7 +100,7 @@ def test_connection():
 
 
 @pytest.mark.parametrize("write", ["connection_json", "connection_uri"])
-def test_connection_as_airflow_reads_it(monkeypatch, write):
+def test_connection_as_airflow_reads_it(write):
     from airflow.models import Connection
 
     server = SandboxServer(port=8765, api_key="1-a/b+c d@é%")

@@ -36,6 +36,8 @@ CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
 ONE = "get_single_subscriber_flow_info"
 FEEDBACK, NOBODY = "1", "2"
 SUBSCRIBER = "24994546734902201"
+#: Airflow's own, which the sensors here keep.
+POKE_INTERVAL = 60
 
 
 @pytest.fixture
@@ -55,6 +57,17 @@ def subscriber_sensor(flow_campaign_id=FEEDBACK, subscriber_id=SUBSCRIBER, **opt
     return CyTechBotSubscriberFlowSensor(
         task_id="wait", flow_campaign_id=flow_campaign_id, subscriber_id=subscriber_id, **options
     )
+
+
+def answer_completely(server):
+    """Let the one subscriber of the campaign that nobody has answered answer all its questions."""
+    for question in ("51", "52"):
+        server.answer(NOBODY, SUBSCRIBER, question, "Yes")
+
+
+def between_pokes(monkeypatch, do):
+    """Do something each time that a sensor sleeps from one poke to the next."""
+    monkeypatch.setattr("time.sleep", lambda seconds: do() if seconds == POKE_INTERVAL else None)
 
 
 def resumed(event, started_at=None):
@@ -103,17 +116,15 @@ def test_the_log_shows_how_far_the_subscriber_has_come(server, caplog, capsys, a
     assert f"Flow campaign {NOBODY}: subscriber {SUBSCRIBER} has {said}." in shown
 
 
-def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server):
-    polls = iter(range(3))
+def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server, monkeypatch):
+    pokes = iter(range(3))
 
-    def answer_later(seconds):
-        if next(polls) == 2:
-            for question in ("51", "52"):
-                server.answer(NOBODY, SUBSCRIBER, question, "Yes")
+    def answer_later():
+        if next(pokes) == 2:
+            answer_completely(server)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("time.sleep", lambda seconds: answer_later(seconds) if seconds == 60 else None)
-        result = campaign_sensor(NOBODY).execute({})
+    between_pokes(monkeypatch, answer_later)
+    result = campaign_sensor(NOBODY).execute({})
     assert (result["answered"], result["completed"]) == (1, 1)
     assert len(server.requests(ALL)) == 4
     assert len(server.requests(CAMPAIGN)) == 1
@@ -181,23 +192,17 @@ def test_a_few_failed_polls_are_borne(server):
     assert campaign_sensor().execute({})["answered"] == 8
 
 
-def test_those_in_a_row_are_counted(server):
+def test_those_in_a_row_are_counted(server, monkeypatch):
     pokes = iter(range(20))
 
-    def break_again(seconds):
-        poke = next(pokes)
-        if poke == MAX_FAILED_POLLS:  # there was one that did not fail
+    def break_again():
+        if next(pokes) == MAX_FAILED_POLLS:  # there was one that did not fail
             server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
-            answer_all()
-
-    def answer_all():
-        for question in ("51", "52"):
-            server.answer(NOBODY, SUBSCRIBER, question, "Yes")
+            answer_completely(server)
 
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("time.sleep", lambda seconds: break_again(seconds) if seconds == 60 else None)
-        assert campaign_sensor(NOBODY).execute({})["completed"] == 1
+    between_pokes(monkeypatch, break_again)
+    assert campaign_sensor(NOBODY).execute({})["completed"] == 1
     assert len(server.requests(ALL)) == 2 * MAX_FAILED_POLLS + 2
 
 

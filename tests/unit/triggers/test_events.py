@@ -48,6 +48,7 @@ def test_an_error_made_for_a_task_goes_by_its_public_name():
         (reached() | {"version": str(EVENT_VERSION)}, f"version '{EVENT_VERSION}'"),
         (reached() | {"status": "done"}, "'done'"),
         ({"version": EVENT_VERSION}, "status is None"),
+        ({"version": EVENT_VERSION, "status": []}, "status is []"),
         ({"version": EVENT_VERSION, "status": "success"}, "result"),
         ({"version": EVENT_VERSION, "status": "error"}, "failed_polls"),
         (failed(CyTechBotAuthError("no."), 1) | {"error": "SystemExit"}, "SystemExit"),

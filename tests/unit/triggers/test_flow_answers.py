@@ -17,6 +17,8 @@ from airflow_provider_cytechbot.triggers.flow_answers import (
 )
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
 
+from .polls import until_asked
+
 CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
 ONE = "get_single_subscriber_flow_info"
 FEEDBACK, NOBODY = "1", "2"
@@ -101,8 +103,7 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
         ids = [str(number) for number in range(31, 31 + subscribers)]
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
-        while len(server.requests(endpoint)) < 3:  # noqa: ASYNC110 (the server runs in a thread)
-            await asyncio.sleep(0.01)
+        await until_asked(server, endpoint, 3)
         asked = {entry.endpoint for entry in server.requests()}
         for each in ids:
             answer(server, each)
@@ -150,8 +151,7 @@ def test_counts_those_in_a_row_alone(server, run, kwargs):
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         for polls in (MAX_FAILED_POLLS + 1, 2 * (MAX_FAILED_POLLS + 1)):
             server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
-            while len(server.requests(ALL)) < polls:  # noqa: ASYNC110 (the server runs in a thread)
-                await asyncio.sleep(0.01)
+            await until_asked(server, ALL, polls)
         answer(server, "31")
         return await task
 
@@ -210,8 +210,7 @@ def test_what_no_poll_can_help_fails_at_once(server, run, kwargs, wrong, error, 
 def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, monkeypatch):
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
-        while len(server.requests(ALL)) < 2:  # noqa: ASYNC110 (the server runs in a thread)
-            await asyncio.sleep(0.01)
+        await until_asked(server, ALL, 2)
         monkeypatch.setattr(server, "api_key", "1-the-next-key")
         keys = server._sandbox.user_ids_by_key
         old = keys.copy()
@@ -242,8 +241,7 @@ def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs, moment):
 
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
-        while not server.requests(ALL):  # noqa: ASYNC110 (the server runs in a thread)
-            await asyncio.sleep(0.01)
+        await until_asked(server, ALL)
         await asyncio.sleep(0.3)
         assert sockets()
         task.cancel()

@@ -19,6 +19,8 @@ from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
 from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
 from airflow_provider_cytechbot.triggers.sightings import Sighting
 
+from .polls import until_asked
+
 if AIRFLOW_V_3_3_PLUS:
     from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
 
@@ -56,10 +58,8 @@ def trigger(interval):
 
 
 async def polls(server, number=5):
-    """Wait for so many polls."""
-    before = server.journal.received(ALL)
-    while server.journal.received(ALL) < before + number:  # noqa: ASYNC110 (the server runs in a thread)
-        await asyncio.sleep(0.01)
+    """Wait for so many further polls."""
+    await until_asked(server, ALL, server.journal.received(ALL) + number)
 
 
 async def live(trigger, server, during=None, store_events=True):
@@ -195,7 +195,7 @@ def test_an_event_is_bounded(server, run, trigger):
 
 
 @has_store
-def test_a_failing_store_or_server_does_not_end_it(server, run, trigger, caplog):
+def test_a_failing_store_or_server_does_not_end_it(server, run, trigger):
     class Failing(Store):
         async def aset(self, key, value):
             raise OSError("full")

@@ -14,19 +14,18 @@ from airflow_provider_cytechbot.sensors.flow_answers import (
 )
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 
-# "Empty" has no answers, so that each test can wait there for its own.
+#: Where a sensor waits, and its `deferrable`.
+MODES = {"worker": False, "deferred": True}
 CONF = {"flow_campaign_id": "{{ dag_run.conf['campaign'] }}", "poke_interval": 1, "timeout": 600}
 
 with DAG("wait_campaign", schedule=None):
-    for deferrable in (False, True):
-        CyTechBotFlowCampaignSensor(
-            task_id="deferred" if deferrable else "worker", min_subscribers=2, deferrable=deferrable, **CONF
-        )
+    for mode, deferrable in MODES.items():
+        CyTechBotFlowCampaignSensor(task_id=mode, min_subscribers=2, deferrable=deferrable, **CONF)
 
 with DAG("wait_subscriber", schedule=None):
-    for deferrable in (False, True):
+    for mode, deferrable in MODES.items():
         CyTechBotSubscriberFlowSensor(
-            task_id="deferred" if deferrable else "worker",
+            task_id=mode,
             subscriber_id="{{ dag_run.conf['subscriber'] }}",
             deferrable=deferrable,
             **CONF,
@@ -40,9 +39,9 @@ with DAG("wait_many", schedule=None):
 
 def sensors(*options, **arguments):
     """Make a sensor of either mode, for each option that it is to have, or none."""
-    for option, deferrable in product(options, (False, True)):
+    for option, (mode, deferrable) in product(options, MODES.items()):
         CyTechBotFlowCampaignSensor(
-            task_id=f"{option}_{'deferred' if deferrable else 'worker'}",
+            task_id=f"{option}_{mode}",
             cytechbot_conn_id="{{ dag_run.conf.get('connection', 'cytechbot_default') }}",
             deferrable=deferrable,
             **{**CONF, **arguments, **({} if option == "none" else {option: True})},
@@ -59,9 +58,9 @@ with DAG("wait_for_a_broken_server", schedule=None):
     sensors("none", "never_fail")
 
 with DAG("wait_longer_and_longer", schedule=None):
-    for deferrable in (False, True):
+    for mode, deferrable in MODES.items():
         CyTechBotFlowCampaignSensor(
-            task_id="deferred" if deferrable else "worker",
+            task_id=mode,
             deferrable=deferrable,
             exponential_backoff=True,
             max_wait=4,
