@@ -31,7 +31,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "server_timezone": {
         "label": "Server time zone",
-        "description": "CyTechBot gives times without a zone: the IANA name of the one it means.",
+        "description": "The zone that the server's times are in, which come without one. Its IANA name.",
         "schema": {
             "type": ["string", "null"],
             "default": "UTC",

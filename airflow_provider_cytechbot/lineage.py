@@ -35,12 +35,16 @@ class ExportedCampaign(NamedTuple):
     :param flow_campaign_id: Its id.
     :param columns: The columns of its files; none of the API's body as it came.
     :param files: Its files.
+    :param bytes_read: How long the API's body was.
+    :param answers_read: How many answers it held, where they were counted.
     """
 
     base_url: str
     flow_campaign_id: str
     columns: Sequence[Column]
     files: Sequence[WrittenFile]
+    bytes_read: int
+    answers_read: int | None
 
 
 def tell_campaign_was_read(reader: object, base_url: str, flow_campaign_id: str) -> None:
@@ -68,7 +72,7 @@ def tell_file_was_written(writer: object, uri: str) -> None:
 
 def of_exports(exported: Iterable[ExportedCampaign]) -> OperatorLineage[Any, Any]:
     """
-    Return what OpenLineage is told of exports: each campaign, and each file with its columns, rows and size.
+    Return what OpenLineage is told of exports: each campaign and each file, with columns, rows and size.
 
     :param exported: The campaigns that were exported.
     """
@@ -97,12 +101,21 @@ def openlineage_name(uri: str) -> tuple[str, str]:
 
 def _campaign(exported: ExportedCampaign) -> InputDataset:
     from airflow.providers.common.compat.openlineage.facet import InputDataset
+    from openlineage.client.facet_v2 import input_statistics_input_dataset
 
     from airflow_provider_cytechbot.exports.layouts import COLUMNS_OF_AN_ANSWER
 
     uri = flow_campaign_uri(exported.base_url, exported.flow_campaign_id)
     namespace, name = openlineage_name(uri)
-    return InputDataset(namespace=namespace, name=name, facets=_schema(COLUMNS_OF_AN_ANSWER))
+    statistics = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
+        rowCount=exported.answers_read, size=exported.bytes_read
+    )
+    return InputDataset(
+        namespace=namespace,
+        name=name,
+        facets=_schema(COLUMNS_OF_AN_ANSWER),
+        inputFacets={"inputStatistics": statistics},
+    )
 
 
 def _file(file: WrittenFile, columns: Sequence[Column]) -> OutputDataset:

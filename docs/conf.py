@@ -27,7 +27,9 @@ exclude_patterns = ["_build"]
 #: What stands in single backticks is code in the docstrings of the sandbox and in all that is Markdown.
 default_role = "code"
 highlight_language = "none"
-nitpicky = False
+#: A reference that leads nowhere is a warning; but for the types of signatures, many of which are Airflow's.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*"), ("py:obj", r".*\.T")]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -30,7 +30,10 @@ class CyTechBotError(Exception):
 
     def __str__(self) -> str:
         """Return the one line that a person reads in the task log."""
-        where = " ".join(filter(None, (self.asked, self.connection and f"(connection {self.connection!r})")))
+        where = self.asked
+        if self.connection:
+            name = repr(self.connection)
+            where = f"{where} (connection {name})" if where else f"Connection {name}"
         line = f"{where}: {self.said}" if where else self.said
         return f"{line} {self.advice}" if self.advice else line
 

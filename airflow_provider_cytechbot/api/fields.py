@@ -13,6 +13,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 
 #: What an id may be given as. Never a float: it would round the 17 digits of a subscriber's id.
 IdInput: TypeAlias = str | int
+#: What a day may be given as: ``YYYY-MM-DD``, or a ``date`` or ``datetime`` (also pendulum's).
 DateInput: TypeAlias = str | date
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -94,7 +94,8 @@ class FlowAnswerBatches:
                 found = decoder.decode(b"{%b}" % subscribers)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-            if _each_came_once(subscribers, found):
+            # As many as there are ends: then no subscriber came twice, of which a dictionary keeps one.
+            if len(found) == len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1:
                 self._decoders = (decoder, *(other for other in _DECODERS if other is not decoder))
                 return list(found.items())
         return None
@@ -106,15 +107,6 @@ class FlowAnswerBatches:
         self._is_cutting = unread is not None
         self._unread = unread or b""
         return as_batch(found)
-
-
-def _each_came_once(subscribers: bytes, found: Sized) -> bool:
-    """Return whether no subscriber came twice: of two, a dictionary keeps one."""
-    # Each has a list that ends.
-    if subscribers.count(b"]") == len(found):
-        return True
-    # Where answers hold brackets too, the places between subscribers have to be found.
-    return len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1 == len(found)
 
 
 def as_batch(found: Iterable[SubscriberAnswers]) -> Batch:

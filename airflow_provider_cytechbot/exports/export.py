@@ -205,18 +205,24 @@ class Export:
             "extracted_at": extracted_at or stream.extracted_at,
         }
         files.commit(manifest)
-        self._tell_lineage(stream.flow_campaign_id, files)
+        self._tell_lineage(stream, progress, files)
         shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
         self._tell("Wrote %s (%d bytes)", shown, files.size)
         return manifest
 
-    def _tell_lineage(self, flow_campaign_id: str, files: ExportFiles) -> None:
+    def _tell_lineage(self, stream: FlowAnswersStream, progress: Progress, files: ExportFiles) -> None:
         """Tell hook lineage of the files now, and keep for OpenLineage what it asks for in the end."""
         for uri in files.uris:
             lineage.tell_file_was_written(self._hook, uri)
+        has_row_for_each_answer = self._options.layout == "long" and self._options.mode == "full"
         self.exported.append(
             lineage.ExportedCampaign(
-                self._hook.settings.base_url, flow_campaign_id, self._columns, files.written
+                self._hook.settings.base_url,
+                stream.flow_campaign_id,
+                self._columns,
+                files.written,
+                bytes_read=stream.bytes_read,
+                answers_read=progress.rows if has_row_for_each_answer else None,
             )
         )
 

@@ -81,7 +81,7 @@ def _sum(failures: dict[str, CyTechBotError], ids: Sequence[str], exported: int)
     )
     untried = len(ids) - len(failures) - exported
     error.said = (
-        f"{len(failures)} of {len(ids)} flow campaigns failed, {exported} were exported"
+        f"{len(failures)} of {len(ids)} flow campaigns failed, {exported} exported"
         f"{f', {untried} not tried' if untried else ''}. {said}"
     )
     error.asked = ""

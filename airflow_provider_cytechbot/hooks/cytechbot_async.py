@@ -38,7 +38,8 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
         async with CyTechBotAsyncHook() as hook:
             campaign = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
 
-    Settings, calls, answers, errors, retries and masking are those of :class:`CyTechBotHook`.
+    Settings, calls, answers, errors, retries and masking are those of
+    :class:`~airflow_provider_cytechbot.hooks.cytechbot.CyTechBotHook`.
 
     :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
     """

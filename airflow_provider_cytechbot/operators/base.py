@@ -75,7 +75,7 @@ class CyTechBotBaseOperator(BaseOperator):
         """
         Return a parameter as a field's text. One that cannot be sent fails the task at once.
 
-        :param encode: One of the ``encode_…`` functions of :mod:`airflow_provider_cytechbot.api.fields`.
+        :param encode: One of the ``encode_…`` functions of ``airflow_provider_cytechbot.api.fields``.
         :param name: The parameter.
         :param value: Its value, rendered.
         """

@@ -43,9 +43,8 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     Base of the sensors that wait for answers to a flow campaign.
 
     The first check happens on the worker, also of a deferred sensor: what is there already is not waited for.
-    Polls that fail for a passing reason are borne, up to
-    :data:`~airflow_provider_cytechbot.triggers.rhythm.MAX_FAILED_POLLS` in a row; in the mode ``reschedule``,
-    where each poke is a process of its own, as often as the connection's ``max_retries`` says.
+    Polls that fail for a passing reason are borne, up to five in a row; in the mode ``reschedule``, where
+    each poke is a process of its own, as often as the connection's ``max_retries`` says.
 
     :param flow_campaign_id: The campaign's id.
     :param complete: Whether every question must be answered, and not just any.

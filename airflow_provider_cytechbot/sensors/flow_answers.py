@@ -51,11 +51,14 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
             for _, answers in stream:
                 tally.add(questionnaire.progress(answers))
         self.log.info(
-            "Flow campaign %s: %d subscribers have answered, %d of them completely; asking took %.1f s",
+            "Flow campaign %s: %d subscribers have answered, %d of them completely; asking took %.1f s. "
+            "Wanted: %d who have answered%s.",
             self.flow_campaign_id,
             tally.answered,
             tally.completed,
             time.monotonic() - start,
+            min_subscribers,
+            " completely" if self.wanted is Progress.COMPLETED else "",
         )
         if not tally.reached(min_subscribers, self.wanted):
             return None
@@ -109,7 +112,19 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
         answers = self._answers()
         if not answers:
             _ = self.campaign  # one that does not exist can answer here as one that nobody has answered
-        return answers if Questionnaire(questions).progress(answers) >= self.wanted else None
+        progress = Questionnaire(questions).progress(answers)
+        said = {
+            Progress.NOTHING: "not answered yet",
+            Progress.ANSWERED: "answered" if questions is None else "answered, but not every question",
+            Progress.COMPLETED: "answered every question",
+        }
+        self.log.info(
+            "Flow campaign %s: subscriber %s has %s.",
+            self.flow_campaign_id,
+            self.subscriber_id,
+            said[progress],
+        )
+        return answers if progress >= self.wanted else None
 
     def trigger(self, **kwargs: Any) -> BaseTrigger:
         """Return the trigger that waits for the subscriber."""

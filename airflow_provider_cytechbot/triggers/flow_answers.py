@@ -1,4 +1,4 @@
-"""Triggers that wait for answers to a flow campaign, together: see :mod:`.campaign_poll`."""
+"""Triggers that wait for answers to a flow campaign; all that wait on one campaign share one poll."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_cytechbot.api.flow_progress import FlowCampaignCount, Progress
-from airflow_provider_cytechbot.triggers.campaign_poll import waiting
 from airflow_provider_cytechbot.triggers.events import Event, failed, reached, timed_out
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS, Rhythm
 from airflow_provider_cytechbot.triggers.waits import Wait
@@ -165,6 +164,8 @@ class _FlowAnswersTrigger(BaseTrigger):
         raise NotImplementedError
 
     async def _event(self) -> Event:
+        from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+
         rhythm = Rhythm(self.poke_interval, self.exponential_backoff, self.max_wait, self.started_at)
         wait = self.wait(rhythm)
         async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
@@ -213,9 +214,8 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
     """
     Wait until one subscriber has answered a flow campaign.
 
-    Rests on ``GET get_single_subscriber_flow_info/``; where more than
-    :data:`~airflow_provider_cytechbot.triggers.campaign_poll.FEW` subscribers of the campaign are waited for,
-    on one ``GET get_all_subscriber_flow_info/`` for all of them.
+    Rests on ``GET get_single_subscriber_flow_info/``; where more than three subscribers of the campaign are
+    waited for, on one ``GET get_all_subscriber_flow_info/`` for all of them.
 
     :param subscriber_id: The subscriber's id.
     :param cytechbot_conn_id: The id of the Airflow connection.

@@ -13,7 +13,6 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_cytechbot.api.fields import encode_number, refuse
 from airflow_provider_cytechbot.api.flow_progress import Progress
-from airflow_provider_cytechbot.triggers.campaign_poll import waiting
 from airflow_provider_cytechbot.triggers.events import EVENT_VERSION
 from airflow_provider_cytechbot.triggers.rhythm import Rhythm
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
@@ -153,6 +152,9 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
 
     async def sightings(self) -> AsyncGenerator[Sighting, None]:
         """Yield what each poll of the campaign finds, for ever."""
+        # A DAG file imports this module to name the trigger, and polls nothing.
+        from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+
         wait = Watch(Rhythm(self.poll_interval), Progress.wanted(self.complete))
         async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
             while True:

@@ -1,4 +1,4 @@
-"""What the integration tests share: real DAG runs against the sandbox."""
+"""What the integration tests share: real DAG runs against the sandbox, and a browser."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ def run_dag(dag_runner, cytechbot_sandbox):
         return dag_runner.run(dag, env=connection | (env or {}), **options)
 
     return functools.wraps(dag_runner.run)(run)
+
+
+@pytest.fixture(scope="module")  # while it is open, playwright's event loop is in the way of others
+def browser():
+    """A browser, for tests that are skipped where playwright or chromium is not there."""
+    from .browser import chromium
+
+    with chromium() as browser:
+        yield browser

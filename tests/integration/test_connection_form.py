@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: make test
 from playwright.sync_api import expect
 
 from .airflow_services import AirflowServices
-from .browser import chromium, needs_chromium, new_page, screenshot
+from .browser import needs_chromium, new_page, screenshot
 from .connection_forms import CAPTIONS, CONN_ID, FlaskForm, ReactForm
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
@@ -53,12 +53,6 @@ def airflow(tmp_path_factory):
         tmp_path_factory.mktemp("dags"), pieces=[piece], apps="all", env=env, start_timeout=180
     ) as services:
         yield services
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
 from .airflow_services import AirflowServices
-from .browser import chromium, needs_chromium, new_page, screenshot
+from .browser import needs_chromium, new_page, screenshot
 from .dag_runs import EXAMPLES
 from .object_store import BUCKET, SECRET_KEY, object_store
 
@@ -77,12 +77,6 @@ def run(airflow):
         return run
 
     return run
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

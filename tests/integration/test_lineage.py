@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
@@ -37,6 +39,12 @@ def export_told(run_dag, cytechbot_sandbox, tmp_path):
     return export_told
 
 
+def body_size(sandbox):
+    query = urlencode({"api_key": sandbox.api_key, "flow_campaign_id": "1"})
+    with urlopen(f"{sandbox.base_url}/get_all_subscriber_flow_info/?{query}", timeout=60) as answer:
+        return len(answer.read())
+
+
 def test_an_export_with_its_columns_rows_and_size(export_told, cytechbot_sandbox, tmp_path):
     event = export_told("1", "COMPLETE")
     (read,) = event["inputs"]
@@ -46,6 +54,8 @@ def test_an_export_with_its_columns_rows_and_size(export_told, cytechbot_sandbox
     )
     columns = ["flow_campaign_id", "flow_name", "subscriber_id", "question_id", "question", "answer"]
     assert [field["name"] for field in read["facets"]["schema"]["fields"]] == columns
+    statistics = read["inputFacets"]["inputStatistics"]
+    assert (statistics["rowCount"], statistics["size"]) == (24, body_size(cytechbot_sandbox))
 
     (written,) = event["outputs"]
     (file,) = tmp_path.rglob("answers.jsonl.gz")

@@ -19,8 +19,8 @@ from packaging.utils import canonicalize_name
 from readme_renderer import markdown
 
 import airflow_provider_cytechbot
-from airflow_provider_cytechbot.get_provider_info import get_provider_info
 from tests.integration.brought_along import brought_along
+from tests.provider_modules import DAG_FILE_MODULES
 
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints" / "airflow-3.3.2.txt"
@@ -229,15 +229,8 @@ def test_nothing_but_aiohttp_comes_with_it(empty_environment):
 
 
 def test_dependencies_suffice_for_every_module(empty_environment):
-    info = get_provider_info()
-    modules = [
-        module
-        for kind in ("hooks", "operators", "sensors", "triggers")
-        for entry in info.get(kind, [])
-        for module in entry["python-modules"]
-    ] + [entry["python-module"] for entry in info.get("transfers", [])]
     python = empty_environment / "venv/bin/python"
     home = str(empty_environment / "airflow")
     program = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
-    run(python, "-c", program, *modules, cwd=empty_environment, AIRFLOW_HOME=home)
+    run(python, "-c", program, *DAG_FILE_MODULES, cwd=empty_environment, AIRFLOW_HOME=home)
     run(*pip(empty_environment), "check", cwd=empty_environment)

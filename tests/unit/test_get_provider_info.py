@@ -16,6 +16,7 @@ from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_cytechbot
 from airflow_provider_cytechbot.get_provider_info import get_provider_info
+from tests.provider_modules import provider_modules
 
 PACKAGE = Path(airflow_provider_cytechbot.__file__).parent
 # Below these, keys are names of fields and keywords of JSON Schema.
@@ -48,13 +49,6 @@ def misspelt_keys(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from misspelt_keys(inner)
-
-
-def listed_modules(kind: str) -> list[str]:
-    entries = get_provider_info().get(kind, [])
-    if kind == "transfers":
-        return [entry["python-module"] for entry in entries]
-    return [module for entry in entries for module in entry["python-modules"]]
 
 
 def modules_that_offer(kind: str) -> list[str]:
@@ -108,7 +102,7 @@ def test_the_check_of_keys_sees_a_wrong_one(key):
 
 @pytest.mark.parametrize("kind", BASES)
 def test_lists_just_the_modules_that_have_something_to_offer(kind):
-    assert sorted(listed_modules(kind)) == modules_that_offer(kind)
+    assert sorted(provider_modules(kind)) == modules_that_offer(kind)
 
 
 def test_connection_type_and_hook_agree():

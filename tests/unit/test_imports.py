@@ -8,16 +8,7 @@ import sys
 
 import pytest
 
-from airflow_provider_cytechbot.get_provider_info import get_provider_info
-
-INFO = get_provider_info()
-MODULES = [
-    module
-    for kind in ("hooks", "operators", "sensors", "triggers")
-    for entry in INFO.get(kind, [])
-    for module in entry["python-modules"]
-] + [entry["python-module"] for entry in INFO.get("transfers", [])]
-MODULES += ["airflow_provider_cytechbot.api.errors", "airflow_provider_cytechbot.assets.flow_campaigns"]
+from tests.provider_modules import DAG_FILE_MODULES
 
 #: Imports what a DAG file of any provider brings along, then each module in a fork of its own.
 PROGRAM = """
@@ -48,13 +39,13 @@ for module in sys.argv[1:]:
 @pytest.fixture(scope="module")
 def brought():
     """The modules that are new after the import of each of ours, or why it cannot be imported."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *MODULES], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *DAG_FILE_MODULES], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # Airflow 2 may warn on the same stream.
     return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", DAG_FILE_MODULES)
 def test_a_module_brings_nothing_but_the_provider_along(module, brought):
     if isinstance(brought[module], str):
         assert "needs Airflow" in brought[module]

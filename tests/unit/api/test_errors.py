@@ -41,7 +41,7 @@ def test_no_class_is_forgotten_here():
         (("it broke.",), "it broke."),
         (("it broke.", "Mend it."), "it broke. Mend it."),
         (("it broke.", "", "GET x/"), "GET x/: it broke."),
-        (("it broke.", "", "", "c"), "(connection 'c'): it broke."),
+        (("it broke.", "", "", "c"), "Connection 'c': it broke."),
         (("it broke.", "Mend it.", "GET x/", "c"), "GET x/ (connection 'c'): it broke. Mend it."),
     ],
 )

@@ -47,7 +47,7 @@ def test_the_others_go_on(error):
     told, raised = run(["1", "2", "3"], {"2": error})
     assert raised is error
     assert [each["error"] for each in told[-1]] == [None, raised_before(error), None]
-    assert str(raised).startswith("1 of 3 flow campaigns failed, 2 were exported. 2: ")
+    assert str(raised).startswith("1 of 3 flow campaigns failed, 2 exported. 2: ")
 
 
 def raised_before(error):
@@ -58,7 +58,7 @@ def raised_before(error):
 def test_what_would_be_the_same_for_all_ends_it(error):
     told, raised = run(["1", "2", "3", "4"], {"2": error})
     assert len(told[-1]) == 2
-    assert str(raised).startswith("1 of 4 flow campaigns failed, 1 were exported, 2 not tried. 2: ")
+    assert str(raised).startswith("1 of 4 flow campaigns failed, 1 exported, 2 not tried. 2: ")
 
 
 def test_a_retry_is_made_if_it_can_help_any():

@@ -93,10 +93,27 @@ def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
     with caplog.at_level(logging.INFO):
         campaign_sensor().execute({})
     shown = caplog.text + capsys.readouterr().out  # logged by the one or the other logging
-    (seconds,) = set(
-        re.findall(r"8 subscribers have answered, 8 of them completely; asking took (\S+) s", shown)
-    )
+    line = r"8 of them completely; asking took (\S+) s. Wanted: 1 who have answered completely\."
+    (seconds,) = set(re.findall(line, shown))
     assert float(seconds) >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("answers", "complete", "said"),
+    [
+        ([], True, "not answered yet"),
+        (["51"], True, "answered, but not every question"),
+        (["51"], False, "answered"),
+        (["51", "52"], True, "answered every question"),
+    ],
+)
+def test_the_log_shows_how_far_the_subscriber_has_come(server, caplog, capsys, answers, complete, said):
+    for question_id in answers:
+        server.answer(NOBODY, SUBSCRIBER, question_id, "Yes")
+    with caplog.at_level(logging.INFO):
+        subscriber_sensor(NOBODY, complete=complete).poke({})
+    shown = caplog.text + capsys.readouterr().out
+    assert f"Flow campaign {NOBODY}: subscriber {SUBSCRIBER} has {said}." in shown
 
 
 def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server, monkeypatch):

@@ -470,7 +470,7 @@ class TestSeveralCampaigns:
         operator = ExportOperator(
             task_id="export", flow_campaign_id=["9", "7", "8"], path=str(tmp_path / "{flow_campaign_id}.csv")
         )
-        with pytest.raises(CyTechBotNotFoundError, match="1 of 3 flow campaigns failed, 2 were"):
+        with pytest.raises(CyTechBotNotFoundError, match="1 of 3 flow campaigns failed, 2 exported"):
             operator.execute({"ti": ti})
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
         outcomes = pushed["outcomes"]
@@ -565,7 +565,9 @@ class TestLineage:
         assert hook_lineage.outputs == [f"file://{tmp_path}/{name}" for name in rows]
         pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
         told = operator.get_openlineage_facets_on_complete(None)
-        assert [f"{each.namespace}/{each.name}" for each in told.inputs] == [campaign]
+        (read,) = told.inputs
+        assert f"{read.namespace}/{read.name}" == campaign
+        assert read.inputFacets["inputStatistics"].rowCount == sum(rows.values())
         statistics = {each.name: each.outputFacets["outputStatistics"] for each in told.outputs}
         assert {name: each.rowCount for name, each in statistics.items()} == {
             str(tmp_path / name): count for name, count in rows.items()
@@ -581,9 +583,23 @@ class TestLineage:
         assert hook_lineage.inputs == ["cytechbot://cytechbot.com/flow_campaigns/7"] * 2
         assert hook_lineage.outputs == [f"file://{tmp_path}/a.csv"] * 2
         pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
-        (told,) = operator.get_openlineage_facets_on_complete(None).outputs
-        assert told.facets["schema"].fields[-1].name == "change"
-        assert told.outputFacets["outputStatistics"].rowCount == 0
+        told = operator.get_openlineage_facets_on_complete(None)
+        (read,), (written,) = told.inputs, told.outputs
+        assert read.inputFacets["inputStatistics"].rowCount is None
+        assert written.facets["schema"].fields[-1].name == "change"
+        assert written.outputFacets["outputStatistics"].rowCount == 0
+
+    def test_answers_are_not_counted_where_they_are_no_rows(self, tmp_path, answer, requests_mock):
+        pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
+        answer()
+        campaign = {"id": "7", "flow_name": "Feedback", "questions": ["Why?"]}
+        requests_mock.get(f"{API}/get_flow_campaign_info/", json=campaign)
+        path = str(tmp_path / "a.csv")
+        operator = ExportOperator(task_id="export", flow_campaign_id="7", path=path, layout="wide")
+        operator.execute({})
+        (read,) = operator.get_openlineage_facets_on_complete(None).inputs
+        statistics = read.inputFacets["inputStatistics"]
+        assert (statistics.rowCount, statistics.size) == (None, len(json.dumps(BODY)))
 
     def test_of_several_campaigns_those_that_were_exported(self, tmp_path, answer, requests_mock):
         pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
