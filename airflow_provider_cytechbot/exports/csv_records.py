@@ -9,8 +9,9 @@ from itertools import chain, repeat
 from airflow_provider_cytechbot.exports.table import Column, Same, Table
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]').search
-#: What makes a spreadsheet take a field for a formula. Answers are strangers' text.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: What makes a spreadsheet take a field for a formula: the last four are = + - @ in their full width.
+#: Answers are strangers' text.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class CsvEncoder:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.table import Column, Table
+
+_NEEDS_ESCAPES = re.compile(r'["\\\x00-\x1f]').search
 
 
 class JsonLinesEncoder:
@@ -20,12 +23,17 @@ class JsonLinesEncoder:
         import msgspec  # thirteen times as fast as the standard library here
 
         self._columns = [column.name for column in columns]
+        self._json = msgspec.json.Encoder()
+        self._row: Callable[..., object]
+        if any(map(_NEEDS_ESCAPES, self._columns)):
+            # A question that quotes something: msgspec takes it for a key, but not for the name of a field.
+            self._row = lambda *values: dict(zip(self._columns, values, strict=True))
+            return
         # The names of columns are texts that no attribute could have.
         attributes = [f"column_{at}" for at in range(len(columns))]
         self._row = msgspec.defstruct(
             "Row", attributes, rename=dict(zip(attributes, self._columns, strict=True)), gc=False
         )
-        self._json = msgspec.json.Encoder()
 
     def header(self) -> bytes:
         """Return what stands at the beginning of the file."""

@@ -174,6 +174,9 @@ def _question_names(
     def text_of(question: Question) -> str:
         return " ".join((question[1] or "").split())
 
+    def plain_name_of(question: Question) -> str:
+        return text_of(question) or (f"question {question[0]}" if question[0] else "question")
+
     asked: list[Question] = [(None, text) for text in order]
     place = {text_of(question): at for at, question in reversed(list(enumerate(asked)))}
     met = {text_of(question) for question in questions}
@@ -182,12 +185,11 @@ def _question_names(
         dict.fromkeys([*questions, *unanswered]), key=lambda each: place.get(text_of(each), len(order))
     )
     # Without regard to case, as most databases read the names of columns.
-    counts = Counter(text_of(each).casefold() for each in everything)
+    counts = Counter(plain_name_of(each).casefold() for each in everything)
     names: list[tuple[Question, str]] = []
     for question in everything:
-        text = text_of(question)
-        plain = text or f"question {question[0]}"
-        name = plain if counts[text.casefold()] == 1 else f"{plain} ({question[0]})"
+        plain, question_id = plain_name_of(question), question[0]
+        name = f"{plain} ({question_id})" if question_id and counts[plain.casefold()] > 1 else plain
         number = 1
         while name.casefold() in taken:
             number += 1

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
+from airflow_provider_cytechbot.exports.table import Column, Table
 
 from .rows import COLUMNS, ODD_ANSWERS, row, rows_of, table
 
@@ -20,6 +21,15 @@ def test_one_object_a_line_in_the_order_of_the_columns():
         b'"question_id":"45","question":"Why?","answer":"\xc3\xbc",'
         b'"extracted_at":"2026-11-22T15:14:40+00:00"}\n'
     )
+
+
+@given(st.text(max_size=5))
+@example('Is it "it"?')
+@example("back\\slash")
+@example("\x01")
+def test_any_text_can_be_the_name_of_a_column(name):
+    encoded = JsonLinesEncoder([Column(name, "")]).encode(Table(1, {name: ["a"]}))
+    assert json.loads(encoded) == {name: "a"}
 
 
 def test_no_rows_are_no_bytes():

@@ -77,7 +77,8 @@ class TestWide:
             ([("1", "Extracted_At")], ["Extracted_At"], ["Extracted_At (2)"]),
             ([("1", "Why? "), ("2", "How\n?")], ["How ?", "Why?"], ["How ?", "Why?"]),
             ([("1", "flow_name")], ["flow_name"], ["flow_name (2)"]),
-            ([("1", None), ("2", "")], [], ["question 1 (1)", "question 2 (2)"]),
+            ([("1", None), ("2", "")], [], ["question 1", "question 2"]),
+            ([(None, None), ("", ""), ("1", "question")], [], ["question", "question (2)", "question (1)"]),
         ],
     )
     def test_names_of_columns(self, questions, order, expected):
