@@ -418,7 +418,7 @@ class AirflowServices:
     def kill(self, piece: str) -> None:
         """SIGKILL a piece and its children, tasks under way too where it is the scheduler."""
         self._expected_dead.add(piece)
-        pid = self._ask(do="pieces")["pieces"][piece]["pid"]
+        pid = self._processes()[piece]["pid"]
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             family = [process, *process.children(recursive=True)]
@@ -426,6 +426,10 @@ class AirflowServices:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
             self.wait_until(lambda: not any(map(_lives, family)), 10, f"the end of the {piece}", every=0.01)
+        # A process counts as dead while its last threads end. Only then has the launcher heard of it.
+        self.wait_until(
+            lambda: self._processes()[piece]["exit"] is not None, 10, f"the exit of the {piece}", every=0.01
+        )
 
     def start(self, piece: str, *, env: Mapping[str, str] | None = None) -> None:
         """Start a piece that was killed (or left out); `env` for this one alone."""
@@ -505,10 +509,14 @@ class AirflowServices:
     def _check_pieces(self) -> None:
         if time.monotonic() - self._checked < 0.5:
             return
-        for piece, found in self._ask(do="pieces")["pieces"].items():
+        for piece, found in self._processes().items():
             if found["exit"] is not None and piece not in self._expected_dead:
                 self._fail(f"The {piece} has ended, with exit code {found['exit']}.")
         self._checked = time.monotonic()
+
+    def _processes(self) -> dict[str, Any]:
+        """Return the process id of each piece, and its exit code if it has ended."""
+        return dict(self._ask(do="pieces")["pieces"])
 
     def _ask(self, **question: Any) -> dict[str, Any]:
         """Put a question to the launcher."""
