@@ -83,27 +83,17 @@ class TestOpenLineage:
                 ExportedCampaign(BASE_URL, "8", (), body, bytes_read=300, answers_read=None),
             ]
         )
-        assert [
-            (
-                each.namespace,
-                each.name,
-                each.inputFacets["inputStatistics"].rowCount,
-                each.inputFacets["inputStatistics"].size,
-            )
-            for each in told.inputs
-        ] == [
+
+        def counted(datasets, facets, statistics):
+            for each in datasets:
+                facet = getattr(each, facets)[statistics]
+                yield each.namespace, each.name, facet.rowCount, facet.size
+
+        assert list(counted(told.inputs, "inputFacets", "inputStatistics")) == [
             ("cytechbot://cytechbot.com", "flow_campaigns/7", 58, 5000),
             ("cytechbot://cytechbot.com", "flow_campaigns/8", None, 300),
         ]
-        assert [
-            (
-                each.namespace,
-                each.name,
-                each.outputFacets["outputStatistics"].rowCount,
-                each.outputFacets["outputStatistics"].size,
-            )
-            for each in told.outputs
-        ] == [
+        assert list(counted(told.outputs, "outputFacets", "outputStatistics")) == [
             ("s3://bucket", "7-1.csv", 50, 1001),
             ("s3://bucket", "7-2.csv", 8, 1002),
             ("s3://bucket", "8.json", 3, 300),

@@ -167,17 +167,26 @@ def test_what_must_not_be_overwritten_is_found_before_the_api_is_asked(store, sa
     assert sandbox.requests(ENDPOINT) == []
 
 
-@pytest.mark.parametrize("name", ["a.csv", "empty.jsonl"])
-def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, monkeypatch, name):
-    if name == "empty.jsonl":
-        sandbox.fault("body", ENDPOINT, body='{"id":"100","flow_name":"F","data":[]}')
+@pytest.fixture
+def let_appear_meanwhile(store, monkeypatch):
+    """Return a function that has an object of another appear when all is sent and nothing shows yet."""
     finish = ExportFiles.finish
 
-    def finish_late(files):
-        finish(files)
-        store.client().put_object(Bucket=BUCKET, Key=name, Body=b"of another")
+    def let_appear(name):
+        def finish_late(files):
+            finish(files)
+            store.client().put_object(Bucket=BUCKET, Key=name, Body=b"of another")
 
-    monkeypatch.setattr(ExportFiles, "finish", finish_late)
+        monkeypatch.setattr(ExportFiles, "finish", finish_late)
+
+    return let_appear
+
+
+@pytest.mark.parametrize("name", ["a.csv", "empty.jsonl"])
+def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, let_appear_meanwhile, name):
+    if name == "empty.jsonl":
+        sandbox.fault("body", ENDPOINT, body='{"id":"100","flow_name":"F","data":[]}')
+    let_appear_meanwhile(name)
     with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
         export(name, overwrite=False)
     assert store.read(name) == b"of another"
@@ -185,14 +194,8 @@ def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, monkeypatch,
 
 
 @pytest.mark.parametrize("name", ["a-00002.csv", "a.csv.manifest.json"])
-def test_parts_leave_what_appeared_meanwhile_and_none_of_themselves(store, monkeypatch, name):
-    finish = ExportFiles.finish
-
-    def finish_late(files):
-        finish(files)
-        store.client().put_object(Bucket=BUCKET, Key=name, Body=b"of another")
-
-    monkeypatch.setattr(ExportFiles, "finish", finish_late)
+def test_parts_leave_what_appeared_meanwhile_and_none_of_themselves(store, let_appear_meanwhile, name):
+    let_appear_meanwhile(name)
     with pytest.raises(CyTechBotStorageRefusedError, match="is there"):
         export("a.csv", overwrite=False, max_rows_per_file=90_000)
     assert list(store.objects()) == [name]
