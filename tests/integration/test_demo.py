@@ -36,6 +36,8 @@ def start(clone):
         stdin=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # What a shell runs in the background ignores interrupts, these tests too; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
