@@ -31,7 +31,9 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from object_store import ACCESS_KEY, BUCKET, SECRET_KEY, object_store  # noqa: E402
 
-COPY = "straight copy in Airflow"
+#: The body as it comes, in a process that has imported Airflow: by boto3 alone, or the way that operators go,
+#: through a connection and an ObjectStoragePath.
+COPY, OPEN_COPY = "straight copy in Airflow", "copy, ObjectStoragePath"
 #: A contestant that takes longer is not run again: what it is compared by is not a matter of tenths.
 LONG = 60.0
 _OPERATOR = """
@@ -39,6 +41,14 @@ _OPERATOR = """
         CyTechBotFlowAnswersToObjectStorageOperator as Operator,
     )
     Operator(task_id="e", flow_campaign_id="100", path=f"s3://aws_default@{bucket}/{name}").execute({{}})
+"""
+_OPEN_COPY = """
+    import os, requests, shutil
+    from airflow.sdk import ObjectStoragePath
+    path = ObjectStoragePath("s3://aws_default@{bucket}/opened.json")
+    with requests.get(os.environ["URL"], stream=True) as response:
+        with path.open("wb", block_size=5 << 20) as file:
+            shutil.copyfileobj(response.raw, file, 64 * 1024)
 """
 _COPY = """
     import boto3, os, requests
@@ -53,6 +63,7 @@ CONTESTANTS = {
     "Airflow, no work": "import airflow.sdk; from airflow.sdk import BaseOperator",
     "straight copy": _COPY,
     COPY: "from airflow.sdk import BaseOperator\n" + textwrap.dedent(_COPY),
+    OPEN_COPY: "from airflow.sdk import BaseOperator\n" + textwrap.dedent(_OPEN_COPY),
     **{
         f"operator, {name.partition('.')[2]}": _OPERATOR.replace("{name}", name)
         for name in ("o.json", "o.jsonl", "o.jsonl.gz", "o.jsonl.zst", "o.csv", "o.parquet")
@@ -96,21 +107,35 @@ CONTESTANTS = {
     """,
 }
 #: Run by another Python, as dlt and Airflow do not always install together.
-DLT = """
+_DLT = """
     import dlt, os, requests, tempfile
     os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"] = "s3://{bucket}/dlt"
     for name, value in (("ACCESS_KEY_ID", os.environ["KEY"]), ("SECRET_ACCESS_KEY", os.environ["SECRET"])):
         os.environ[f"DESTINATION__FILESYSTEM__CREDENTIALS__AWS_{{name}}"] = value
     os.environ["DESTINATION__FILESYSTEM__CREDENTIALS__ENDPOINT_URL"] = os.environ["S3"]
+{source}
+    with tempfile.TemporaryDirectory() as folder:
+        dlt.pipeline("b", destination="filesystem", dataset_name="d", pipelines_dir=folder).run(
+            answers(), loader_file_format="parquet")
+"""
+#: By what makes the rows: dlt's own source for REST APIs, which loses the subscribers' ids, or a generator.
+DLT = {
+    "dlt, its rest_api": """
+    def answers():
+        from dlt.sources.rest_api import rest_api_source
+        base, _, path = os.environ["URL"].rpartition("/get_")
+        endpoint = {{"path": "get_" + path, "data_selector": "data.*[*]", "paginator": "single_page"}}
+        return rest_api_source({{"client": {{"base_url": base}},
+            "resources": [{{"name": "answers", "endpoint": endpoint, "write_disposition": "replace"}}]}})
+    """,
+    "dlt, a resource": """
     @dlt.resource(name="answers", write_disposition="replace")
     def answers():
         body = requests.get(os.environ["URL"]).json()
         for subscriber_id, found in body["data"].items():
             yield [{{"subscriber_id": subscriber_id, **answer}} for answer in found]
-    with tempfile.TemporaryDirectory() as folder:
-        dlt.pipeline("b", destination="filesystem", dataset_name="d", pipelines_dir=folder).run(
-            answers(), loader_file_format="parquet")
-"""
+    """,
+}
 
 
 class Figures(NamedTuple):
@@ -139,9 +164,11 @@ def main() -> None:
     options = parser.parse_args()
     contestants = {name: (sys.executable, code) for name, code in CONTESTANTS.items()}
     if options.dlt_python:
-        contestants["dlt"] = (options.dlt_python, DLT)
+        for name, source in DLT.items():
+            contestants[name] = (options.dlt_python, _DLT.replace("{source}", source))
     if options.only:
-        contestants = {n: c for n, c in contestants.items() if n == COPY or any(o in n for o in options.only)}
+        named = (COPY, OPEN_COPY, *options.only)
+        contestants = {n: c for n, c in contestants.items() if any(part in n for part in named)}
     figures: dict[str, dict[int, Figures]] = {name: {} for name in contestants}
     with tempfile.TemporaryDirectory() as folder, object_store(Path(folder)) as store:
         for size in options.sizes:
@@ -216,11 +243,12 @@ def environment_of(api: dict[str, str], store, folder: Path) -> dict[str, str]: 
 
 def show(figures: dict[str, dict[int, Figures]], size: int) -> None:
     """Print the figures of one size."""
-    copy = figures[COPY][size].seconds
-    print(f"\n{size:,} subscribers\n{'':32} seconds  processor     MB  x copy in Airflow")
+    copies = [figures[name][size].seconds for name in (COPY, OPEN_COPY)]
+    print(f"\n{size:,} subscribers\n{'':32} seconds  processor     MB  x {COPY}, x {OPEN_COPY}")
     for name, of_sizes in figures.items():
         seconds, processor, memory = of_sizes[size]
-        print(f"{name:32} {seconds:7.1f} {processor:10.1f} {memory:6.0f}  {seconds / copy:.2f}", flush=True)
+        ratios = "  ".join(f"{seconds / copy:6.2f}" for copy in copies)
+        print(f"{name:32} {seconds:7.1f} {processor:10.1f} {memory:6.0f}  {ratios}", flush=True)
 
 
 def plot(figures: dict[str, dict[int, Figures]], path: Path) -> None:
