@@ -17,9 +17,10 @@ from yarl import URL
 
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.hooks.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
-from airflow_provider_cytechbot.hooks.requests_transport import BLOCK_SIZE, CONNECT_TIMEOUT
+from airflow_provider_cytechbot.hooks.requests_transport import CONNECT_TIMEOUT
 from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
 from airflow_provider_cytechbot.hooks.user_agent import user_agent
 
@@ -56,7 +57,8 @@ class AiohttpTransport:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._user_agent},
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
+            auto_decompress=False,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=min(CONNECT_TIMEOUT, timeout), sock_read=timeout
             ),
@@ -118,7 +120,7 @@ class AiohttpTransport:
         :raises CyTechBotTransportError: The body ended early.
         """
         try:
-            return await _guarded(call, self._settings, response.read())
+            return b"".join([block async for block in self.blocks(call, response)])
         except CyTechBotTransportError:
             if is_success(response.status):
                 raise
@@ -132,8 +134,12 @@ class AiohttpTransport:
         :param response: The answer, as :meth:`open` gives it.
         :raises CyTechBotTransportError: The body ended early.
         """
-        while block := await _guarded(call, self._settings, response.content.read(BLOCK_SIZE)):
-            yield block
+        settings = self._settings
+        decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
+        while received := await _guarded(call, settings, response.content.read(BLOCK_SIZE)):
+            for block in decoder.decode(received):
+                yield block
+        decoder.finish()
 
 
 def _trusting(bundle: str | None) -> ssl.SSLContext:
@@ -181,8 +187,6 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
         return failures.not_connected()
     if found(TimeoutError):
         return failures.timed_out()
-    if found(http_exceptions.ContentEncodingError):
-        return failures.damaged()
     if found(aiohttp.ClientPayloadError):
         return failures.cut_off()
     if found(ConnectionError, aiohttp.ClientConnectionError, aiohttp.ClientResponseError):

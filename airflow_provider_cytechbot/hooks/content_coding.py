@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
 
 #: What is asked for. Only what can be checked: other codings may end anywhere without a word.
 ACCEPTED = "gzip"
+#: How many bytes a block of a body has at most. Larger ones only cost memory.
+BLOCK_SIZE = 64 * 1024
 
 _PLAIN = frozenset({"", "identity"})
 _COMPRESSED = frozenset({ACCEPTED, "x-gzip", "deflate"})
 #: What zlib calls its largest window, and either framing: that of gzip, or its own, HTTP's "deflate".
 _GZIP_OR_ZLIB = 47
-
-
-def is_accepted(coding: str) -> bool:
-    """
-    Return whether there is a decoder for a body.
-
-    :param coding: The answer's ``Content-Encoding``, empty where it has none.
-    """
-    return coding.strip().lower() in _PLAIN | _COMPRESSED
 
 
 class ContentDecoder:
@@ -29,14 +26,17 @@ class ContentDecoder:
 
     HTTP libraries take a gzip stream without its check sum, or without its end, for a whole one.
 
-    :param coding: The answer's ``Content-Encoding``, if it :func:`is_accepted`.
-    :param block_size: How many decompressed bytes a block has at most.
+    :param coding: The answer's ``Content-Encoding``, if it has one.
+    :param failures: Makes the errors of the call that is answered.
+    :raises CyTechBotTransportError: There is no decoder for it.
     """
 
-    def __init__(self, coding: str, block_size: int) -> None:
-        is_plain = coding.strip().lower() in _PLAIN
-        self._stream = None if is_plain else zlib.decompressobj(_GZIP_OR_ZLIB)
-        self._block_size = block_size
+    def __init__(self, coding: str | None, failures: TransportFailures) -> None:
+        name = (coding or "").strip().lower()
+        if name not in _PLAIN | _COMPRESSED:
+            raise failures.unknown_coding()
+        self._stream = None if name in _PLAIN else zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._failures = failures
         self._is_empty = True
 
     def decode(self, data: bytes) -> Iterator[bytes]:
@@ -44,7 +44,7 @@ class ContentDecoder:
         Yield the blocks that some of the body makes.
 
         :param data: Some bytes, cut anywhere.
-        :raises zlib.error: They are damaged.
+        :raises CyTechBotTransportError: They are damaged.
         """
         self._is_empty = False
         if self._stream is None:
@@ -53,11 +53,22 @@ class ContentDecoder:
         while data:
             if self._stream.eof:  # one gzip stream may follow another
                 self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
-            if block := self._stream.decompress(data, self._block_size):
+            try:
+                block = self._stream.decompress(data, BLOCK_SIZE)
+            except zlib.error:
+                break
+            if block:
                 yield block
             data = self._stream.unconsumed_tail or self._stream.unused_data
+        else:
+            return
+        raise self._failures.damaged()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the body may end here."""
-        return self._stream is None or self._stream.eof or self._is_empty
+    def finish(self) -> None:
+        """
+        Say that no more of the body will come.
+
+        :raises CyTechBotTransportError: It may not end here.
+        """
+        if self._stream is not None and not self._stream.eof and not self._is_empty:
+            raise self._failures.compression_cut_off()

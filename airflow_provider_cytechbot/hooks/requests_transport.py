@@ -6,16 +6,14 @@ import http.client
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.hooks.content_coding import ACCEPTED, ContentDecoder, is_accepted
+from airflow_provider_cytechbot.hooks.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.hooks.environment import ca_bundle, proxies
 from airflow_provider_cytechbot.hooks.pace import pace_of
 from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
@@ -31,8 +29,6 @@ T = TypeVar("T")
 
 #: Seconds to wait for a connection: a server takes it at once, however long it thinks afterwards.
 CONNECT_TIMEOUT = 10.0
-#: Larger blocks only cost memory.
-BLOCK_SIZE = 64 * 1024
 
 
 class RequestsTransport:
@@ -115,7 +111,7 @@ class RequestsTransport:
         :raises CyTechBotTransportError: The body ended early.
         """
         try:
-            return _guarded(call, self._settings, lambda: response.content)
+            return b"".join(self.blocks(call, response))
         except CyTechBotTransportError:
             if is_success(response.status_code):
                 raise
@@ -129,17 +125,13 @@ class RequestsTransport:
         :param response: The answer, as :meth:`open` gives it.
         :raises CyTechBotTransportError: The body ended early.
         """
-        failures = TransportFailures(call, self._settings)
-        coding = response.headers.get("Content-Encoding", "")
-        if not is_accepted(coding):
-            raise failures.unknown_coding()
-        decoder = ContentDecoder(coding, BLOCK_SIZE)
-        received = iter(lambda: response.raw.read(BLOCK_SIZE, decode_content=False), b"")
-        decoded = chain.from_iterable(map(decoder.decode, received))
-        while block := _guarded(call, self._settings, lambda: next(decoded, b"")):
-            yield block
-        if not decoder.is_whole:
-            raise failures.compression_cut_off()
+        settings = self._settings
+        decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
+        while received := _guarded(
+            call, settings, lambda: response.raw.read(BLOCK_SIZE, decode_content=False)
+        ):
+            yield from decoder.decode(received)
+        decoder.finish()
 
 
 def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
@@ -154,7 +146,7 @@ def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
 
     try:
         return do()
-    except (requests.RequestException, HTTPError, OSError, ValueError, zlib.error) as error:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         failure = _explain(list(_causes(error)), TransportFailures(call, settings))
     raise failure
 
@@ -186,8 +178,6 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
     if incomplete := found(http.client.IncompleteRead):
         got = getattr(incomplete, "partial", None)
         return failures.cut_off(got if isinstance(got, int) else None)
-    if found(of_urllib3.DecodeError, of_requests.ContentDecodingError, zlib.error):
-        return failures.damaged()
     if tls := found(ssl.SSLError):
         return failures.no_tls(getattr(tls, "reason", "") or "")
     if found(ConnectionError, of_urllib3.ProtocolError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -66,6 +67,22 @@ def test_streams(fault_server, answers, connect):
     assert asyncio.run(stream()) == ["31"]
 
 
+def test_only_what_can_be_checked_is_asked_for(fault_server, answers, connect):
+    compressed = gzip.compress(CAMPAIGN.encode()), gzip.compress(ANSWERS.encode())
+    fault_server.will(*(answers.ok(body, "Content-Encoding: gzip") for body in compressed))
+    connect(fault_server.base_url)
+    assert asyncio.run(ask())["flow_name"] == "Feedback"
+    assert asyncio.run(stream()) == ["31"]
+    assert [request.headers["accept-encoding"] for request in fault_server.requests] == ["gzip", "gzip"]
+
+
+def test_a_stream_whose_compression_has_no_end(fault_server, answers, connect):
+    fault_server.will(answers.ok(gzip.compress(ANSWERS.encode())[:-8], "Content-Encoding: gzip"))
+    connect(fault_server.base_url)
+    with pytest.raises(CyTechBotError, match="compression ends early"):
+        asyncio.run(stream())
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -77,6 +94,8 @@ def test_streams(fault_server, answers, connect):
         lambda answers: answers.hang,
         lambda answers: answers.ok('{"id":"1"'),
         lambda answers: answers.ok("garbage", "Content-Encoding: gzip"),
+        lambda answers: answers.ok(gzip.compress(CAMPAIGN.encode())[:-8], "Content-Encoding: gzip"),
+        lambda answers: answers.ok(CAMPAIGN, "Content-Encoding: br"),
         lambda answers: answers.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{", goes_on=False),
         lambda answers: answers.ok('{"status":"error","message":"API Key invalid"}'),
     ],

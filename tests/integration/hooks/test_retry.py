@@ -65,6 +65,7 @@ LOSING = {
     "JSON cut off at the close": lambda a: a.raw(b"HTTP/1.0 200 OK\r\n\r\n" + SHORT),
     "empty": lambda a: a.ok(""),
     "gzip cut off": lambda a: a.ok(gzip.compress(b"[" + b" " * 999 + b"]")[:-12], "Content-Encoding: gzip"),
+    "gzip without its check sum": lambda a: a.ok(gzip.compress(b"[]")[:-8], "Content-Encoding: gzip"),
     "no gzip": lambda a: a.ok("[]", "Content-Encoding: gzip"),
     "500": lambda a: a.ok(HTML, status="500 Internal Server Error"),
     "502": lambda a: a.ok(HTML, status="502 Bad Gateway"),

@@ -5,23 +5,32 @@ import zlib
 
 import pytest
 
-from airflow_provider_cytechbot.hooks.content_coding import ContentDecoder, is_accepted
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.hooks.content_coding import BLOCK_SIZE, ContentDecoder
+from airflow_provider_cytechbot.hooks.settings import Settings
+from airflow_provider_cytechbot.hooks.transport_failures import TransportFailures
 
+SETTINGS = Settings("mine", "https://cytechbot.com/api", "1-the-api-key")
+FAILURES = TransportFailures(build(endpoints.GET_FLOW_CAMPAIGNS), SETTINGS)
 BODY = b"".join(b'"%d": "what people write",' % each for each in range(1000))
 GZIP = gzip.compress(BODY)
 
 
-def decode(coding, body, *, cut=100, block_size=1000):
-    """Return the blocks of a body that comes in pieces of some size, and whether it may end there."""
-    decoder = ContentDecoder(coding, block_size)
+def decode(coding, body, *, cut=100):
+    """Return the blocks of a body that comes in pieces of some size."""
+    decoder = ContentDecoder(coding, FAILURES)
     blocks = [block for at in range(0, len(body), cut) for block in decoder.decode(body[at : at + cut])]
-    return blocks, decoder.is_whole
+    decoder.finish()
+    return blocks
 
 
 @pytest.mark.parametrize("cut", [1, 7, 1000, 10**6])
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
+        (None, BODY),
         ("", BODY),
         ("Identity", BODY),
         ("gzip", GZIP),
@@ -32,37 +41,39 @@ def decode(coding, body, *, cut=100, block_size=1000):
     ],
 )
 def test_whole(coding, body, cut):
-    blocks, is_whole = decode(coding, body, cut=cut)
-    assert (b"".join(blocks), is_whole) == (BODY, True)
-    assert is_accepted(coding)
+    assert b"".join(decode(coding, body, cut=cut)) == BODY
 
 
 def test_little_that_makes_much():
     bomb = gzip.compress(bytes(10**7), 9)
-    blocks, _ = decode("gzip", bomb, cut=len(bomb))
-    assert max(map(len, blocks)) == 1000
+    blocks = decode("gzip", bomb, cut=len(bomb))
+    assert max(map(len, blocks)) == BLOCK_SIZE
     assert sum(map(len, blocks)) == 10**7
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", ""])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "", None])
 def test_empty(coding):
-    assert decode(coding, b"") == ([], True)
+    assert decode(coding, b"") == []
 
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 9, len(GZIP) // 2, len(GZIP) - 1])
 @pytest.mark.parametrize("before", [b"", GZIP], ids=["one", "two"])
 def test_ends_early(before, missing):
-    assert decode("gzip", before + GZIP[:-missing])[1] is False
+    with pytest.raises(CyTechBotTransportError, match="compression ends early"):
+        decode("gzip", before + GZIP[:-missing])
 
 
 @pytest.mark.parametrize(
     "body", [BODY, GZIP[:-8] + bytes(8), GZIP + b"more text"], ids=["plain", "sum", "more"]
 )
 def test_damaged(body):
-    with pytest.raises(zlib.error):
+    with pytest.raises(CyTechBotTransportError, match="compression is damaged") as caught:
         decode("gzip", body)
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
 def test_what_cannot_be_checked_is_not_accepted(coding):
-    assert not is_accepted(coding)
+    with pytest.raises(CyTechBotTransportError, match="not asked for") as caught:
+        decode(coding, BODY)
+    assert not caught.value.worth_repeating

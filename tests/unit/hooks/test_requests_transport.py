@@ -13,7 +13,8 @@ from requests_mock import ANY
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.hooks.requests_transport import BLOCK_SIZE, RequestsTransport
+from airflow_provider_cytechbot.hooks.content_coding import BLOCK_SIZE
+from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
 from airflow_provider_cytechbot.hooks.settings import Settings
 
 KEY = "1-the-api-key"
@@ -114,7 +115,6 @@ PERHAPS_SENT = {
     "cut off": requests.exceptions.ChunkedEncodingError(
         urllib3.exceptions.ProtocolError("Broken", urllib3.exceptions.IncompleteRead(5, 9))
     ),
-    "bad gzip": requests.exceptions.ContentDecodingError(urllib3.exceptions.DecodeError("incorrect header")),
     "TLS": requests.exceptions.SSLError(retried(urllib3.exceptions.SSLError(ssl.SSLError(1, "alert")))),
     "bare timeout": TimeoutError("timed out"),
     "bare reset": ConnectionResetError(104, "Reset"),
@@ -170,25 +170,38 @@ class TestErrors:
             transport().send(CALL)
 
 
-class TestBlocks:
+class TestBody:
     URL = "https://cytechbot.com/api/get_all_subscriber_flow_info/"
     BODY = b"what people write " * 10_000
 
-    def blocks(self, requests_mock, body, coding):
-        requests_mock.get(self.URL, content=body, headers={"Content-Encoding": coding})
-        sender = transport()
-        with sender.open(SLOW) as response:
-            return list(sender.blocks(SLOW, response))
+    @pytest.fixture(params=["blocks", "body"])
+    def read(self, request, requests_mock):
+        """Read a body either way, and return its blocks."""
 
-    def test_only_what_can_be_checked_is_asked_for(self, requests_mock):
-        self.blocks(requests_mock, b"", "")
+        def read(body, coding):
+            requests_mock.get(self.URL, content=body, headers={"Content-Encoding": coding})
+            sender = transport()
+            with sender.open(SLOW) as response:
+                if request.param == "blocks":
+                    return list(sender.blocks(SLOW, response))
+                return [sender.body(SLOW, response)]
+
+        return read
+
+    def test_only_what_can_be_checked_is_asked_for(self, read, requests_mock):
+        read(b"", "")
         assert requests_mock.last_request.headers["Accept-Encoding"] == "gzip"
 
     @pytest.mark.parametrize(("body", "coding"), [(BODY, ""), (gzip.compress(BODY), "gzip")])
-    def test_are_decompressed_and_no_larger_than_they_should(self, requests_mock, body, coding):
-        blocks = self.blocks(requests_mock, body, coding)
-        assert b"".join(blocks) == self.BODY
-        assert max(map(len, blocks)) == BLOCK_SIZE
+    def test_is_decompressed(self, read, body, coding):
+        assert b"".join(read(body, coding)) == self.BODY
+
+    @pytest.mark.parametrize(("body", "coding"), [(BODY, ""), (gzip.compress(BODY), "gzip")])
+    def test_blocks_are_no_larger_than_they_should_be(self, requests_mock, body, coding):
+        requests_mock.get(self.URL, content=body, headers={"Content-Encoding": coding})
+        sender = transport()
+        with sender.open(SLOW) as response:
+            assert max(map(len, sender.blocks(SLOW, response))) == BLOCK_SIZE
 
     @pytest.mark.parametrize(
         ("body", "coding", "message"),
@@ -198,10 +211,16 @@ class TestBlocks:
             (BODY, "br", "not asked for"),
         ],
     )
-    def test_what_is_not_whole(self, requests_mock, body, coding, message):
+    def test_what_is_not_whole(self, read, body, coding, message):
         with pytest.raises(CyTechBotTransportError, match=message) as caught:
-            self.blocks(requests_mock, body, coding)
+            read(body, coding)
         assert caught.value.__context__ is None
+
+    @pytest.mark.parametrize(("body", "coding"), [(gzip.compress(BODY)[:-1], "gzip"), (BODY, "br")])
+    def test_of_an_error_page_the_status_is_enough(self, requests_mock, body, coding):
+        requests_mock.get(self.URL, content=body, headers={"Content-Encoding": coding}, status_code=503)
+        status, _, page = transport().send(SLOW)
+        assert (status, page) == (503, b"")
 
 
 class TestPace:
