@@ -1,4 +1,4 @@
-"""What all tests share: an Airflow of their own, which no setting of the caller reaches, and a sandbox."""
+"""What all tests share: an Airflow that no setting of the caller reaches, a sandbox, and some patience."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import atexit
 import os
 import shutil
 import tempfile
+
+import pytest
+
+from .standstill import StandstillWatch
 
 # Airflow reads these once, when it is first imported: after this file.
 for name in [each for each in os.environ if each.startswith("AIRFLOW_")]:
@@ -24,3 +28,16 @@ os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 pytest_plugins = ["airflow_provider_cytechbot.sandbox.pytest_plugin"]
+
+_standstill = StandstillWatch()
+
+
+def pytest_collection_modifyitems(items):
+    again = pytest.mark.flaky(reruns=2, reruns_delay=1, condition=_standstill.has_stood_still)
+    for item in items:
+        item.add_marker(again)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    _standstill.begin()

@@ -57,6 +57,10 @@ FINISHED = ("success", "failed")
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 VERSIONS_SERVED = 3
 LINES_OF_A_TAIL = 30
+#: Seconds of silence that no worker reaches who will speak again.
+NEVER = 900
+#: Seconds that one look at what is waited for takes at most on a machine that runs.
+LONGEST_ROUND = 1.0
 
 Who = Literal["runner", "supervisor", "both"]
 
@@ -182,8 +186,9 @@ class AirflowServices:
 
     `home` (a directory of pytest's, say) stays, with database and logs; without one, a temporary directory is
     taken, and kept only if the `with` ends in an error. `apps="all"` also serves REST API and UI at `url`, to
-    anyone who asks, for six seconds more. `heartbeat_timeout` is how long a worker must be silent to be taken
-    for dead: lower, and one that a busy machine holds up is taken for dead too.
+    anyone who asks, for six seconds more. `heartbeat_timeout` is how long a worker, or the
+    scheduler, must be silent to be taken for dead: lower, and one that a busy machine holds up is taken for
+    dead too. Where none is killed, `NEVER` lets a machine stand still for minutes.
     """
 
     def __init__(
@@ -300,7 +305,7 @@ class AirflowServices:
                 "scheduler_heartbeat_sec": 1,
                 "job_heartbeat_sec": 1,
                 # A scheduler that was killed is believed dead this soon, and its tasks are taken over.
-                "scheduler_health_check_threshold": 5,
+                "scheduler_health_check_threshold": self._heartbeat_timeout,
                 "orphaned_tasks_check_interval": 2,
                 "task_instance_heartbeat_timeout": self._heartbeat_timeout,
                 "task_instance_heartbeat_timeout_detection_interval": 0.5,
@@ -361,7 +366,7 @@ class AirflowServices:
         )
 
     def _web_answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.start_timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/health" if IS_AIRFLOW_2 else "/execution/health")
             return connection.getresponse().status == 200
@@ -499,12 +504,14 @@ class AirflowServices:
         self, done: Callable[[], bool], timeout: float, what: str, run: Run | None = None, every: float = 0.05
     ) -> None:
         """Wait until it is so; fail, with the logs' ends, when it takes too long or a piece has died."""
-        deadline = time.monotonic() + timeout
+        waited, start = 0.0, time.monotonic()
         while not done():
             self._check_pieces()
-            if time.monotonic() > deadline:
+            if waited > timeout:
                 self._fail(f"Waited {timeout} s in vain for {what}.", run)
             time.sleep(every)
+            # A round that takes longer was one of a machine that stood still, and Airflow with it.
+            waited, start = waited + min(time.monotonic() - start, LONGEST_ROUND), time.monotonic()
 
     def _check_pieces(self) -> None:
         if time.monotonic() - self._checked < 0.5:

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
 
-from .airflow_services import AirflowServices
+from .airflow_services import NEVER, AirflowServices
 
 DAGS = Path(__file__).parent / "dags" / "waiting"
 KEY = "1-the key+of/the waiting tests"
@@ -56,12 +56,9 @@ def airflow(server, broken_server, tmp_path_factory):
         "AIRFLOW_CONN_WRONG_KEY": json.dumps(connection | {"password": "1-wrong"}),
         "AIRFLOW_CONN_BROKEN": json.dumps(broken),
         "PYTHONASYNCIODEBUG": "1",
-        # No scheduler nor worker is killed here; and one that a busy machine holds up is not to be taken for
-        # dead, its tasks for orphans.
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "60",
     }
     home = tmp_path_factory.mktemp("airflow")
-    with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=60) as services:
+    with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=NEVER) as services:
         yield services
 
 
