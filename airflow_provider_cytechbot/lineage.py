@@ -155,9 +155,22 @@ def _plain(uri: str) -> str:
 
 
 def _tell(method: str, context: object, uri: Callable[[], str]) -> None:
+    # Whoever reads it does so at a task's end. Without a task, Airflow would take 0.2 s to look for readers.
+    if not _is_in_a_task():
+        return
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     try:
         getattr(get_hook_lineage_collector(), method)(context=context, uri=uri())  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 - Airflow before 3.0 takes ASCII alone; no task fails for that
         log.warning("Lineage was not told: %s", error)
+
+
+def _is_in_a_task() -> bool:
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    try:
+        get_current_context()
+    except Exception:  # noqa: BLE001 - a RuntimeError, and before Airflow 3.0 an AirflowException
+        return False
+    return True

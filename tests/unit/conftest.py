@@ -25,7 +25,7 @@ class HookLineage:
 
 @pytest.fixture
 def hook_lineage(monkeypatch):
-    """Let Airflow collect, as it does where some plugin reads hook lineage."""
+    """Let Airflow collect, as it does in a task where some plugin reads hook lineage."""
     from airflow.providers.common.compat import sdk
 
     try:
@@ -35,4 +35,5 @@ def hook_lineage(monkeypatch):
     collector = lineage.HookLineageCollector()
     for module in (lineage, sdk):  # ObjectStoragePath asks the one, providers the other
         monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector, raising=False)
+    monkeypatch.setattr(sdk, "get_current_context", dict, raising=False)
     return HookLineage()

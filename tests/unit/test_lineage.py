@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from airflow.providers.common.compat import sdk
 from airflow.providers.common.compat.assets import Asset
 
 from airflow_provider_cytechbot import lineage
@@ -27,6 +28,10 @@ class TestHookLineage:
     def test_a_file_is_told_without_the_connection_of_its_store(self, hook_lineage, uri, told):
         lineage.tell_file_was_written(self, uri)
         assert (hook_lineage.inputs, hook_lineage.outputs) == ([], [told])
+
+    def test_outside_of_a_task_there_is_nobody_to_tell(self, monkeypatch):
+        monkeypatch.setattr(sdk, "get_hook_lineage_collector", pytest.fail, raising=False)
+        lineage.tell_file_was_written(self, "/data/answers.csv")
 
     @pytest.mark.parametrize("base_url", ["https://cytechbot.com/two//slashes/api", "https:///api"])
     def test_what_cannot_be_told_fails_nothing(self, hook_lineage, caplog, base_url):
