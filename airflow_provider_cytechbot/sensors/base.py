@@ -178,7 +178,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         if nobody_counts or self._failed_polls > MAX_FAILED_POLLS:
             raise failure
         self.log.warning(
-            "%s Failed polls in a row: %d; %d are borne.", failure, self._failed_polls, MAX_FAILED_POLLS
+            "%s Failed polls in a row: %d; up to %d may fail.", failure, self._failed_polls, MAX_FAILED_POLLS
         )
         return None
 
