@@ -1,7 +1,7 @@
 """
 ### Export all campaigns
 
-One task, one file for each campaign. If one of them fails, the others are exported all the same.
+One task, one file for each campaign. If one of them fails, the others are still exported.
 
 Needs the connection `cytechbot_default`.
 """

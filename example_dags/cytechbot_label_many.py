@@ -2,7 +2,7 @@
 ### Tag many subscribers with a label of the run
 
 A label for the occasion, and everybody in a list tagged with it, over one connection. Subscribers whom the
-API refuses are named in the end; the others are tagged all the same.
+API refuses are named in the end; the others are still tagged.
 
 Needs the connection `cytechbot_default`.
 """

@@ -449,7 +449,9 @@ class CyTechBotHook(AnsweredHook, BaseHook):
     def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
         outcome = self.call(endpoint, **fields)
         if not outcome.changed:
-            self.log.info("%s changed nothing: %s", endpoint.name, outcome.message or "it was so already")
+            self.log.info(
+                "%s changed nothing: %s", endpoint.name, outcome.message or "there was nothing to change"
+            )
 
     def _run(
         self,

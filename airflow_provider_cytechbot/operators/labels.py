@@ -175,7 +175,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         texts = (self.encoded(encode_text, "label_names", name).strip() for name in given)
         names = list(dict.fromkeys(texts))
         if not all(names or [""]):
-            raise self.refusal("label_names", "holds no name, or an empty one")
+            raise self.refusal("label_names", "is empty, or holds an empty name")
         return names
 
     def _check_lists(self) -> None:
