@@ -42,7 +42,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
 
     template_fields: Sequence[str] = ("min_subscribers", *CyTechBotBaseSensor.template_fields)
 
-    def __init__(self, *, min_subscribers: int = 1, **kwargs: Any) -> None:
+    def __init__(self, *, min_subscribers: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.min_subscribers = min_subscribers
 
