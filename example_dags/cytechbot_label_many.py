@@ -1,8 +1,8 @@
 """
 ### Tag many subscribers with a label of the run
 
-A label for the occasion, and everybody in a list tagged with it, over one connection. Subscribers whom the
-API refuses are named in the end; the others are still tagged.
+Create a label for the occasion and tag everybody in a list with it, over one connection. Subscribers whom the
+API refuses are named at the end; the others are still tagged.
 
 Needs the connection `cytechbot_default`.
 """
