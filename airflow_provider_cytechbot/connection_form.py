@@ -18,20 +18,20 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "max_retries": {
         "label": "Retries",
         "description": (
-            "How often a call is repeated when no usable answer came. "
-            "Only calls that may safely be repeated are. 0: never."
+            "How often a call that got no usable answer is repeated. "
+            "Calls that could act twice are never repeated. 0: no call is."
         ),
         "schema": {"type": ["integer", "null"], "default": 4, "minimum": 0},
     },
     "requests_per_second": {
         "label": "Requests per second",
-        "description": "A ceiling for one worker process, more than 0. Empty: no ceiling.",
+        "description": "The most requests per second that one worker process sends, more than 0. Empty: no limit.",
         # The form knows "minimum" only, and so lets 0 through; the hook refuses it.
         "schema": {"type": ["number", "null"], "default": None, "minimum": 0, "exclusiveMinimum": 0},
     },
     "server_timezone": {
         "label": "Server time zone",
-        "description": "The zone that the server's times are in, which come without one. Its IANA name.",
+        "description": "IANA name of the time zone of the server, which sends its times without one.",
         "schema": {
             "type": ["string", "null"],
             "default": "UTC",
@@ -40,13 +40,13 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "verify_tls": {
         "label": "Verify the server's certificate",
-        "description": "Switch off for a test server only: anybody on the way can then read the API key.",
+        "description": "Switch this off for a test server only: anybody on the way can then read the API key.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
     "ca_bundle": {
         "label": "CA bundle",
         "description": (
-            "Path, on the workers, of a PEM file with the authorities to trust. Empty: the usual ones."
+            "Path, on the workers, of a PEM file with the certificates to trust. Empty: the usual ones."
         ),
         "schema": {"type": ["string", "null"], "default": None},
     },
@@ -63,7 +63,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "allow_http": {
         "label": "Allow plain http://",
         "description": (
-            "Let the API key travel unencrypted to a server other than this machine itself. "
+            "Allow the API key to travel unencrypted to a server other than this machine itself. "
             "For test networks only."
         ),
         "schema": {"type": ["boolean", "null"], "default": False},
