@@ -222,7 +222,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
             if ti := context.get("ti"):  # each time, for whoever asks after a task that failed or was killed
                 ti.xcom_push(key=OUTCOMES, value=outcomes)
 
-        ids = ids or [campaign["id"] for campaign in hook.get_flow_campaigns()]
+        if self.flow_campaign_id == ALL:
+            ids = [campaign["id"] for campaign in hook.get_flow_campaigns()]
         return SeveralCampaigns(export.run, tell).run(ids)
 
 

@@ -464,6 +464,11 @@ class TestSeveralCampaigns:
         assert [each["flow_campaign_id"] for each in manifests] == ["7", "8"]
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
 
+    def test_an_empty_list_is_none_and_not_all(self, tmp_path, campaigns):
+        assert export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=[]) == []
+        assert not campaigns.called
+        assert files_in(tmp_path) == {}
+
     def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
         pushed = {}
         ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: json.loads(json.dumps(value))}))
