@@ -22,6 +22,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
+from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
 from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
@@ -29,6 +30,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
 )
 
 API = "https://cytechbot.com/api"
+CONNECTION = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
 BODY = {
     "id": "7",
     "flow_name": "Feedback",
@@ -45,8 +47,7 @@ BODY = {
 
 @pytest.fixture(autouse=True)
 def connection(monkeypatch):
-    text = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
-    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", text)
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", CONNECTION)
 
 
 @pytest.fixture
@@ -279,6 +280,13 @@ class TestFailure:
         assert caught.value.__context__ is None
         assert not endpoint.called
 
+    def test_path_that_a_template_left_empty(self, folder, answer):
+        endpoint = answer()
+        operator = ExportOperator(task_id="export", flow_campaign_id="7", path=None, file_format="csv")
+        with pytest.raises(CyTechBotFieldError, match="'path' is empty"):
+            operator.execute({})
+        assert not endpoint.called
+
     @pytest.mark.parametrize(
         ("message", "error"),
         [
@@ -433,6 +441,28 @@ class TestParts:
             "a-00009.csv",
             "a.csv.manifest.json",
         ]
+
+    def test_of_runs_that_were_killed_are_gone(self, tmp_path, answer):
+        answer()
+        export(tmp_path / "a.csv", max_rows_per_file=1)
+        (tmp_path / "a.csv.manifest.json").unlink()  # as when a run is killed among its parts
+        export(tmp_path / "a.csv", max_rows_per_file=3)
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a.csv.manifest.json"]
+
+    def test_of_another_that_appeared_meanwhile_keep_their_manifest(self, tmp_path, answer, monkeypatch):
+        answer()
+        finish = ExportFiles.finish
+
+        def finish_late(files):
+            finish(files)
+            monkeypatch.undo()
+            monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", CONNECTION)
+            export(tmp_path / "a.csv", max_rows_per_file=2, overwrite=False)
+
+        monkeypatch.setattr(ExportFiles, "finish", finish_late)
+        with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
+            export(tmp_path / "a.csv", max_rows_per_file=1, overwrite=False)
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a-00002.csv", "a.csv.manifest.json"]
 
     def test_of_another_format_are_of_another_export(self, tmp_path, answer):
         answer()
