@@ -189,7 +189,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         from airflow_provider_cytechbot.exports.options import ExportOptions
 
         options = ExportOptions(
-            path=str(self.path),
+            path=str(self.path) if self.path else "",  # a template can leave None
             file_format=self.file_format,
             compression=self.compression,
             layout=self.layout,
