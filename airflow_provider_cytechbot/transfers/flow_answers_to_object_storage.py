@@ -171,7 +171,9 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
 
     @property
     def _is_several(self) -> bool:
-        return self.flow_campaign_id == ALL or isinstance(self.flow_campaign_id, list | tuple)
+        # A sequence of any kind: what mapped tasks returned comes as one that is no list.
+        given = self.flow_campaign_id
+        return given == ALL or (isinstance(given, Sequence) and not isinstance(given, str | bytes))
 
     def _named_ids(self, hook: CyTechBotHook) -> list[str]:
         """Return the ids as the call takes them; none of ``"all"``, which has still to be asked for."""

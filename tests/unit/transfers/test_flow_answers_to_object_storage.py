@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import logging
+from collections import UserList
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -488,7 +489,7 @@ class TestSeveralCampaigns:
         found = [{"id": "7", "flow_name": "F"}, {"id": "8", "flow_name": "G"}]
         return requests_mock.get(f"{API}/get_flow_campaigns/", json=found)
 
-    @pytest.mark.parametrize("given", [["7", 8], ("7", "8", "7"), "all"])
+    @pytest.mark.parametrize("given", [["7", 8], ("7", "8", "7"), UserList(["7", "8"]), "all"])
     def test_each_has_a_file_and_a_result(self, tmp_path, campaigns, given):
         manifests = export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=given)
         assert [each["flow_campaign_id"] for each in manifests] == ["7", "8"]
