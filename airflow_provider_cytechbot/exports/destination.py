@@ -321,14 +321,14 @@ class _HiddenFile:
         self._fs.mv(self._part, self._target)
 
     def _is_linked(self) -> bool:
-        """Give the file its name as well, unless that is taken: a rename, which replaces, cannot refuse it."""
+        """Give the file its name as well, unless that is taken. A rename would replace what is there."""
         try:
             os.link(self._part, self._target)
         except FileExistsError:
             raise FileExistsError(f"{self._path} has appeared meanwhile") from None
         except OSError:  # not every filesystem has hard links
             return False
-        os.unlink(self._part)
+        Path(self._part).unlink()
         return True
 
     def discard(self) -> None:
