@@ -313,12 +313,16 @@ class _HiddenFile:
         self.file.close()
 
     def commit(self) -> None:
+        is_local = self._path.protocol in _LOCAL
         if not self._overwrite:
-            if self._path.protocol in _LOCAL and self._is_linked():
+            if is_local and self._is_linked():
                 return
             if self._fs.exists(self._target):
                 raise FileExistsError(f"{self._path} has appeared meanwhile")
-        self._fs.mv(self._part, self._target)
+        if is_local:
+            Path(self._part).replace(self._target)  # fsspec would move it into a folder that is there by now
+        else:
+            self._fs.mv(self._part, self._target)
 
     def _is_linked(self) -> bool:
         """Give the file its name as well, unless that is taken. A rename would replace what is there."""

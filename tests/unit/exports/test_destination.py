@@ -160,6 +160,11 @@ class TestFiles:
             write(path, b"rows")
         assert list(tmp_path.rglob("*")) == [tmp_path / "answers.jsonl"]
 
+    def test_folder_that_appears_meanwhile_is_left_alone(self, path, tmp_path):
+        with pytest.raises(CyTechBotStorageError, match="directory"):
+            write(path, b"rows", then=(tmp_path / "answers.jsonl").mkdir)
+        assert list(tmp_path.rglob("*")) == [tmp_path / "answers.jsonl"]
+
     def test_device_at_the_path_is_refused_and_left_alone(self, path, tmp_path):
         os.mkfifo(tmp_path / "answers.jsonl")
         with pytest.raises(CyTechBotStorageRefusedError, match="is not a file"):

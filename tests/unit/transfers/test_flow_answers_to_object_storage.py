@@ -337,18 +337,20 @@ class TestFailure:
             export(self.path(folder))
         assert len(calls) == at
 
-    @pytest.mark.parametrize("stage", ["open", "mv"])
+    @pytest.mark.parametrize(
+        "stage", ["fsspec.implementations.local.LocalFileSystem.open", "pathlib.Path.replace"]
+    )
     def test_filesystem_that_fails(self, folder, answer, monkeypatch, stage):
         endpoint = answer()
 
         def fail(*_, **__):
             raise OSError("disk full")
 
-        monkeypatch.setattr(f"fsspec.implementations.local.LocalFileSystem.{stage}", fail)
+        monkeypatch.setattr(stage, fail)
         with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full") as caught:
             export(self.path(folder))
         assert not isinstance(caught.value, AirflowFailException)
-        assert endpoint.called == (stage == "mv")
+        assert endpoint.called == (stage == "pathlib.Path.replace")
 
     @pytest.mark.parametrize("at", [1, 2, 3])
     def test_file_that_cannot_be_written_to(self, tmp_path, answer, monkeypatch, at):
