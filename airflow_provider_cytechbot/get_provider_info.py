@@ -30,7 +30,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-cytechbot",
         "name": "CyTechBot",
-        "description": "`CyTechBot <https://cytechbot.com/>`__, a chatbot platform (a XeroChat).\n",
+        "description": "`CyTechBot <https://cytechbot.com/>`__, a chatbot platform built on XeroChat.\n",
         "integrations": [
             {
                 "integration-name": INTEGRATION,

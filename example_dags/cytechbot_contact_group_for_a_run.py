@@ -1,7 +1,9 @@
 """
 ### A contact group that lives as long as a DAG run
 
-The group is made by a setup task and deleted by its teardown, whatever happens between them.
+A setup task creates the group, and its teardown deletes it, whatever happens between them.
+
+Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """
 ### Export all campaigns
 
-One task, one file for each campaign. If one of them fails, the others are exported all the same.
+One task, one file for each campaign. If one of them fails, the others are still exported.
 
 Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
@@ -28,6 +28,7 @@ with DAG(
             description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -34,6 +34,7 @@ with DAG(
             description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

@@ -1,15 +1,15 @@
 """
 ### Export for a spreadsheet
 
-One row a subscriber, one column a question. What strangers typed must not run as a formula, and a spreadsheet
-knows UTF-8 by its mark.
+One row per subscriber, one column per question. Formulas in the answers must not run, and a spreadsheet
+recognises UTF-8 by the byte order mark.
 
 Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
@@ -22,6 +22,7 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    max_active_runs=1,  # each run replaces the same file
     params={
         "flow_campaign_id": Param("1", type="string", description="The campaign to export."),
         "folder": Param(
@@ -30,6 +31,7 @@ with DAG(
             description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

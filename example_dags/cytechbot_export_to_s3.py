@@ -1,5 +1,5 @@
 """
-### Export to S3, a partition a day
+### Export to S3, one partition per day
 
 Each day's answers are one Parquet file in a partition of its own, as DuckDB, Athena and Spark read them. The
 asset tells downstream DAGs that there are new ones, and how many.
@@ -9,7 +9,7 @@ Needs the connection `cytechbot_default`, and `aws_default` for S3.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Asset, Param
 
@@ -27,9 +27,10 @@ with DAG(
         "folder": Param(
             "s3://aws_default@bucket/cytechbot",
             type="string",
-            description="Where the files go, a bucket that is there.",
+            description="Where the files go; the bucket must exist.",
         ),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

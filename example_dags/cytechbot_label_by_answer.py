@@ -3,11 +3,13 @@
 
 Each day, read the answers to a flow campaign, choose the subscribers whose answer matches, and tag them with
 a label by its name. Tagging somebody twice does no harm, so nothing needs to be remembered.
+
+Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
@@ -26,6 +28,7 @@ with DAG(
         "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
         "label_name": Param("Touring", type="string", description="The label to tag them with."),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

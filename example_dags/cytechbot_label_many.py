@@ -1,8 +1,10 @@
 """
 ### Tag many subscribers with a label of the run
 
-A label for the occasion, and everybody in a list tagged with it, over one connection. Subscribers whom the
-API refuses are named in the end; the others are tagged all the same.
+Create a label for the occasion and tag everybody in a list with it, over one connection. Subscribers whom the
+API refuses are named at the end; the others are still tagged.
+
+Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ with DAG(
     catchup=False,
     params={
         "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
-        "label_name": Param("Spring ride", type="string", description="The label, which is new."),
+        "label_name": Param("Spring ride", type="string", description="The label; it must be new."),
         "subscriber_ids": Param(
             ["24994546734902201", "24994546734902202", "24994546734902203"],
             type="array",

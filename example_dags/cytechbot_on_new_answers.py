@@ -2,8 +2,10 @@
 ### Run when subscribers have answered
 
 No schedule and no waiting task: the triggerer watches a flow campaign, and this DAG runs when subscribers
-have newly answered it completely. Needs Airflow 3.0 or newer; from 3.3 on, nobody is missed who answers
-while the triggerer is down.
+have newly answered it completely. From Airflow 3.3 on, nobody is missed who answers while the triggerer is
+down.
+
+Needs Airflow 3.0 or newer, and the connection `cytechbot_default`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """
 ### Wait for enough answers, then export them
 
-Wait until so many subscribers have answered a flow campaign completely, and write all answers to a file.
+Wait until a given number of subscribers have answered a flow campaign completely, then write all answers to
+a file.
+
+Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ with DAG(
     "cytechbot_wait_then_export",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
     params={
         "flow_campaign_id": Param("1", type="string", description="The campaign to wait for."),
-        "min_subscribers": Param("5", type="string", description="How many are to have answered it."),
+        "min_subscribers": Param("5", type="string", description="How many must have answered it."),
         "folder": Param("file:///tmp/cytechbot", type="string", description="Where the file goes."),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

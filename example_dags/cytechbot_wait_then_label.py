@@ -3,6 +3,8 @@
 
 Wait until a subscriber has answered every question of a flow campaign, and give it a label. The wait is
 deferred: it holds no worker, and many such runs share one poll of the server.
+
+Needs the connection `cytechbot_default`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ with DAG(
     "cytechbot_wait_then_label",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
     params={
         "flow_campaign_id": Param("1", type="string", description="The campaign to be answered."),
         "subscriber_id": Param("24994546734902201", type="string", description="Who is to answer it."),
         "page_id": Param("104857600000001", type="string", description="The page of the subscriber."),
         "label_name": Param("Has answered", type="string", description="The label to tag it with."),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):
@@ -35,7 +39,7 @@ with DAG(
         deferrable=True,
         poke_interval=timedelta(minutes=5),
         timeout=timedelta(days=3),
-        soft_fail=True,  # who does not answer within three days is let be
+        soft_fail=True,  # no answer within three days: skip this run, do not fail it
     )
     # [END wait_for_subscriber]
 

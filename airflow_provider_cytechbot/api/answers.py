@@ -190,7 +190,7 @@ def _not_the_api(
     text = body[: 4 * _TITLE_WITHIN].decode(errors="replace")
     return CyTechBotResponseError(
         f"{came} with {_describe(headers, text)}.",
-        "Check the host in the connection, and what stands before the server.",
+        "Check the host in the connection, and any proxy in front of the server.",
         was_turned_away=True,
         worth_repeating=False,
     )

@@ -82,7 +82,7 @@ def encode_identifier(name: str, value: object) -> str:
     """
     if _is_whole_number(value):
         if abs(int(value)) >= _TOO_LARGE:
-            raise refuse(name, "is larger than any id that is meant")
+            raise refuse(name, "is larger than any id can be")
         value = str(int(value))
     if not isinstance(value, str):
         advice = "Pass ids as text, or as whole numbers: a float rounds the digits of a long id."

@@ -273,7 +273,7 @@ def wrong_shape(problem: str) -> CyTechBotResponseError:
     """
     return CyTechBotResponseError(
         f"the answer has the wrong shape: {problem}.",
-        "If it stays so, this server speaks another version of the API.",
+        "If this goes on, the server has another version of the API.",
         worth_repeating=False,
     )
 

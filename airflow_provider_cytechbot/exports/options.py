@@ -54,7 +54,7 @@ class ExportOptions:
         profiles.check_fields(self.subscriber_fields)
         for name in ("escape_formulas", "byte_order_mark"):
             if getattr(self, name) and file_type.file_format != "csv":
-                raise refuse(name, f"is for CSV, and the format is {file_type.file_format}")
+                raise refuse(name, f"works only with CSV, and the format is {file_type.file_format}")
         if file_type.file_format == RAW:
             self._check_raw()
         return file_type
@@ -74,9 +74,7 @@ class ExportOptions:
 
     def _check_changes(self) -> None:
         if self.mode == "changes" and not self.state_path:
-            raise refuse(
-                "state_path", "is missing, which mode 'changes' needs", "Give a folder that stays the same."
-            )
+            raise refuse("state_path", "is needed in mode 'changes'", "Give a folder that stays the same.")
         if self.mode != "changes" and self.state_path:
             raise refuse("state_path", "is for mode 'changes'", f"The mode is {self.mode!r}.")
         if self.mode == "changes" and self.layout == "wide":

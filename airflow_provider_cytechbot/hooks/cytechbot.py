@@ -33,13 +33,14 @@ class CyTechBotHook(AnsweredHook, BaseHook):
     """
     Talk to the API of CyTechBot, or of another installation of the XeroChat platform.
 
-    Parameters are named as the vendor's fields; ids are taken as ``str`` or ``int`` and returned as ``str``.
-    Records are JSON-serialisable: times are ISO 8601 with the server's offset, zero dates ``None``.
+    Parameters have the names of the vendor's fields. Ids may be given as ``str`` or ``int`` and are returned
+    as ``str``. Records are JSON-serialisable: times are ISO 8601 with the server's offset, and a date of
+    zeros is ``None``.
 
-    A call that fails for a passing reason is repeated, as often as the connection says, if a repeat does no
-    harm: reads, updates, deletes and label assignments always, creates only where nothing can have been sent.
-    All errors are of one tree, see :mod:`airflow_provider_cytechbot.api.errors`. Those that no retry can help
-    make the task fail at once.
+    A call that fails for a passing reason is repeated, as often as the connection's ``max_retries`` allows,
+    if a repeat does no harm: reads, updates, deletes and label assignments always, creates only if nothing
+    can have been sent. All errors derive from :class:`~airflow_provider_cytechbot.api.errors.CyTechBotError`.
+    Those that no retry can help make the task fail at once.
 
     :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
     """
@@ -87,7 +88,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         address: str | None = None,
     ) -> str:
         """
-        Make a user and return the new id (``POST create_system_user``).
+        Create a user and return the new id (``POST create_system_user``).
 
         :param name: The user's name.
         :param email: The user's e-mail address, which no other user may have.
@@ -97,7 +98,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         :param mobile: The user's mobile number.
         :param address: The user's postal address.
         :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the user may have been made.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the user may have been created.
         """
         return self.call(
             endpoints.CREATE_USER,
@@ -122,7 +123,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         status: str | None = None,
     ) -> None:
         """
-        Change a user (``POST update_user/{user_id}``). What is ``None`` stays as it is.
+        Update a user (``POST update_user/{user_id}``). Fields that are ``None`` stay as they are.
 
         :param user_id: The user's id.
         :param name: The new name.
@@ -161,7 +162,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
     def get_labels(self, page_id: IdInput) -> list[records.Label]:
         """
-        Return the labels of a page (``GET get_all_labels/``); an empty list where there is none.
+        Return the labels of a page (``GET get_all_labels/``); an empty list if it has none.
 
         :param page_id: The page's id.
         """
@@ -169,11 +170,12 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
     def create_label(self, *, label_name: str, page_id: IdInput) -> str:
         """
-        Make a label and return its id (``POST create_label``).
+        Create a label and return its id (``POST create_label``).
 
         :param label_name: The label's name.
         :param page_id: The id of a page whose bot is enabled.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the label may have been made.
+        :raises CyTechBotRequestError: The API refused, for instance because the page has such a label.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the label may have been created.
         """
         return self.call(endpoints.CREATE_LABEL, label_name=label_name, page_id=page_id)
 
@@ -183,11 +185,12 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         """
         Tag a subscriber with labels (``POST assign_label``). Labels that it already has stay.
 
-        The server does not look at ids that it does not know, as long as it knows one of them.
+        The server silently ignores label ids that it does not know, as long as it knows one of them.
 
         :param page_id: The id of the page that subscriber and labels belong to.
         :param subscriber_id: The subscriber's id.
         :param label_ids: The labels' ids, as a list or separated by commas.
+        :raises CyTechBotRequestError: The API refused, for instance because it knows none of the labels.
         """
         self._write(
             endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids
@@ -200,16 +203,16 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         Return a contact group (``GET get_contact_group/``).
 
         :param contact_type_id: The group's id.
-        :raises CyTechBotRequestError: There is no such group.
+        :raises CyTechBotRequestError: There is no such group; the vendor does not say in which words.
         """
         return self.call(endpoints.GET_CONTACT_GROUP, contact_type_id=contact_type_id)
 
     def create_contact_group(self, *, name: str) -> str:
         """
-        Make a contact group and return its id (``POST create_contact_group``). Names are not unique.
+        Create a contact group and return its id (``POST create_contact_group``). Names are not unique.
 
         :param name: The group's name.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been made.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been created.
         """
         return self.call(endpoints.CREATE_CONTACT_GROUP, name=name)
 
@@ -219,6 +222,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
         :param contact_type_id: The group's id.
         :param name: The new name.
+        :raises CyTechBotNotFoundError: There is no such group.
         """
         self._write(endpoints.UPDATE_CONTACT_GROUP, contact_type_id=contact_type_id, name=name)
 
@@ -250,9 +254,9 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         last_name: str | None = None,
     ) -> str:
         """
-        Make a contact and return its id (``POST create_contact``).
+        Create a contact and return its id (``POST create_contact``).
 
-        An e-mail address or a phone number is needed.
+        It needs an e-mail address or a phone number.
 
         :param contact_type_id: The id of the contact group.
         :param email: The contact's e-mail address.
@@ -260,7 +264,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         :param first_name: The contact's first name.
         :param last_name: The contact's last name.
         :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been made.
+        :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been created.
         """
         return self.call(
             endpoints.CREATE_CONTACT,
@@ -281,11 +285,11 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         last_name: str | None = None,
     ) -> None:
         """
-        Change a contact (``POST update_contact/{contact_id}``). What is ``None`` stays as it is.
+        Update a contact (``POST update_contact/{contact_id}``). Fields that are ``None`` stay as they are.
 
         :param contact_id: The contact's id.
-        :param email: The e-mail address; can be set where there is none yet.
-        :param phone_number: The phone number; can be set where there is none yet.
+        :param email: The e-mail address; it can be set only if the contact has none yet.
+        :param phone_number: The phone number; it can be set only if the contact has none yet.
         :param first_name: The new first name.
         :param last_name: The new last name.
         :raises CyTechBotNotFoundError: There is no such contact.
@@ -332,7 +336,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         :param flow_campaign_id: The campaign's id.
         :param subscriber_id: The subscriber's id.
         :return: ``{"id", "flow_name", "data": [{"question_id", "question", "answer"}]}``; ``data`` is empty,
-            and ``flow_name`` may be ``None``, where there is no answer yet.
+            and ``flow_name`` may be ``None``, if there is no answer yet.
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
         return self.call(
@@ -345,12 +349,12 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         """
         Return all answers of a campaign at once (``GET get_all_subscriber_flow_info/``).
 
-        This costs the server time that grows with the square of the answers. For a large campaign, which
-        would also fill this process's memory, use :meth:`iter_flow_answers`.
+        This costs the server time that grows with the square of the number of answers. For a large campaign,
+        which would also fill this process's memory, use :meth:`iter_flow_answers`.
 
         :param flow_campaign_id: The campaign's id.
         :return: ``{"id", "flow_name", "data": {subscriber_id: [{"question_id", "question", "answer"}]}}``;
-            ``data`` is empty, and ``flow_name`` may be ``None``, where nobody has answered.
+            ``data`` is empty, and ``flow_name`` may be ``None``, if nobody has answered.
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
         return self.call(endpoints.GET_FLOW_ANSWERS, flow_campaign_id=flow_campaign_id)
@@ -359,7 +363,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         """
         Yield all answers of a campaign as rows, while they arrive, in bounded memory.
 
-        The answer is known to be whole only when the iterator ends without an error.
+        Only when the iterator ends without an error is it known that all answers have arrived.
 
         :param flow_campaign_id: The campaign's id.
         :return: Rows ``{"flow_campaign_id", "flow_name", "subscriber_id", "question_id", "question",
@@ -373,7 +377,9 @@ class CyTechBotHook(AnsweredHook, BaseHook):
     @contextmanager
     def open_flow_answers(self, flow_campaign_id: IdInput) -> Iterator[FlowAnswersStream]:
         """
-        Open all answers of a campaign as a stream, which knows more of itself than its rows.
+        Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
+
+        The stream yields answers by subscriber and also knows the campaign's name and how much has arrived.
 
         Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
 
@@ -392,12 +398,12 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
     def call(self, endpoint: Endpoint[T], **fields: object) -> T:
         """
-        Call an endpoint: what each of the methods above does with its own.
+        Call an endpoint. Each of the methods above does this with its own.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
         :param fields: Its fields; ``None`` means not to send one.
         :return: What the endpoint's answer carries.
-        :raises CyTechBotError: The error of the tree that fits.
+        :raises CyTechBotError: The subclass that says what went wrong.
         """
         return self._run(self._ask, endpoint, fields)
 
@@ -407,7 +413,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Ask the cheapest read, once, and say in one plain sentence how it went.
+        Make the cheapest read once, and say in one plain sentence how it went.
 
         :return: Whether the connection works, and the sentence.
         """
@@ -443,7 +449,9 @@ class CyTechBotHook(AnsweredHook, BaseHook):
     def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
         outcome = self.call(endpoint, **fields)
         if not outcome.changed:
-            self.log.info("%s changed nothing: %s", endpoint.name, outcome.message or "it was so already")
+            self.log.info(
+                "%s changed nothing: %s", endpoint.name, outcome.message or "there was nothing to change"
+            )
 
     def _run(
         self,

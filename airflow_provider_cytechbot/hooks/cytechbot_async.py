@@ -38,7 +38,7 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
         async with CyTechBotAsyncHook() as hook:
             campaign = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
 
-    Settings, calls, answers, errors, retries and masking are those of
+    Connection, errors, retries and masking are those of
     :class:`~airflow_provider_cytechbot.hooks.cytechbot.CyTechBotHook`.
 
     :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
@@ -77,10 +77,10 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
         Call an endpoint.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
-        :param max_retries: How often it is repeated at the most; ``None``: as the connection says.
+        :param max_retries: How often it is repeated at most; ``None``: as the connection says.
         :param fields: Its fields; ``None`` means not to send one.
         :return: What the endpoint's answer carries.
-        :raises CyTechBotError: The error of the tree that fits.
+        :raises CyTechBotError: The subclass that says what went wrong.
         """
         return await self._run(self._ask, endpoint, fields, max_retries)
 
@@ -94,7 +94,7 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
         Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
 
         :param flow_campaign_id: The campaign's id.
-        :param max_retries: How often it is repeated at the most; ``None``: as the connection says.
+        :param max_retries: How often it is repeated at most; ``None``: as the connection says.
         """
         from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
 

@@ -32,7 +32,7 @@ def ca_bundle(settings: Settings) -> str | None:
     Return the file of trusted certificates: the connection's, or the environment's; ``None``: the usual ones.
 
     :param settings: The connection's settings.
-    :raises CyTechBotSettingsError: An environment variable names what does not exist.
+    :raises CyTechBotSettingsError: An environment variable names a path that does not exist.
     """
     if settings.ca_bundle:
         return settings.ca_bundle
@@ -40,7 +40,7 @@ def ca_bundle(settings: Settings) -> str | None:
         if path := os.environ.get(name):
             if not Path(path).exists():
                 raise CyTechBotSettingsError(
-                    f"the environment variable {name} names what does not exist: {path!r}.",
+                    f"the environment variable {name} names a path that does not exist: {path!r}.",
                     "Correct it on the worker, or name a file in the extra 'ca_bundle'.",
                 )
             return path

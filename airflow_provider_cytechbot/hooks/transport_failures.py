@@ -120,8 +120,7 @@ class TransportFailures:
     def unusable_url(self) -> CyTechBotTransportError:
         """Return the error for a URL that the client will not use."""
         return CyTechBotTransportError(
-            f"a request to {self._server} could not be made: the host, or the proxy, is not a URL that works "
-            "here.",
+            f"a request to {self._server} could not be made: the host, or the proxy, is not a usable URL.",
             "Check the host and the extra 'proxy', or the environment's proxy variables.",
             was_sent=False,
             worth_repeating=False,

@@ -1,4 +1,4 @@
-"""What operators and sensors share: their connection, and the hook made from it when they run."""
+"""What operators and sensors share: the connection id, and the hook made from it when they run."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class CyTechBotBaseOperator(BaseOperator):
     """
     Base of the operators that write to CyTechBot, and of the sensors.
 
+    Every parameter of an operator is a template field.
+
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     """
 
@@ -45,7 +47,7 @@ class CyTechBotBaseOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> CyTechBotHook:
-        """The hook, made on first use: the connection id may be a template until then."""
+        """The hook, created on first use: the connection id may be a template until then."""
         return CyTechBotHook(self.cytechbot_conn_id)
 
     def build(self, endpoint: Endpoint[T], **fields: object) -> Call[T]:
@@ -102,7 +104,7 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
     """
     Base of the operators that delete.
 
-    :param missing_ok: Whether it is a success, too, if the thing does not exist.
+    :param missing_ok: Whether deleting something that does not exist counts as a success.
     """
 
     template_fields: Sequence[str] = ("missing_ok", *CyTechBotBaseOperator.template_fields)
@@ -144,8 +146,8 @@ class CyTechBotEmailOperator(CyTechBotBaseOperator):
     """
     Base of the operators whose parameter ``email`` is a contact's or a user's address.
 
-    Airflow has a parameter of that name for the people to alert, and fills it from a DAG's ``default_args``.
-    Those are alerted as ever, but they must not become a contact, and a contact must not be alerted.
+    Airflow has a parameter of that name too: whom to alert, usually set in a DAG's ``default_args``. Those
+    people are still alerted, but they must not become a contact, and a contact must not be alerted.
     """
 
     _was_given_email = False

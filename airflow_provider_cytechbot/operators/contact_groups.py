@@ -1,4 +1,4 @@
-"""Operators that make, rename and delete contact groups."""
+"""Operators that create, rename and delete contact groups."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
     """
-    Make a contact group, and return the new id.
+    Create a contact group.
 
-    Rests on ``POST create_contact_group``. Names are not unique and the API cannot list groups, so a create
-    whose answer was lost is not sent again: the task fails at once and says how to find out.
+    Calls ``POST create_contact_group``. Names are not unique and the API cannot list groups, so a create
+    whose answer was lost is not sent again: the task fails at once and says how to check. All parameters are
+    templated.
 
     :param name: The group's name.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The new group's id.
-    :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been made.
+    :raises CyTechBotRequestError: The API refused, or the name is empty.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been created.
     """
 
     template_fields: Sequence[str] = ("name", *CyTechBotBaseOperator.template_fields)
@@ -35,7 +37,7 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
         self.name = name
 
     def execute(self, context: Context) -> str:
-        """Make the group and return its id."""
+        """Create the group and return its id."""
         create = Create(
             what=f"contact group {self.name!r}",
             call=self.build(endpoints.CREATE_CONTACT_GROUP, name=self.name),
@@ -46,9 +48,9 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
 
 class CyTechBotUpdateContactGroupOperator(CyTechBotBaseOperator):
     """
-    Rename a contact group, and return its id.
+    Rename a contact group.
 
-    Rests on ``POST update_contact_group/{contact_type_id}``.
+    Calls ``POST update_contact_group/{contact_type_id}``. All parameters are templated.
 
     :param contact_type_id: The group's id.
     :param name: The new name.
@@ -72,12 +74,13 @@ class CyTechBotUpdateContactGroupOperator(CyTechBotBaseOperator):
 
 class CyTechBotDeleteContactGroupOperator(CyTechBotDeleteOperator):
     """
-    Delete a contact group, and return its id.
+    Delete a contact group.
 
-    Rests on ``POST delete_contact_group``. A delete that is repeated after a lost answer is a success.
+    Calls ``POST delete_contact_group``. If its answer is lost, the delete is sent again, and finding nothing
+    then counts as a success. All parameters are templated.
 
     :param contact_type_id: The group's id.
-    :param missing_ok: Whether it is a success, too, if there is no such group.
+    :param missing_ok: Whether it counts as a success if there is no such group.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The group's id.
     :raises CyTechBotNotFoundError: There is no such group, and ``missing_ok`` is false.

@@ -1,4 +1,4 @@
-"""Operators that make, change and delete contacts."""
+"""Operators that create, update and delete contacts."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
     """
-    Make a contact in a contact group, and return the new id. It needs an e-mail address or a phone number.
+    Create a contact in a contact group. It needs an e-mail address or a phone number.
 
-    Rests on ``POST create_contact``. The API cannot search contacts, so a create whose answer was lost is not
-    sent again: the task fails at once and says how to find out.
+    Calls ``POST create_contact``. The API cannot search contacts, so a create whose answer was lost is not
+    sent again: the task fails at once and says how to check. All parameters are templated.
 
     :param contact_type_id: The id of the contact group.
-    :param email: The contact's e-mail address. (Not Airflow's parameter of the same name: nobody is alerted
-        at it.) Rendered as ``contact_email``.
+    :param email: The contact's e-mail address. (Not Airflow's parameter of the same name: no alerts go
+        there.) The UI shows it as ``contact_email``.
     :param phone_number: The contact's phone number, as text, so that it keeps its leading zeros.
     :param first_name: The contact's first name.
     :param last_name: The contact's last name.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The new contact's id.
     :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
-    :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been made.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been created.
     """
 
     template_fields: Sequence[str] = (
@@ -70,7 +70,7 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
         self.last_name = last_name
 
     def execute(self, context: Context) -> str:
-        """Make the contact and return its id."""
+        """Create the contact and return its id."""
         create = Create(
             what=f"contact {self.contact_email or self.phone_number!r}",
             call=self.build(
@@ -88,20 +88,21 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
 
 class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
     """
-    Change a contact, and return its id. What is not given stays as it is.
+    Update a contact. Fields that are not given stay as they are.
 
-    Rests on ``POST update_contact/{contact_id}``. The server takes an empty text or ``0`` as not given, so
-    neither can be set.
+    Calls ``POST update_contact/{contact_id}``. The server treats an empty text or ``0`` as not given, so a
+    field cannot be set to either. All parameters are templated.
 
     :param contact_id: The contact's id.
-    :param email: The e-mail address; the vendor says that it can be set only where there is none yet.
-        Rendered as ``contact_email``.
-    :param phone_number: The phone number; the same is said of it.
+    :param email: The e-mail address; the vendor says that it can be set only if the contact has none yet.
+        The UI shows it as ``contact_email``.
+    :param phone_number: The phone number; the vendor says the same of it.
     :param first_name: The new first name.
     :param last_name: The new last name.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The contact's id.
     :raises CyTechBotNotFoundError: There is no such contact.
+    :raises CyTechBotRequestError: The API refused, or no field to change was given.
     """
 
     template_fields: Sequence[str] = (
@@ -131,7 +132,7 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
         self.last_name = last_name
 
     def execute(self, context: Context) -> str:
-        """Change the contact and return its id."""
+        """Update the contact and return its id."""
         fields = {
             "email": self.contact_email,
             "phone_number": self.phone_number,
@@ -143,7 +144,7 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
         except CyTechBotRequestError as error:
             if isinstance(error, CyTechBotFieldError) or not self._is_so(fields):
                 raise
-            self.log.info("The contact is so already, though %s", error.said)
+            self.log.info("The contact already has these values, though %s", error.said)
         return str(self.contact_id)
 
     def _is_so(self, fields: dict[str, str | None]) -> bool:
@@ -156,12 +157,13 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
 
 class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
     """
-    Delete a contact, and return its id.
+    Delete a contact.
 
-    Rests on ``POST delete_contact``. A delete that is repeated after a lost answer is a success.
+    Calls ``POST delete_contact``. If its answer is lost, the delete is sent again, and finding nothing then
+    counts as a success. All parameters are templated.
 
     :param contact_id: The contact's id.
-    :param missing_ok: Whether it is a success, too, if there is no such contact.
+    :param missing_ok: Whether it counts as a success if there is no such contact.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The contact's id.
     :raises CyTechBotNotFoundError: There is no such contact, and ``missing_ok`` is false.

@@ -146,6 +146,6 @@ def _still_counts(create: Create, new_id: str, earlier: Earlier) -> bool:
 def _ambiguous(create: Create, reason: str) -> CyTechBotAmbiguousWriteError:
     return CyTechBotAmbiguousWriteError(
         f"{create.what} may have been made. {reason} It is not sent again.",
-        f"{create.call.endpoint.find_out} Clear the task to make it all the same.",
+        f"{create.call.endpoint.find_out} If it is not there, clear the task to create it.",
         create.call.asked,
     )

@@ -1,4 +1,4 @@
-"""Operators that make labels and tag subscribers with them."""
+"""Operators that create labels and tag subscribers with them."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ _LIST_AS_TEXT = re.compile(r"""\[\s*(['"\d].*)?\]""", re.DOTALL)
 
 class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
     """
-    Make a label, and return its id.
+    Create a label.
 
-    Rests on ``POST create_label``. A page's labels have names of their own, so a create whose answer was lost
-    is looked up (``GET get_all_labels/``) and not sent again.
+    Calls ``POST create_label``. No two labels of a page have the same name, so if the answer to a create is
+    lost, the operator looks the label up (``GET get_all_labels/``) instead of sending the create again. All
+    parameters are templated.
 
     :param label_name: The label's name.
     :param page_id: The id of a page whose bot is enabled.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The new label's id.
     :raises CyTechBotRequestError: The API refused, for instance because the label exists.
-    :raises CyTechBotAmbiguousWriteError: The answer was lost, and the label is not there, or not yet.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost, and no such label is found (yet).
     """
 
     template_fields: Sequence[str] = ("label_name", "page_id", *CyTechBotBaseOperator.template_fields)
@@ -57,7 +58,7 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
         self.page_id = page_id
 
     def execute(self, context: Context) -> str:
-        """Make the label and return its id."""
+        """Create the label and return its id."""
         create = Create(
             what=f"label {self.label_name!r}",
             call=self.build(endpoints.CREATE_LABEL, label_name=self.label_name, page_id=self.page_id),
@@ -74,24 +75,27 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
     """
     Tag one subscriber, or several, with labels. Labels that they already have stay.
 
-    Rests on ``POST assign_label``, and on ``GET get_all_labels/`` once a task: the server passes over label
-    ids that it does not know in silence, so all are checked before anything is sent.
+    Calls ``POST assign_label`` for each subscriber, and ``GET get_all_labels/`` once: the server silently
+    ignores label ids that it does not know, so all labels are checked before anything is sent.
 
-    With ``subscriber_ids``, each is tried in turn over one connection. Those that the API refuses are named
-    when all have been tried, and the task fails. If an answer was lost, the others are tried all the same
-    (but for three in a row), and Airflow retries the task. Unless all have the labels, the XCom ``outcome``
-    tells of each kind how many they are and who, up to 100: ``{"counts": {...}, "assigned": [id],
-    "refused": {id: reason}, "unknown": {id: reason}, "not_tried": [id]}``. A rerun does no harm.
+    With ``subscriber_ids``, the subscribers are tagged one after the other over one connection. If the API
+    refuses some of them, the others are still tagged; then the task fails and names those refused. If answers
+    are lost, the others are still tried, unless three in a row are lost, and Airflow retries the task. Unless
+    everybody was tagged, the XCom ``outcome`` holds the number of subscribers in each group, and the first
+    100 of each: ``{"counts": {...}, "assigned": [id], "refused": {id: reason}, "unknown": {id: reason},
+    "not_tried": [id]}``. Running the task again does no harm. All parameters are templated.
 
     :param page_id: The id of the page that subscribers and labels belong to.
     :param label_ids: The labels by id: a list, or text separated by commas. Either this or ``label_names``.
     :param label_names: The labels by name: a list, or one name.
-    :param create_missing: Whether a name that the page does not have is made into a label.
+    :param create_missing: Whether to create labels of ``label_names`` that the page does not have yet.
     :param subscriber_id: One subscriber. Either this or ``subscriber_ids``.
-    :param subscriber_ids: Several subscribers: a list, or text separated by commas. None at all is no error.
+    :param subscriber_ids: Several subscribers: a list, or text separated by commas. An empty list is no
+        error.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The id of the subscriber, or the list of ids, that now have the labels.
     :raises CyTechBotRequestError: A label is not known, or the API refused some of the subscribers.
+    :raises CyTechBotTransportError: Some answers were lost; a retry tags those subscribers again.
     """
 
     template_fields: Sequence[str] = (
@@ -171,7 +175,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         texts = (self.encoded(encode_text, "label_names", name).strip() for name in given)
         names = list(dict.fromkeys(texts))
         if not all(names or [""]):
-            raise self.refusal("label_names", "holds no name, or an empty one")
+            raise self.refusal("label_names", "is empty, or holds an empty name")
         return names
 
     def _check_lists(self) -> None:

@@ -1,4 +1,4 @@
-"""Operators that make and change users of the platform. They need an admin's API key."""
+"""Operators that create and update users of the platform. They need an admin's API key."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ CLOCKS_DIFFER = timedelta(days=1)
 
 class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
     """
-    Make a user, and return the new id.
+    Create a user of the platform. The connection needs an admin's API key.
 
-    Rests on ``POST create_system_user``. E-mail addresses are unique, so a create whose answer was lost is
-    looked up and not sent again.
+    Calls ``POST create_system_user``. E-mail addresses are unique, so if the answer to a create is lost, the
+    operator looks the user up instead of sending the create again. All parameters are templated.
 
     :param name: The user's name.
     :param email: The user's e-mail address, which no other user may have. (Not Airflow's parameter of the
-        same name: nobody is alerted at it.) Rendered as ``user_email``.
+        same name: no alerts go there.) The UI shows it as ``user_email``.
     :param password: The user's password. Template it from a secret, for instance
-        ``{{ var.value.new_user_password }}``: it appears in no log, rendered template, XCom or error. Never
-        write it literally in the DAG file: Airflow stores the DAG in its database; nor pass it through an
-        XCom.
+        ``{{ var.value.new_user_password }}``: it then appears in no log, rendered template, XCom or error.
+        Do not write it into the DAG file, which Airflow stores in its database, and do not pass it through
+        an XCom.
     :param package_id: The id of the user's package.
     :param expired_date: The last day of the user's validity: ``YYYY-MM-DD``, a ``date`` or a ``datetime``.
     :param mobile: The user's mobile number.
@@ -43,7 +43,7 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The new user's id.
     :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
-    :raises CyTechBotAmbiguousWriteError: The answer was lost, and the user is not there, or not yet.
+    :raises CyTechBotAmbiguousWriteError: The answer was lost, and no such user is found (yet).
     """
 
     template_fields: Sequence[str] = (
@@ -79,7 +79,7 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
         self.address = address
 
     def execute(self, context: Context) -> str:
-        """Make the user and return its id."""
+        """Create the user and return its id."""
         from airflow.providers.common.compat.sdk import mask_secret
 
         for form in forms(str(self.password)):
@@ -126,10 +126,10 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
 
 class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
     """
-    Change a user, and return its id. What is not given stays as it is.
+    Update a user of the platform. Fields that are not given stay as they are.
 
-    Rests on ``POST update_user/{user_id}``. The server takes an empty text or ``0`` as not given, so neither
-    can be set.
+    Calls ``POST update_user/{user_id}``, which needs an admin's API key. The server treats an empty text or
+    ``0`` as not given, so a field cannot be set to either. All parameters are templated.
 
     :param user_id: The user's id.
     :param name: The new name.
@@ -142,6 +142,7 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The user's id.
     :raises CyTechBotNotFoundError: There is no such user.
+    :raises CyTechBotRequestError: The API refused, or no field to change was given.
     """
 
     template_fields: Sequence[str] = (
@@ -177,7 +178,7 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
         self.status = status
 
     def execute(self, context: Context) -> str:
-        """Change the user and return its id."""
+        """Update the user and return its id."""
         self.hook.update_user(
             self.user_id,
             name=self.name,

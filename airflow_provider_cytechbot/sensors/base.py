@@ -42,12 +42,13 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     """
     Base of the sensors that wait for answers to a flow campaign.
 
-    The first check happens on the worker, also of a deferred sensor: what is there already is not waited for.
-    Polls that fail for a passing reason are borne, up to five in a row; in the mode ``reschedule``, where
-    each poke is a process of its own, as often as the connection's ``max_retries`` says.
+    Even a deferrable sensor makes its first check on the worker, so it does not defer if the answers are
+    already there. Up to five polls in a row may fail for a passing reason. In the mode ``reschedule``, where
+    each poke is a process of its own, nothing counts them: there, a poke is repeated as often as the
+    connection's ``max_retries`` says, and then fails the task.
 
     :param flow_campaign_id: The campaign's id.
-    :param complete: Whether every question must be answered, and not just any.
+    :param complete: Whether every question must be answered; with ``False``, any one will do.
     :param deferrable: Whether to wait in the triggerer, where a wait costs next to nothing.
     """
 
@@ -177,7 +178,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         if nobody_counts or self._failed_polls > MAX_FAILED_POLLS:
             raise failure
         self.log.warning(
-            "%s Failed polls in a row: %d; %d are borne.", failure, self._failed_polls, MAX_FAILED_POLLS
+            "%s Failed polls in a row: %d; up to %d may fail.", failure, self._failed_polls, MAX_FAILED_POLLS
         )
         return None
 

@@ -20,25 +20,29 @@ if TYPE_CHECKING:
 
 class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     """
-    Wait until so many subscribers have answered a flow campaign.
+    Wait until a given number of subscribers have answered a flow campaign.
 
-    Rests on ``GET get_all_subscriber_flow_info/``, which costs the server time that grows with the square of
-    the answers: choose a long ``poke_interval``, and ``deferrable=True`` where several wait, as those share
-    one poll. ``GET get_flow_campaign_info/`` is asked once, for the questions.
+    Calls ``GET get_all_subscriber_flow_info/``, which costs the server time that grows with the square of
+    the number of answers: choose a long ``poke_interval``, and ``deferrable=True`` if several sensors wait,
+    as deferred ones share a poll. ``GET get_flow_campaign_info/`` is called once, for the questions.
+
+    All parameters below but ``deferrable`` are templated.
 
     :param flow_campaign_id: The campaign's id.
-    :param min_subscribers: How many subscribers.
-    :param complete: Whether each of them must have answered every question, and not just any.
+    :param min_subscribers: How many subscribers must have answered.
+    :param complete: Whether each of them must have answered every question; with ``False``, any one
+        will do.
     :param deferrable: Whether to wait in the triggerer.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
-    :return: ``{"flow_campaign_id", "flow_name", "answered", "completed"}``, the last two numbers of
+    :return: ``{"flow_campaign_id", "flow_name", "answered", "completed"}``; the last two are numbers of
         subscribers.
     :raises CyTechBotNotFoundError: There is no such campaign.
+    :raises AirflowSensorTimeout: ``timeout`` ran out.
     """
 
     template_fields: Sequence[str] = ("min_subscribers", *CyTechBotBaseSensor.template_fields)
 
-    def __init__(self, *, min_subscribers: int = 1, **kwargs: Any) -> None:
+    def __init__(self, *, min_subscribers: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.min_subscribers = min_subscribers
 
@@ -87,17 +91,21 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
     """
     Wait until one subscriber has answered a flow campaign.
 
-    Rests on ``GET get_single_subscriber_flow_info/`` and, with ``complete=True``, once on
-    ``GET get_flow_campaign_info/``, for the questions. Deferred sensors for many subscribers of one campaign
-    share a poll of the whole campaign.
+    Calls ``GET get_single_subscriber_flow_info/`` and, with ``complete=True``, once
+    ``GET get_flow_campaign_info/``, for the questions. Deferred sensors that wait for many subscribers of one
+    campaign share a poll of the whole campaign.
+
+    All parameters below but ``deferrable`` are templated.
 
     :param flow_campaign_id: The campaign's id.
     :param subscriber_id: The subscriber's id.
-    :param complete: Whether the subscriber must have answered every question, and not just any.
+    :param complete: Whether the subscriber must have answered every question; with ``False``, any one
+        will do.
     :param deferrable: Whether to wait in the triggerer.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The answers: ``[{"question_id", "question", "answer"}]``.
     :raises CyTechBotNotFoundError: There is no such campaign.
+    :raises AirflowSensorTimeout: ``timeout`` ran out.
     """
 
     template_fields: Sequence[str] = ("subscriber_id", *CyTechBotBaseSensor.template_fields)

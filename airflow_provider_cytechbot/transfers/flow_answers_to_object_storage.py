@@ -33,19 +33,22 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
     """
     Export all answers of flow campaigns to files on any object storage.
 
-    In the long layout, one row an answer, with the columns ``flow_campaign_id``, ``flow_name``,
+    The long layout has one row per answer, with the columns ``flow_campaign_id``, ``flow_name``,
     ``subscriber_id``, ``question_id``, ``question``, ``answer`` and ``extracted_at`` (the same in all rows).
-    In the wide one, one row a subscriber and one column a question. The answers are written while they
-    arrive, so memory does not grow with the campaign. Nothing appears at ``path`` until the export is whole;
-    a file that was there before is replaced then. A campaign that nobody has answered gives a file without
+    The wide layout has one row per subscriber and one column per question. Answers are written while they
+    arrive, so memory does not grow with the campaign. Nothing appears at ``path`` until the export is
+    complete; only then is an existing file replaced. A campaign that nobody has answered gives a file without
     rows.
 
-    Rests on ``GET get_all_subscriber_flow_info/``, which costs the server time that grows with the square of
-    the answers: export rarely, and raise the connection's ``timeout`` for a large campaign.
+    Calls ``GET get_all_subscriber_flow_info/``, which costs the server time that grows with the square of
+    the number of answers: export rarely, and raise the connection's ``timeout`` for a large campaign.
 
-    :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Of several campaigns, each is
-        exported whole or not at all; if one fails, the others are exported all the same, then the task fails.
-        The XCom ``outcomes`` has, even then, a ``{"flow_campaign_id", "manifest", "error"}`` for each.
+    All parameters below are templated but ``overwrite``, ``max_rows_per_file``, ``escape_formulas`` and
+    ``byte_order_mark``.
+
+    :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Each campaign is
+        exported as a whole or not at all. If one fails, the others are still exported, and then the task
+        fails. Either way the XCom ``outcomes`` has ``{"flow_campaign_id", "manifest", "error"}`` for each.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/flows/{{ ds }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
@@ -56,27 +59,32 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
     :param compression: ``gzip``, ``zstd`` or ``none``. Without it, the path's suffix decides: ``.gz`` or
         ``.zst``. Parquet is compressed inside, by zstd unless named. The extra ``compression`` brings zstd
         and a fast gzip.
-    :param layout: ``long`` or ``wide``. The wide layout keeps the answers on the worker's disk meanwhile.
+    :param layout: ``long`` or ``wide``. While it runs, the wide layout keeps the answers on the worker's
+        disk.
     :param mode: ``full``, or ``changes``: only what is new, changed or gone since the export of the interval
-        before, with a column ``change``. The answers are kept on the worker's disk meanwhile.
+        before, with a column ``change``. While it runs, it keeps the answers on the worker's
+        disk.
     :param state_path: For mode ``changes``: a folder, the same from run to run, which holds a digest of the
         answers for each campaign and interval (the last 14).
-    :param overwrite: Whether a file that is there is replaced; else it is an error, before the API is asked.
-    :param max_rows_per_file: Write numbered parts of so many rows (``answers-00001.csv``), and last of all a
-        manifest, ``answers.csv.manifest.json``.
+    :param overwrite: Whether to replace an existing file. With ``False``, one is an error, raised before the
+        API is called.
+    :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
+        and write last a manifest, ``answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
-        "email"]``: one more call for each subscriber. Of one whom the API does not know they are null.
-    :param escape_formulas: In CSV, put an apostrophe before a field that a spreadsheet would take for a
-        formula: answers are strangers' text.
-    :param byte_order_mark: Begin a CSV file with one, for spreadsheets that need it.
+        "email"]``: one more call for each subscriber. They are null for a subscriber whom the API does not
+        know.
+    :param escape_formulas: In CSV, put an apostrophe before text that a spreadsheet would run as a
+        formula: anybody can type one into an answer.
+    :param byte_order_mark: Begin a CSV file with a UTF-8 byte order mark, for spreadsheets that need it.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: A small manifest: ``{"uris", "flow_campaign_id", "flow_name", "subscribers", "rows", "bytes",
-        "extracted_at"}``; for several campaigns a list of them. It is also in the extra of the events of the
-        assets that are the task's outlets.
-    :raises CyTechBotRequestError: The campaign is unknown, or a parameter cannot be used. No retry is made.
+        "extracted_at"}``; for several campaigns a list of them. It is also in the extra of the events
+        of the task's outlet assets.
+    :raises CyTechBotRequestError: The campaign is unknown, or a parameter cannot be used. The task is
+        not retried.
     :raises CyTechBotTransportError: The answer did not arrive whole. Nothing was written; a retry may help.
     :raises CyTechBotStorageRefusedError: ``path`` or ``state_path`` cannot be used: no such bucket, no
-        permission, no filesystem. Found out before the API is asked; no retry is made.
+        permission, no filesystem. Raised before the API is called; the task is not retried.
     :raises CyTechBotStorageError: The storage, or the worker's disk, failed: a retry may help.
     """
 

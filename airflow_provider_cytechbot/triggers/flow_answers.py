@@ -106,7 +106,7 @@ class _FlowAnswersTrigger(BaseTrigger):
 
     :param cytechbot_conn_id: The id of the Airflow connection.
     :param flow_campaign_id: The campaign's id.
-    :param complete: Whether every question must be answered, and not just any.
+    :param complete: Whether every question must be answered; with ``False``, any one will do.
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: Seconds that an interval does not grow beyond.
@@ -178,15 +178,15 @@ class _FlowAnswersTrigger(BaseTrigger):
 
 class CyTechBotFlowCampaignTrigger(_FlowAnswersTrigger):
     """
-    Wait until so many subscribers have answered a flow campaign.
+    Wait until a given number of subscribers have answered a flow campaign.
 
-    Rests on ``GET get_all_subscriber_flow_info/``, once for all that wait on the campaign in this triggerer,
-    and on ``GET get_flow_campaign_info/``, once.
+    Calls ``GET get_all_subscriber_flow_info/``; everything in this triggerer that waits on the campaign
+    shares that poll. ``GET get_flow_campaign_info/`` is called once.
 
-    :param min_subscribers: How many.
+    :param min_subscribers: How many subscribers must have answered.
     :param cytechbot_conn_id: The id of the Airflow connection.
     :param flow_campaign_id: The campaign's id.
-    :param complete: Whether every question must be answered, and not just any.
+    :param complete: Whether every question must be answered; with ``False``, any one will do.
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: Seconds that an interval does not grow beyond.
@@ -214,13 +214,13 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
     """
     Wait until one subscriber has answered a flow campaign.
 
-    Rests on ``GET get_single_subscriber_flow_info/``; where more than three subscribers of the campaign are
-    waited for, on one ``GET get_all_subscriber_flow_info/`` for all of them.
+    Calls ``GET get_single_subscriber_flow_info/``. If more than three subscribers of the campaign are waited
+    for in this triggerer, one ``GET get_all_subscriber_flow_info/`` serves them all instead.
 
     :param subscriber_id: The subscriber's id.
     :param cytechbot_conn_id: The id of the Airflow connection.
     :param flow_campaign_id: The campaign's id.
-    :param complete: Whether every question must be answered, and not just any.
+    :param complete: Whether every question must be answered; with ``False``, any one will do.
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: Seconds that an interval does not grow beyond.

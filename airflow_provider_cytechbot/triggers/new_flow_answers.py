@@ -53,17 +53,20 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             "completed": 31,  # and how many of those every question
         }
 
-    Those who have answered when the trigger first runs are not new. On Airflow 3.3 and newer, who was seen is
-    kept in the asset's state store, and counts as seen only once Airflow has stored the event: a restart
-    loses none. It repeats one only if the triggerer ends in the second or two between these two writes;
-    Airflow gives a trigger no way to tell. Before 3.3, a restart starts from the present.
+    Subscribers who had already answered when the trigger first ran are not new. On Airflow 3.3 and newer, the
+    asset's state store remembers who has been seen, and is written only after Airflow has stored the event.
+    So a restart loses no event. It repeats one only if the triggerer dies in the second or two between those
+    two writes, which Airflow gives a trigger no way to detect. Before 3.3, a restart begins with whoever
+    answers from then on.
 
-    It polls together with all sensors that wait on the same campaign. A failed poll, even with a wrong key,
-    is logged, and does not end it: no task depends on it that could fail.
+    The trigger shares its polls with the deferred sensors that wait on the same campaign. A failed poll, even
+    one with a wrong key, is logged and does not end the trigger.
 
     :param flow_campaign_id: The campaign's id.
-    :param complete: Whether to fire for those who have answered every question, and not just any.
-    :param poll_interval: Seconds between polls, which can cost the server much: see the how-to on intervals.
+    :param complete: Whether to fire for subscribers who have answered every question; with ``False``, any one
+        will do.
+    :param poll_interval: Seconds between polls. A poll of a large campaign costs the server a lot: the page
+        on waiting says which interval to choose.
     :param cytechbot_conn_id: The id of the Airflow connection.
     :raises CyTechBotFieldError: An argument cannot be used.
     """

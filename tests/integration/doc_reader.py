@@ -11,9 +11,11 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from textwrap import indent
@@ -62,11 +64,24 @@ class Reader:
         self.folder = folder
         self.sandbox = sandbox
         self.dag_runner = dag_runner
-        self.env = {"AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json()}
+        self.env = {
+            "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": self.make_warehouse()}),
+        }
         #: What the last command said.
         self.output = ""
         self.code: list[str] = []
         dag_runner.reset()
+
+    def make_warehouse(self) -> str:
+        """Make a database with the table that the pages read, and return its path."""
+        path = self.folder / "warehouse.db"
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(
+                "CREATE TABLE likely_buyers (subscriber_id INTEGER);"
+                "INSERT INTO likely_buyers VALUES (24994546734902201), (24994546734902203);"
+            )
+        return str(path)
 
     def read_page(self, blocks: Iterable[Block]) -> None:
         """Do what each block says, then run what they have put together."""
@@ -101,6 +116,7 @@ class Reader:
             for form in (str, lambda each: quote(each, safe="")):
                 text = text.replace(form(url), form(ours))
         text = text.replace("YOUR_API_KEY", self.sandbox.api_key).replace("/opt/airflow", str(self.folder))
+        text = text.replace("/tmp/cytechbot", str(self.folder))
         return text.replace("s3://aws_default@my-bucket", self.folder.as_uri())
 
     # Blocks, by kind.
@@ -167,7 +183,9 @@ class Reader:
 
     def run_airflow(self, *arguments: str) -> None:
         if arguments[:2] == ("dags", "test"):
-            shutil.copy(EXAMPLES / f"{arguments[2]}.py", self.dag_runner.env["AIRFLOW__CORE__DAGS_FOLDER"])
+            name = f"{arguments[2]}.py"
+            file = self.folder / name if (self.folder / name).exists() else EXAMPLES / name
+            shutil.copy(file, self.dag_runner.env["AIRFLOW__CORE__DAGS_FOLDER"])
         exit_code = self.dag_runner.airflow(*arguments, env=self.env)
         self.output = self.dag_runner.log
         assert exit_code == 0, self.output
@@ -178,6 +196,9 @@ class Reader:
         if not shutil.which("curl"):
             pytest.skip("curl is not installed")
         self.output = self.run("curl", "--silent", "--show-error", "--fail", *arguments)
+
+    def run_head(self, *arguments: str) -> None:
+        self.output = self.run("head", *arguments)
 
     def run_python(self, *arguments: str) -> None:
         match arguments:

@@ -99,7 +99,7 @@ class TestTls:
         monkeypatch.setenv(name, authority.bundle)
         assert connect(server.base_url).get_flow_campaigns() == []
         monkeypatch.setenv(name, "/no/such/file")
-        with pytest.raises(CyTechBotSettingsError, match=f"variable {name} names what does not exist"):
+        with pytest.raises(CyTechBotSettingsError, match=f"variable {name} names a path that does not exist"):
             connect(server.base_url).create_contact_group(name="Riders")
         assert connect(server.base_url, ca_bundle=authority.bundle).get_flow_campaigns() == []
 

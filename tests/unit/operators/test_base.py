@@ -98,7 +98,8 @@ class TestEach:
 
     def test_the_docstring_names_endpoint_parameters_and_result(self, operator):
         doc = inspect.getdoc(operator)
-        assert "Rests on ``POST " in doc
+        assert "Calls ``POST " in doc
+        assert "All parameters are templated." in " ".join(doc.split())
         for name in own_parameters(operator):
             assert f":param {name}:" in doc
         assert ":return:" in doc

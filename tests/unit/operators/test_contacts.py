@@ -60,7 +60,7 @@ class TestRefusedUpdate:
             "get_contact": CONTACT,
         }
         assert run(self.update(email="a@b.org", first_name="A")) == "4"
-        assert "The contact is so already, though Please try a different email" in caplog.text
+        assert "The contact already has these values, though Please try a different email" in caplog.text
 
     @pytest.mark.parametrize("other", [{"first_name": "B"}, {"last_name": "B"}])
     def test_is_a_failure_where_anything_is_not(self, run, hook, other):
