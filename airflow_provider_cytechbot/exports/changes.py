@@ -34,6 +34,8 @@ BUCKETS = 256
 _WAITING_AT_MOST = 3_000_000
 #: What an answer takes beside its text.
 _BYTES_OF_AN_ANSWER = 100
+#: How much of a state is read at a time.
+_AT_A_TIME = 1024 * 1024
 #: How many states are kept: so many intervals back can be run again with the same result.
 KEPT_STATES = 14
 
@@ -135,7 +137,6 @@ class ChangeLog:
             batch, changes = self._compare(sorted(differing), old, old_questions, new_answers)
             if batch:
                 yield batch, changes
-        next(before, None)  # what it was compared with is known to be whole only at its end
 
     def save(self, extracted_at: str) -> None:
         """Keep what was found for the next interval, and forget what is older than the last few."""
@@ -150,7 +151,7 @@ class ChangeLog:
         file = cast("IO[bytes]", self._staged)
         with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as sink:
             _write(sink, json.dumps(head).encode())
-            while block := self._blocks.read(1024 * 1024):
+            while block := self._blocks.read(_AT_A_TIME):
                 sink.write(block)
         self._staged.finish()
         self._staged.commit()
@@ -233,6 +234,9 @@ class _StoredState:
         self._place = place
         with self._opened() as source:
             self.head: dict[str, Any] = json.loads(_read(source))
+            # Up to the check sum: what is damaged further on is known now, and not read as something else.
+            while source.read(_AT_A_TIME):
+                pass
         if self.head.get("version") != _VERSION:
             raise place.failures.refused(
                 "holds a state of another version of this provider.",
@@ -246,7 +250,6 @@ class _StoredState:
             _read(source)
             for _ in range(BUCKETS):
                 yield _read(source)
-            source.read()  # up to the check sum
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -312,9 +313,27 @@ class _HiddenFile:
         self.file.close()
 
     def commit(self) -> None:
-        if not self._overwrite and self._fs.exists(self._target):
-            raise FileExistsError(f"{self._path} has appeared meanwhile")
-        self._fs.mv(self._part, self._target)
+        is_local = self._path.protocol in _LOCAL
+        if not self._overwrite:
+            if is_local and self._is_linked():
+                return
+            if self._fs.exists(self._target):
+                raise FileExistsError(f"{self._path} has appeared meanwhile")
+        if is_local:
+            Path(self._part).replace(self._target)  # fsspec would move it into a folder that is there by now
+        else:
+            self._fs.mv(self._part, self._target)
+
+    def _is_linked(self) -> bool:
+        """Give the file its name as well, unless that is taken. A rename would replace what is there."""
+        try:
+            os.link(self._part, self._target)
+        except FileExistsError:
+            raise FileExistsError(f"{self._path} has appeared meanwhile") from None
+        except OSError:  # not every filesystem has hard links
+            return False
+        Path(self._part).unlink()
+        return True
 
     def discard(self) -> None:
         with suppress(Exception):

@@ -152,6 +152,8 @@ class Export:
             order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
             layout = WideLayout(spool.questions, order, fields)
             subscribers = repeated.merge(spool)
+            if self._file_type.file_format != "parquet":  # its memory goes by columns, its time by pieces
+                subscribers = layout.cut(subscribers)
         self._start(files, layout.columns)
         for batch in subscribers:
             table = layout.table(_campaign(stream), batch, self._profiles.of(batch))

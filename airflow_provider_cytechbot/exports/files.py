@@ -131,8 +131,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             raise
 
     def _commit(self, manifest: Mapping[str, Any]) -> None:
-        old_parts = self._parts_of_the_export_before() if self._max_rows else []
-        if old_parts:
+        # What is not to be overwritten is another's by now, its manifest too.
+        if self._max_rows and self._overwrite and self._manifest.exists():
             # From here on, until the new one is there, nobody takes old and new parts for one export.
             self._manifest.remove()
         for staged, uri in zip(self._staged, self.uris, strict=True):
@@ -140,9 +140,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             self._shown.append(uri)
         if not self._max_rows:
             return
-        for uri in old_parts:
-            if uri not in self.uris:
-                self._beside(uri).remove()
+        for part in reversed(self._parts_of_the_export_before()):
+            part.remove()
         with whole_or_nothing(self._manifest, overwrite=self._overwrite) as file:
             file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
@@ -153,15 +152,17 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def _manifest(self) -> Place:
         return self._place.beside(f"{self._place.path.name}.manifest.json")
 
-    def _parts_of_the_export_before(self) -> Sequence[str]:
-        if not self._manifest.exists():
-            return []
-        with self._manifest.failures.told(has_begun=True), self._manifest.open() as file:
-            content = file.read()
-        try:
-            return [str(uri) for uri in json.loads(content)["uris"]]
-        except (ValueError, KeyError, TypeError):
-            return []  # a file of another kind
+    def _parts_of_the_export_before(self) -> Sequence[Place]:
+        """
+        Return the parts that go on where the new ones end.
+
+        Not those of the old manifest: a run that was killed among its parts has left none. Parts appear from
+        the first on and are removed from the last on, so that whenever that ends, their numbers have no gap.
+        """
+        found: list[Place] = []
+        while self._overwrite and (part := self._part(len(self.written) + len(found) + 1)).exists():
+            found.append(part)
+        return found
 
     def _next_file(self) -> None:
         place = self._part(len(self.written) + 1) if self._max_rows else self._place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
@@ -26,6 +26,9 @@ _CHANGE = Column("change", "new, changed or gone since the export before")
 
 #: What the API says of an answer: the columns that no parameter adds.
 COLUMNS_OF_AN_ANSWER = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _QUESTION_ID, _QUESTION, _ANSWER)
+
+#: How many cells a table of the wide layout has at most: of many questions, it has fewer rows.
+CELLS_OF_A_TABLE = 1_000_000
 
 #: A question, by its id and text: either may be missing, and neither is unique.
 Question = tuple[str | None, str | None]
@@ -130,6 +133,17 @@ class WideLayout:
         described = {name: _description(question) for question, name in names}
         self.columns = [*before, *(Column(name, text) for name, text in described.items()), _EXTRACTED_AT]
 
+    def cut(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """
+        Yield batches that are no larger than what a table should hold, for :meth:`table`.
+
+        :param batches: Some subscribers with their answers.
+        """
+        rows = max(1, CELLS_OF_A_TABLE // len(self.columns))
+        for batch in batches:
+            for at in range(0, len(batch), rows):
+                yield batch[at : at + rows]
+
     def table(self, campaign: Campaign, batch: Batch, profiles: Sequence[Sequence[str | None]] = ()) -> Table:
         """
         Return the rows of some subscribers.
@@ -201,4 +215,5 @@ def _question_names(
 
 def _description(question: Question) -> str:
     question_id, text = question
-    return f"Answer to question {question_id}: {text}" if question_id else f"Answer to: {text}"
+    which = f"question {question_id}" if question_id else "a question"
+    return f"Answer to {which}: {text}" if text else f"Answer to {which} without a text"

@@ -33,7 +33,8 @@ def check_fields(names: Sequence[str]) -> None:
     :param names: What was asked for.
     :raises CyTechBotFieldError: There is no such field.
     """
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise refuse("subscriber_fields", "must be a list of names", f"Known are {', '.join(FIELDS)}.")
     if unknown := [name for name in names if name not in FIELDS]:
         raise refuse("subscriber_fields", f"names {unknown[0]!r}", f"Known are {', '.join(FIELDS)}.")

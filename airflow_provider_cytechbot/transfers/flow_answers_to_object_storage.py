@@ -179,7 +179,9 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
 
     @property
     def _is_several(self) -> bool:
-        return self.flow_campaign_id == ALL or isinstance(self.flow_campaign_id, list | tuple)
+        # A sequence of any kind: what mapped tasks returned comes as one that is no list.
+        given = self.flow_campaign_id
+        return given == ALL or (isinstance(given, Sequence) and not isinstance(given, str | bytes))
 
     def _named_ids(self, hook: CyTechBotHook) -> list[str]:
         """Return the ids as the call takes them; none of ``"all"``, which has still to be asked for."""
@@ -197,7 +199,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         from airflow_provider_cytechbot.exports.options import ExportOptions
 
         options = ExportOptions(
-            path=str(self.path),
+            path=str(self.path) if self.path else "",  # a template can leave None
             file_format=self.file_format,
             compression=self.compression,
             layout=self.layout,
@@ -230,7 +232,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
             if ti := context.get("ti"):  # each time, for whoever asks after a task that failed or was killed
                 ti.xcom_push(key=OUTCOMES, value=outcomes)
 
-        ids = ids or [campaign["id"] for campaign in hook.get_flow_campaigns()]
+        if self.flow_campaign_id == ALL:
+            ids = [campaign["id"] for campaign in hook.get_flow_campaigns()]
         return SeveralCampaigns(export.run, tell).run(ids)
 
 

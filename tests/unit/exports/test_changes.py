@@ -210,6 +210,16 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, left):
         run(tmp_path, MONDAY + DAY, SECOND)
 
 
+def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
+    run(tmp_path, MONDAY, {str(each): {"1": "a", "2": f"answer {each}"} for each in range(1000)})
+    (state,) = tmp_path.rglob("*.gz")
+    whole = state.read_bytes()
+    for at in range(20, len(whole), len(whole) // 50):
+        state.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        with pytest.raises(CyTechBotStorageRefusedError, match="a damaged state"):
+            ChangeLog(Place.of("state_path", str(tmp_path)), "7", MONDAY + DAY)
+
+
 def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
     run(tmp_path, MONDAY, FIRST)
     monkeypatch.setattr(module, "_VERSION", 2)

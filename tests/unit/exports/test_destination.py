@@ -15,6 +15,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechB
 from airflow_provider_cytechbot.exports.destination import (
     UPLOAD_BLOCK_SIZE,
     Place,
+    StagedFile,
     whole_or_nothing,
 )
 
@@ -159,6 +160,11 @@ class TestFiles:
             write(path, b"rows")
         assert list(tmp_path.rglob("*")) == [tmp_path / "answers.jsonl"]
 
+    def test_folder_that_appears_meanwhile_is_left_alone(self, path, tmp_path):
+        with pytest.raises(CyTechBotStorageError, match="directory"):
+            write(path, b"rows", then=(tmp_path / "answers.jsonl").mkdir)
+        assert list(tmp_path.rglob("*")) == [tmp_path / "answers.jsonl"]
+
     def test_device_at_the_path_is_refused_and_left_alone(self, path, tmp_path):
         os.mkfifo(tmp_path / "answers.jsonl")
         with pytest.raises(CyTechBotStorageRefusedError, match="is not a file"):
@@ -209,6 +215,27 @@ class TestFiles:
         with whole_or_nothing(place) as one, whole_or_nothing(place) as other:
             one.write(b"one")
             other.write(b"other")
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
+
+    def test_two_at_once_do_not_overwrite_each_other(self, path, tmp_path, monkeypatch):
+        one = StagedFile(Place("path", path), overwrite=False)
+        other = StagedFile(Place("path", path), overwrite=False)
+        for name, file in (("one", one), ("other", other)):
+            file.write(name.encode())
+            file.finish()
+        # As when both have just looked, and neither has yet appeared.
+        monkeypatch.setattr(type(path.fs), "exists", lambda self, path: False)
+        one.commit()
+        with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
+            other.commit()
+        other.discard()
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
+
+    def test_filesystem_without_hard_links(self, path, tmp_path, monkeypatch):
+        monkeypatch.setattr("os.link", partial(fail, error=OSError("not supported")))
+        place = Place("path", path)
+        with whole_or_nothing(place, overwrite=False) as one:
+            one.write(b"one")
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
 
     def test_full_disk(self, path, tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
+from airflow_provider_cytechbot.exports import layouts as module
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
 from airflow_provider_cytechbot.exports.table import Same
 
@@ -83,6 +84,23 @@ class TestWide:
     )
     def test_names_of_columns(self, questions, order, expected):
         assert self.names(questions, order) == expected
+
+    def test_columns_say_which_question_they_are_of(self):
+        layout = WideLayout([("1", "Why?"), ("2", None), (None, "How?"), (None, None)], [])
+        assert [column.description for column in layout.columns][3:-1] == [
+            "Answer to question 1: Why?",
+            "Answer to question 2 without a text",
+            "Answer to a question: How?",
+            "Answer to a question without a text",
+        ]
+
+    def test_of_many_questions_a_table_has_fewer_rows(self, monkeypatch):
+        layout = WideLayout([("1", "Why?"), ("2", "How?")], [])
+        assert list(layout.cut([BATCH, BATCH[:1]])) == [BATCH, BATCH[:1]]
+        monkeypatch.setattr(module, "CELLS_OF_A_TABLE", 2 * len(layout.columns) + 1)
+        assert list(layout.cut([BATCH, BATCH[:1]])) == [BATCH[:2], BATCH[2:], BATCH[:1]]
+        monkeypatch.setattr(module, "CELLS_OF_A_TABLE", 1)
+        assert list(layout.cut([BATCH])) == [[each] for each in BATCH]
 
     def test_names_are_never_twice(self):
         questions = [("1", "A"), ("2", "A"), ("3", "A (1)"), ("3", "A (1) "), (None, "subscriber_id")]

@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.exports.options import ExportOptions
         ({"max_rows_per_file": 0}, "max_rows_per_file"),
         ({"max_rows_per_file": 1.5}, "max_rows_per_file"),
         ({"max_rows_per_file": True}, "max_rows_per_file"),
+        ({"subscriber_fields": None}, "subscriber_fields"),
         ({"subscriber_fields": ["e-mail"]}, "subscriber_fields"),
         ({"subscriber_fields": "email"}, "subscriber_fields"),
         ({"subscriber_fields": ["email", "email"]}, "subscriber_fields"),

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import logging
+from collections import UserList
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
+from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
 from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
@@ -29,6 +31,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
 )
 
 API = "https://cytechbot.com/api"
+CONNECTION = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
 BODY = {
     "id": "7",
     "flow_name": "Feedback",
@@ -45,8 +48,7 @@ BODY = {
 
 @pytest.fixture(autouse=True)
 def connection(monkeypatch):
-    text = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
-    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", text)
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", CONNECTION)
 
 
 @pytest.fixture
@@ -279,6 +281,13 @@ class TestFailure:
         assert caught.value.__context__ is None
         assert not endpoint.called
 
+    def test_path_that_a_template_left_empty(self, folder, answer):
+        endpoint = answer()
+        operator = ExportOperator(task_id="export", flow_campaign_id="7", path=None, file_format="csv")
+        with pytest.raises(CyTechBotFieldError, match="'path' is empty"):
+            operator.execute({})
+        assert not endpoint.called
+
     @pytest.mark.parametrize(
         ("message", "error"),
         [
@@ -328,18 +337,20 @@ class TestFailure:
             export(self.path(folder))
         assert len(calls) == at
 
-    @pytest.mark.parametrize("stage", ["open", "mv"])
+    @pytest.mark.parametrize(
+        "stage", ["fsspec.implementations.local.LocalFileSystem.open", "pathlib.Path.replace"]
+    )
     def test_filesystem_that_fails(self, folder, answer, monkeypatch, stage):
         endpoint = answer()
 
         def fail(*_, **__):
             raise OSError("disk full")
 
-        monkeypatch.setattr(f"fsspec.implementations.local.LocalFileSystem.{stage}", fail)
+        monkeypatch.setattr(stage, fail)
         with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full") as caught:
             export(self.path(folder))
         assert not isinstance(caught.value, AirflowFailException)
-        assert endpoint.called == (stage == "mv")
+        assert endpoint.called == (stage == "pathlib.Path.replace")
 
     @pytest.mark.parametrize("at", [1, 2, 3])
     def test_file_that_cannot_be_written_to(self, tmp_path, answer, monkeypatch, at):
@@ -434,6 +445,28 @@ class TestParts:
             "a.csv.manifest.json",
         ]
 
+    def test_of_runs_that_were_killed_are_gone(self, tmp_path, answer):
+        answer()
+        export(tmp_path / "a.csv", max_rows_per_file=1)
+        (tmp_path / "a.csv.manifest.json").unlink()  # as when a run is killed among its parts
+        export(tmp_path / "a.csv", max_rows_per_file=3)
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a.csv.manifest.json"]
+
+    def test_of_another_that_appeared_meanwhile_keep_their_manifest(self, tmp_path, answer, monkeypatch):
+        answer()
+        finish = ExportFiles.finish
+
+        def finish_late(files):
+            finish(files)
+            monkeypatch.undo()
+            monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", CONNECTION)
+            export(tmp_path / "a.csv", max_rows_per_file=2, overwrite=False)
+
+        monkeypatch.setattr(ExportFiles, "finish", finish_late)
+        with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
+            export(tmp_path / "a.csv", max_rows_per_file=1, overwrite=False)
+        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a-00002.csv", "a.csv.manifest.json"]
+
     def test_of_another_format_are_of_another_export(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=2)
@@ -458,11 +491,16 @@ class TestSeveralCampaigns:
         found = [{"id": "7", "flow_name": "F"}, {"id": "8", "flow_name": "G"}]
         return requests_mock.get(f"{API}/get_flow_campaigns/", json=found)
 
-    @pytest.mark.parametrize("given", [["7", 8], ("7", "8", "7"), "all"])
+    @pytest.mark.parametrize("given", [["7", 8], ("7", "8", "7"), UserList(["7", "8"]), "all"])
     def test_each_has_a_file_and_a_result(self, tmp_path, campaigns, given):
         manifests = export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=given)
         assert [each["flow_campaign_id"] for each in manifests] == ["7", "8"]
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
+
+    def test_an_empty_list_is_none_and_not_all(self, tmp_path, campaigns):
+        assert export(tmp_path / "{flow_campaign_id}.csv", flow_campaign_id=[]) == []
+        assert not campaigns.called
+        assert files_in(tmp_path) == {}
 
     def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
         pushed = {}
