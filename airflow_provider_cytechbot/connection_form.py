@@ -25,7 +25,9 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "requests_per_second": {
         "label": "Requests per second",
-        "description": "The most requests per second that one worker process sends, more than 0. Empty: no limit.",
+        "description": (
+            "The most requests per second that one worker process sends, more than 0. Empty: no limit."
+        ),
         # The form knows "minimum" only, and so lets 0 through; the hook refuses it.
         "schema": {"type": ["number", "null"], "default": None, "minimum": 0, "exclusiveMinimum": 0},
     },
@@ -40,7 +42,9 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "verify_tls": {
         "label": "Verify the server's certificate",
-        "description": "Switch this off for a test server only: anybody on the way can then read the API key.",
+        "description": (
+            "Switch this off for a test server only: anybody on the way can then read the API key."
+        ),
         "schema": {"type": ["boolean", "null"], "default": True},
     },
     "ca_bundle": {
