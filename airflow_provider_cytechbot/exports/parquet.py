@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow_provider_cytechbot.exports.table import Column, Same, Table
 
-#: What is held in memory until it is written, twice. Readers prefer more, but 100,000 would cost 13 MB more.
-ROWS_IN_A_GROUP = 50_000
+#: What is held in memory until it is written, twice. Readers prefer more, but 50,000 cost 10 MB more.
+ROWS_IN_A_GROUP = 25_000
 #: Of very long answers, fewer rows make a group.
 BYTES_IN_A_GROUP = 16 * 1024 * 1024
 
