@@ -143,6 +143,19 @@ def encode_date(name: str, value: object) -> str:
         raise refuse(name, f"must be a date as YYYY-MM-DD, not {str(value)[:40]!r}") from None
 
 
+def read_switch(name: str, value: object) -> bool:
+    """
+    Return a switch that may have been a template, whose text ``False`` must not count as true.
+
+    :param name: The parameter, for the error.
+    :param value: A bool, or its text.
+    """
+    text = str(value).strip().lower()
+    if text not in ("true", "false"):
+        raise refuse(name, f"must be true or false, not {str(value)[:40]!r}")
+    return text == "true"
+
+
 def _is_whole_number(value: object) -> TypeGuard[int]:
     # Integral covers the integers of numpy and pandas; a bool is one too, but never meant as one.
     return not isinstance(value, bool) and isinstance(value, Integral)

@@ -50,7 +50,6 @@ class ExportOptions:
             if placeholder != CAMPAIGN_PLACEHOLDER:
                 raise refuse("path", f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
         self._check_changes()
-        self._check_rows_per_file()
         profiles.check_fields(self.subscriber_fields)
         for name in ("escape_formulas", "byte_order_mark"):
             if getattr(self, name) and file_type.file_format != "csv":
@@ -79,11 +78,6 @@ class ExportOptions:
             raise refuse("state_path", "is for mode 'changes'", f"The mode is {self.mode!r}.")
         if self.mode == "changes" and self.layout == "wide":
             raise refuse("layout", "must be 'long' in mode 'changes', where each answer has its own change")
-
-    def _check_rows_per_file(self) -> None:
-        rows = self.max_rows_per_file
-        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
-            raise refuse("max_rows_per_file", f"must be a whole number above zero, not {rows!r}")
 
     def _check_raw(self) -> None:
         for name, plain in (

@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotNotFoundError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.fields import refuse
+from airflow_provider_cytechbot.api.fields import read_switch, refuse
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
@@ -73,31 +73,19 @@ class CyTechBotBaseOperator(BaseOperator):
         """
         return self.hook.failure(refuse(name, problem, advice))
 
-    def encoded(self, encode: Callable[[str, object], str], name: str, value: object) -> str:
+    def checked(self, check: Callable[[str, object], T], name: str, value: object) -> T:
         """
-        Return a parameter as a field's text. One that cannot be sent fails the task at once.
+        Return a parameter as it is meant. One that cannot be used fails the task at once.
 
-        :param encode: One of the ``encode_…`` functions of ``airflow_provider_cytechbot.api.fields``.
+        :param check: One of the functions of ``airflow_provider_cytechbot.api.fields`` for a field's value.
         :param name: The parameter.
         :param value: Its value, rendered.
         """
         try:
-            return encode(name, value)
+            return check(name, value)
         except CyTechBotError as error:
             failure = error
         raise self.hook.failure(failure)
-
-    def as_bool(self, name: str, value: object) -> bool:
-        """
-        Return a switch that may have been a template, whose text ``False`` must not count as true.
-
-        :param name: The parameter.
-        :param value: A bool, or its text.
-        """
-        text = str(value).strip().lower()
-        if text not in ("true", "false"):
-            raise self.refusal(name, f"must be true or false, not {value!r}")
-        return text == "true"
 
 
 class CyTechBotDeleteOperator(CyTechBotBaseOperator):
@@ -110,7 +98,7 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
     template_fields: Sequence[str] = ("missing_ok", *CyTechBotBaseOperator.template_fields)
     ui_color = "#f4e4e1"
 
-    def __init__(self, *, missing_ok: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, missing_ok: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.missing_ok = missing_ok
 
@@ -122,7 +110,7 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         :param deleted_id: The id of what is to be deleted.
         :param context: The task's context.
         """
-        missing_ok = self.as_bool("missing_ok", self.missing_ok)
+        missing_ok = self.checked(read_switch, "missing_ok", self.missing_ok)
         hook = self.hook
         memory = TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *call.shown])
         earlier = memory.recall()

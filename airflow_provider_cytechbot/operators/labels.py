@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text
+from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 from airflow_provider_cytechbot.operators.page_labels import PageLabels
@@ -114,7 +114,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         page_id: IdInput,
         label_ids: Iterable[IdInput] | str | None = None,
         label_names: Iterable[str] | str | None = None,
-        create_missing: bool = False,
+        create_missing: bool | str = False,
         subscriber_id: IdInput | None = None,
         subscriber_ids: Iterable[IdInput] | str | None = None,
         **kwargs: Any,
@@ -134,7 +134,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         self._check_lists()
         if self.subscriber_id is None:
             return self._assign_to_each(self._subscribers(), context)
-        subscriber_id = self.encoded(encode_identifier, "subscriber_id", self.subscriber_id)
+        subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
         self.hook.assign_labels(page_id=self.page_id, subscriber_id=subscriber_id, label_ids=self._labels())
         return subscriber_id
 
@@ -148,19 +148,19 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
     def _subscribers(self) -> list[str]:
         if isinstance(self.subscriber_ids, Sized) and not self.subscriber_ids:
             return []
-        return self.encoded(encode_id_list, "subscriber_ids", self.subscriber_ids).split(",")
+        return self.checked(encode_id_list, "subscriber_ids", self.subscriber_ids).split(",")
 
     def _labels(self) -> list[str]:
         """Return the labels' ids, each known to the page."""
         page_labels = PageLabels(self.hook, self.page_id)
         if self.label_names is None:
-            label_ids = self.encoded(encode_id_list, "label_ids", self.label_ids).split(",")
+            label_ids = self.checked(encode_id_list, "label_ids", self.label_ids).split(",")
             if unknown := [label_id for label_id in label_ids if label_id not in page_labels.name_of]:
                 raise self._unknown("label_ids", unknown, page_labels)
             return label_ids
         names = self._names()
         unknown = [name for name in names if name not in page_labels.id_of]
-        if unknown and not self.as_bool("create_missing", self.create_missing):
+        if unknown and not self.checked(read_switch, "create_missing", self.create_missing):
             raise self._unknown("label_names", unknown, page_labels)
         return [page_labels.id_of.get(name) or page_labels.create(name) for name in names]
 
@@ -170,9 +170,9 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
             given = [given]
         if not isinstance(given, Iterable) or isinstance(given, bytes | bytearray | dict):
             if isinstance(given, Number):  # which says how to keep it text
-                self.encoded(encode_text, "label_names", given)
+                self.checked(encode_text, "label_names", given)
             raise self.refusal("label_names", f"must be a list of names, not {type(given).__name__}")
-        texts = (self.encoded(encode_text, "label_names", name).strip() for name in given)
+        texts = (self.checked(encode_text, "label_names", name).strip() for name in given)
         names = list(dict.fromkeys(texts))
         if not all(names or [""]):
             raise self.refusal("label_names", "is empty, or holds an empty name")

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
-from airflow_provider_cytechbot.api.fields import encode_number
+from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.triggers.events import CyTechBotTriggerEventError, error_of, validate
@@ -63,7 +63,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         self,
         *,
         flow_campaign_id: IdInput,
-        complete: bool = True,
+        complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -98,7 +98,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     @cached_property
     def wanted(self) -> Progress:
         """The progress that is waited for."""
-        return Progress.wanted(self.as_bool("complete", self.complete))
+        return Progress.wanted(self.checked(read_switch, "complete", self.complete))
 
     @cached_property
     def campaign(self) -> FlowCampaignQuestions:
@@ -188,7 +188,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         self.defer(
             trigger=self.trigger(
                 cytechbot_conn_id=self.cytechbot_conn_id,
-                flow_campaign_id=self.encoded(encode_number, "flow_campaign_id", self.flow_campaign_id),
+                flow_campaign_id=self.checked(encode_number, "flow_campaign_id", self.flow_campaign_id),
                 complete=self.wanted is Progress.COMPLETED,
                 poke_interval=float(self.poke_interval),
                 exponential_backoff=self.exponential_backoff,

@@ -84,7 +84,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
         return found
 
     def _min_subscribers(self) -> int:
-        return int(self.encoded(encode_number, "min_subscribers", self.min_subscribers))
+        return int(self.checked(encode_number, "min_subscribers", self.min_subscribers))
 
 
 class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
@@ -138,7 +138,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
         """Return the trigger that waits for the subscriber."""
         from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotSubscriberFlowTrigger
 
-        subscriber_id = self.encoded(encode_identifier, "subscriber_id", self.subscriber_id)
+        subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
         return CyTechBotSubscriberFlowTrigger(subscriber_id=subscriber_id, **kwargs)
 
     def result(self, found: Any) -> list[FlowAnswer] | None:

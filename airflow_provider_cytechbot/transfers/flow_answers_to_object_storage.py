@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
-from airflow_provider_cytechbot.api.fields import encode_number
+from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.task_failure import for_task
 
@@ -43,8 +43,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
     Calls ``GET get_all_subscriber_flow_info/``, which costs the server time that grows with the square of
     the number of answers: export rarely, and raise the connection's ``timeout`` for a large campaign.
 
-    All parameters below are templated but ``overwrite``, ``max_rows_per_file``, ``escape_formulas`` and
-    ``byte_order_mark``.
+    All parameters below are templated.
 
     :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Each campaign is
         exported as a whole or not at all. If one fails, the others are still exported, and then the task
@@ -96,7 +95,11 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         "layout",
         "mode",
         "state_path",
+        "overwrite",
+        "max_rows_per_file",
         "subscriber_fields",
+        "escape_formulas",
+        "byte_order_mark",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
@@ -111,11 +114,11 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         layout: str = "long",
         mode: str = "full",
         state_path: str | ObjectStoragePath | None = None,
-        overwrite: bool = True,
-        max_rows_per_file: int | None = None,
+        overwrite: bool | str = True,
+        max_rows_per_file: int | str | None = None,
         subscriber_fields: Sequence[str] = (),
-        escape_formulas: bool = False,
-        byte_order_mark: bool = False,
+        escape_formulas: bool | str = False,
+        byte_order_mark: bool | str = False,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -198,20 +201,21 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         """Return how to export, or fail at once where that cannot be meant."""
         from airflow_provider_cytechbot.exports.options import ExportOptions
 
-        options = ExportOptions(
-            path=str(self.path) if self.path else "",  # a template can leave None
-            file_format=self.file_format,
-            compression=self.compression,
-            layout=self.layout,
-            mode=self.mode,
-            state_path=str(self.state_path) if self.state_path else None,
-            overwrite=self.overwrite,
-            max_rows_per_file=self.max_rows_per_file,
-            subscriber_fields=self.subscriber_fields,
-            escape_formulas=self.escape_formulas,
-            byte_order_mark=self.byte_order_mark,
-        )
+        rows = self.max_rows_per_file
         try:
+            options = ExportOptions(
+                path=str(self.path) if self.path else "",  # a template can leave None
+                file_format=self.file_format,
+                compression=self.compression,
+                layout=self.layout,
+                mode=self.mode,
+                state_path=str(self.state_path) if self.state_path else None,
+                overwrite=read_switch("overwrite", self.overwrite),
+                max_rows_per_file=None if rows is None else int(encode_number("max_rows_per_file", rows)),
+                subscriber_fields=self.subscriber_fields,
+                escape_formulas=read_switch("escape_formulas", self.escape_formulas),
+                byte_order_mark=read_switch("byte_order_mark", self.byte_order_mark),
+            )
             file_type = options.file_type()
             if self._is_several:
                 options.check_several()

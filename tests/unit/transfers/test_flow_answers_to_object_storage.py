@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import inspect
 import io
 import json
 import logging
@@ -99,18 +100,9 @@ class TestInit:
         )
         assert not requests_mock.called
 
-    def test_template_fields(self):
-        assert set(ExportOperator.template_fields) == {
-            "flow_campaign_id",
-            "path",
-            "file_format",
-            "compression",
-            "layout",
-            "mode",
-            "state_path",
-            "subscriber_fields",
-            "cytechbot_conn_id",
-        }
+    def test_every_parameter_is_templated(self):
+        parameters = inspect.signature(ExportOperator.__init__).parameters
+        assert {*ExportOperator.template_fields, "self", "kwargs"} == set(parameters)
 
     @pytest.mark.parametrize("missing", ["flow_campaign_id", "path"])
     def test_needs_campaign_and_path(self, missing):
@@ -248,6 +240,23 @@ class TestLog:
         assert "Exporting flow campaign 7: 3 subscribers, 3 rows" in caplog.text
 
 
+def test_numbers_and_switches_may_be_the_texts_of_templates(tmp_path, answer):
+    answer()
+    texts = {
+        "max_rows_per_file": "2",
+        "byte_order_mark": "True",
+        "escape_formulas": "false",
+        "overwrite": "False",
+    }
+    export(tmp_path / "a.csv", **texts)
+    parts = files_in(tmp_path)
+    assert {"a-00001.csv", "a-00002.csv"} < set(parts)
+    assert parts["a-00001.csv"].startswith(b"\xef\xbb\xbf")
+    with pytest.raises(CyTechBotStorageRefusedError):  # no text but "True" means to overwrite
+        export(tmp_path / "a.csv", **texts)
+    assert files_in(tmp_path) == parts
+
+
 class TestFailure:
     @pytest.fixture(params=[None, b"old"], ids=["new", "old"])
     def folder(self, request, tmp_path):
@@ -279,6 +288,22 @@ class TestFailure:
         assert isinstance(caught.value, AirflowFailException)
         assert "cytechbot_default" in str(caught.value)
         assert caught.value.__context__ is None
+        assert not endpoint.called
+
+    @pytest.mark.parametrize(
+        ("field", "wrong"),
+        [
+            *[("max_rows_per_file", value) for value in (0, "0", -1, 1.5, True, "", "None", "many")],
+            *[("overwrite", value) for value in ("", "None", None, 1, "maybe")],
+            ("escape_formulas", "maybe"),
+            ("byte_order_mark", None),
+        ],
+    )
+    def test_text_of_a_template_that_cannot_be_meant(self, folder, answer, field, wrong):
+        endpoint = answer()
+        with pytest.raises(CyTechBotFieldError, match=f"'{field}' must be") as caught:
+            export(folder / "answers.csv", **{field: wrong})
+        assert isinstance(caught.value, AirflowFailException)
         assert not endpoint.called
 
     def test_path_that_a_template_left_empty(self, folder, answer):
