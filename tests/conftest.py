@@ -33,7 +33,7 @@ _standstill = StandstillWatch()
 
 
 def pytest_collection_modifyitems(items):
-    again = pytest.mark.flaky(reruns=2, reruns_delay=1, condition=_standstill.has_stood_still)
+    again = pytest.mark.flaky(reruns=2, condition=_standstill.has_stood_still)
     for item in items:
         item.add_marker(again)
 

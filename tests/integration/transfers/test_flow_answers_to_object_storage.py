@@ -206,7 +206,11 @@ class TestInADagRun:
                 compression="{{ 'gz' + 'ip' }}",
                 layout="{{ 'LONG' | lower }}",
                 mode="{{ 'ful' + 'l' }}",
+                overwrite="{{ 1 < 2 }}",
+                max_rows_per_file="{{ 10 * 1000 }}",
                 subscriber_fields=["{{ 'e' + 'mail' }}"],
+                escape_formulas="{{ 2 < 1 }}",
+                byte_order_mark="{{ 2 < 1 }}",
                 cytechbot_conn_id="cytechbot_{{ 'default' }}",
             )
         """)
@@ -219,11 +223,17 @@ class TestInADagRun:
             "layout": "long",
             "mode": "full",
             "state_path": None,
+            "overwrite": "True",
+            "max_rows_per_file": "10000",
             "subscriber_fields": ["email"],
+            "escape_formulas": "False",
+            "byte_order_mark": "False",
             "cytechbot_conn_id": "cytechbot_default",
         }
-        assert gzip.decompress(files_in(tmp_path / "out")["dag/answers"]).startswith(b"flow_campaign_id,")
-        assert run.tasks["export"].result["uris"] == [f"file://{tmp_path}/out/dag/answers"]
+        assert gzip.decompress(files_in(tmp_path / "out")["dag/answers-00001"]).startswith(
+            b"flow_campaign_id,"
+        )
+        assert run.tasks["export"].result["uris"] == [f"file://{tmp_path}/out/dag/answers-00001"]
 
     @pytest.mark.parametrize("native", [False, True])
     def test_path_object_and_native_rendering(self, run_tasks, tmp_path, native):
