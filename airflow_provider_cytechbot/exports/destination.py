@@ -286,7 +286,8 @@ class _HiddenFile:
     def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
         self._path, self._fs, self._target = path, path.fs, path.path
         self._overwrite = overwrite
-        if path.protocol in _LOCAL:
+        self._is_local = path.protocol in _LOCAL
+        if self._is_local:
             with suppress(FileNotFoundError):
                 # Of a name that no file can have, exists() says no more than that it is not there.
                 Path(self._target).lstat()
@@ -296,13 +297,13 @@ class _HiddenFile:
         folder, slash, _ = self._target.rpartition("/")
         self._made: list[Path] = []
         if folder:
-            if path.protocol in _LOCAL:
+            if self._is_local:
                 self._made = [each for each in (Path(folder), *Path(folder).parents) if not each.exists()]
             self._fs.makedirs(folder, exist_ok=True)
         # Beside its target, so that the move is a rename. Not named after it: names have a limit.
         self._part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
         self.file: Any = self._fs.open(self._part, "wb")
-        if path.protocol in _LOCAL:
+        if self._is_local:
             try:
                 check_room(self.file)
             except BaseException:
@@ -313,13 +314,12 @@ class _HiddenFile:
         self.file.close()
 
     def commit(self) -> None:
-        is_local = self._path.protocol in _LOCAL
         if not self._overwrite:
-            if is_local and self._is_linked():
+            if self._is_local and self._is_linked():
                 return
             if self._fs.exists(self._target):
-                raise FileExistsError(f"{self._path} has appeared meanwhile")
-        if is_local:
+                raise self._taken()
+        if self._is_local:
             Path(self._part).replace(self._target)  # fsspec would move it into a folder that is there by now
         else:
             self._fs.mv(self._part, self._target)
@@ -329,11 +329,14 @@ class _HiddenFile:
         try:
             os.link(self._part, self._target)
         except FileExistsError:
-            raise FileExistsError(f"{self._path} has appeared meanwhile") from None
+            raise self._taken() from None
         except OSError:  # not every filesystem has hard links
             return False
         Path(self._part).unlink()
         return True
+
+    def _taken(self) -> FileExistsError:
+        return FileExistsError(f"{self._path} has appeared meanwhile")
 
     def discard(self) -> None:
         with suppress(Exception):

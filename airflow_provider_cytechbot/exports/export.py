@@ -152,7 +152,7 @@ class Export:
             order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
             layout = WideLayout(spool.questions, order, fields)
             subscribers = repeated.merge(spool)
-            if self._file_type.file_format != "parquet":  # its memory goes by columns, its time by pieces
+            if not self._file_type.gathers_rows:
                 subscribers = layout.cut(subscribers)
         self._start(files, layout.columns)
         for batch in subscribers:

@@ -94,6 +94,11 @@ class FileType(NamedTuple):
         """The compression of the file as a whole, which Parquet, compressed inside, has none of."""
         return compressions.NONE if self.file_format == "parquet" else self.compression
 
+    @property
+    def gathers_rows(self) -> bool:
+        """Whether the encoder gathers rows by itself: then smaller tables cost it time and save no memory."""
+        return self.file_format == "parquet"
+
     def encoder(
         self, columns: Sequence[Column], *, byte_order_mark: bool = False, escape_formulas: bool = False
     ) -> Encoder:

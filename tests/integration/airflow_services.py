@@ -186,9 +186,9 @@ class AirflowServices:
 
     `home` (a directory of pytest's, say) stays, with database and logs; without one, a temporary directory is
     taken, and kept only if the `with` ends in an error. `apps="all"` also serves REST API and UI at `url`, to
-    anyone who asks, for six seconds more. `heartbeat_timeout` is how long a worker, or the
-    scheduler, must be silent to be taken for dead: lower, and one that a busy machine holds up is taken for
-    dead too. Where none is killed, `NEVER` lets a machine stand still for minutes.
+    anyone who asks, for six seconds more. `heartbeat_timeout` is how long a worker, or the scheduler, must be
+    silent to be taken for dead: lower, and one that a busy machine holds up is taken for dead too. Where none
+    is killed, `NEVER` lets a machine stand still for minutes.
     """
 
     def __init__(
