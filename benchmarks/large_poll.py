@@ -20,17 +20,17 @@ from pathlib import Path
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
 
 import psutil
+from airflow_provider_cytechbot.triggers.schedule import PollSchedule
 from waiting import sandbox
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 from airflow_provider_cytechbot.triggers.campaign_poll import waiting
-from airflow_provider_cytechbot.triggers.flow_answers import _CampaignWait
+from airflow_provider_cytechbot.triggers.flow_answers import _CampaignWaiter
 from airflow_provider_cytechbot.triggers.new_flow_answers import _compare
-from airflow_provider_cytechbot.triggers.rhythm import Rhythm
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers
-from airflow_provider_cytechbot.triggers.sightings import Watch
+from airflow_provider_cytechbot.triggers.waiters import EventWaiter
 
 
 def main() -> None:
@@ -48,14 +48,14 @@ def main() -> None:
 
 async def count(subscribers: int) -> None:
     """Wait for all subscribers."""
-    wait = _CampaignWait(Rhythm(1), "100", subscribers, Progress.ANSWERED)
+    wait = _CampaignWaiter(PollSchedule(1), "100", subscribers, Progress.ANSWERED)
     async with waiting("cytechbot_default", "100", wait):
         assert (await wait.event)["result"]["answered"] == subscribers
 
 
 async def watch(subscribers: int) -> None:
     """Look once who has answered, and remember it."""
-    watch = Watch(Rhythm(1), Progress.ANSWERED)
+    watch = EventWaiter(PollSchedule(1), Progress.ANSWERED)
     async with waiting("cytechbot_default", "100", watch):
         sighting = await watch.next()
     new, _ = await asyncio.to_thread(_compare, sighting.subscriber_ids, SeenSubscribers())

@@ -74,7 +74,7 @@ def measure(kind: str) -> dict[str, float]:
             events = [
                 json.loads(extra) for (extra,) in airflow.query("SELECT extra FROM asset_event ORDER BY id")
             ]
-            told, repeated = read(events)
+            translate_errors, repeated = read(events)
             return {
                 "requests in a minute": 60 * requests / lasted,
                 "CPU seconds in a minute": 60 * used / lasted,
@@ -84,8 +84,8 @@ def measure(kind: str) -> dict[str, float]:
                 "KiB of an event in the database": sum(len(json.dumps(e)) for e in events)
                 / 1024
                 / max(1, len(events)),
-                "of 6, told of while it ran": len(told & set(WHILE_IT_RUNS)),
-                "of 3 during the restart, told of": len(told & set(WHILE_IT_IS_DOWN)),
+                "of 6, told of while it ran": len(translate_errors & set(WHILE_IT_RUNS)),
+                "of 3 during the restart, told of": len(translate_errors & set(WHILE_IT_IS_DOWN)),
                 "files with the API key": len(airflow.places_of(quote(server.api_key))),
             }
 
@@ -98,13 +98,13 @@ def triggerer(airflow: AirflowServices):
 
 def read(events: list[dict]) -> tuple[set[str], int]:
     """Return whom the events tell of who had not answered before, and how many tell of nobody new."""
-    told, repeated = set(BEFORE), 0
+    translate_errors, repeated = set(BEFORE), 0
     for event in events:
         payload = event["payload"]
-        new = set(subscribers(payload)) - told
+        new = set(subscribers(payload)) - translate_errors
         repeated += not new
-        told |= new
-    return told - set(BEFORE), repeated
+        translate_errors |= new
+    return translate_errors - set(BEFORE), repeated
 
 
 def subscribers(payload: dict) -> list[str]:

@@ -1,1 +1,1 @@
-"""The CyTechBot protocol: no Airflow and no I/O. Calls are built here and answers deciphered."""
+"""The CyTechBot protocol, without Airflow and without I/O: endpoints, calls, answers, records, errors."""

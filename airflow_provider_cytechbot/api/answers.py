@@ -21,7 +21,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotUnansweredError,
 )
 from airflow_provider_cytechbot.api.json_text import decode, find_root, loads
-from airflow_provider_cytechbot.api.records import Reading, WriteOutcome, json_type, wrong_shape
+from airflow_provider_cytechbot.api.records import ReadContext, WriteOutcome, json_type, wrong_shape
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -30,7 +30,7 @@ T = TypeVar("T")
 Redact: TypeAlias = Callable[[str], str]
 
 #: How long an error's account of the answer may be, the server's own words in it included.
-MAX_SAID = 400
+MAX_REASON = 400
 
 _BAD_KEY = re.compile(r"api key is required|api key invalid|member validity expired", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"does not exist|not found|no matching", re.IGNORECASE)
@@ -48,7 +48,7 @@ def decipher(
     *,
     api_key: str = "",
     zone: tzinfo = UTC,
-    after_lost_answer: bool = False,
+    is_resend: bool = False,
 ) -> T:
     """
     Return the record that an answer carries.
@@ -68,7 +68,7 @@ def decipher(
 
     failure: CyTechBotError
     try:
-        result = _decipher(call, status, headers, body, zone, after_lost_answer, redact)
+        result = _decipher(call, status, headers, body, zone, is_resend, redact)
     except RecursionError:
         failure = wrong_shape("it is nested too deeply")
     except CyTechBotError as error:
@@ -77,7 +77,7 @@ def decipher(
         if isinstance(result, WriteOutcome) and result.message:
             return cast("T", result._replace(message=_fit_for_people(result.message, redact)))
         return result
-    failure.said = _fit_for_people(failure.said, redact)
+    failure.reason = _fit_for_people(failure.reason, redact)
     failure.__cause__ = failure.__context__ = None  # they can hold pieces of the answer
     raise failure
 
@@ -97,7 +97,7 @@ def _decipher(
     headers: Mapping[str, str],
     body: bytes,
     zone: tzinfo,
-    after_lost_answer: bool,
+    is_resend: bool,
     redact: Redact,
 ) -> T:
     if not is_success(status):
@@ -105,7 +105,7 @@ def _decipher(
     value = _json(headers, body)
     verdict = value.get("status") if isinstance(value, dict) else None
     if verdict == "error":
-        return _judge_refusal(call, _message(value), after_lost_answer)
+        return _judge_refusal(call, _message(value), is_resend)
     answer = call.endpoint.answer
     if answer is None:
         return cast("T", _read_write(value, verdict))
@@ -115,7 +115,7 @@ def _decipher(
         if verdict != "success" or answer.member not in value:
             raise wrong_shape(f"neither success with {answer.member!r} nor an error ({_outline(value)})")
         value = value[answer.member]
-    return answer.read(value, Reading(zone, call.fields))
+    return answer.read(value, ReadContext(zone, call.fields))
 
 
 def _read_write(value: Any, verdict: Any) -> WriteOutcome:
@@ -125,27 +125,27 @@ def _read_write(value: Any, verdict: Any) -> WriteOutcome:
     return WriteOutcome(changed=verdict == "success", message=message or None)
 
 
-def _judge_refusal(call: Call[T], message: str, after_lost_answer: bool) -> T:
+def _judge_refusal(call: Call[T], message: str, is_resend: bool) -> T:
     """Return what a refusal means where it is an answer after all; raise what it is otherwise."""
     endpoint = call.endpoint
     answer = endpoint.answer
     if answer and answer.none_found and answer.none_found.casefold() == " ".join(message.split()).casefold():
-        return answer.read([], Reading(UTC, call.fields))
-    said = f"the API refused: {_quote(message)}."
+        return answer.read([], ReadContext(UTC, call.fields))
+    reason = f"the API refused: {_quote(message)}."
     if _BAD_KEY.search(message):
         needs = " This endpoint needs an admin's key." if endpoint.admin else ""
         raise CyTechBotAuthError(
-            said, f"Check the API key in the connection and the member's validity.{needs}"
+            reason, f"Check the API key in the connection and the member's validity.{needs}"
         )
     if _NOT_FOUND.search(message):
-        if endpoint.repeat is Repeat.GONE_IS_DONE and after_lost_answer:
+        if endpoint.repeat is Repeat.GONE_IS_DONE and is_resend:
             return cast("T", WriteOutcome(changed=True, message=message))
-        raise CyTechBotNotFoundError(said, "Check the id.")
-    if after_lost_answer:
+        raise CyTechBotNotFoundError(reason, "Check the id.")
+    if is_resend:
         # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
-        advice = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
-        raise CyTechBotRequestError(said, advice)
-    raise CyTechBotRequestError(said, "Check the fields of the call.")
+        hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
+        raise CyTechBotRequestError(reason, hint)
+    raise CyTechBotRequestError(reason, "Check the fields of the call.")
 
 
 def _json(headers: Mapping[str, str], body: bytes) -> Any:
@@ -177,22 +177,22 @@ def _not_the_api(
         return CyTechBotResponseError(
             f"{came}, a redirect{_target(headers, redact)}, which is never followed.",
             "Put the address that answers without one into the connection's host.",
-            was_turned_away=True,
-            worth_repeating=False,
+            was_rejected=True,
+            is_transient=False,
         )
     if status == 429 or status >= 500 or status == 408:
         return CyTechBotTransportError(
             f"{came}.",
             "The server is overloaded or in trouble: try again later.",
-            was_turned_away=status == 429,
+            was_rejected=status == 429,
             retry_after=_retry_after(headers),
         )
     text = body[: 4 * _TITLE_WITHIN].decode(errors="replace")
     return CyTechBotResponseError(
         f"{came} with {_describe(headers, text)}.",
         "Check the host in the connection, and any proxy in front of the server.",
-        was_turned_away=True,
-        worth_repeating=False,
+        was_rejected=True,
+        is_transient=False,
     )
 
 
@@ -241,7 +241,7 @@ def _quote(text: str) -> str:
 def _fit_for_people(text: str, redact: Redact) -> str:
     """Return text of the server's as one short line. Masked first: half a key is not recognised as one."""
     line = _CONTROL.sub("\ufffd", " ".join(redact(text).split()))
-    return line if len(line) <= MAX_SAID else f"{line[:MAX_SAID]}…"
+    return line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}…"
 
 
 def _describe(headers: Mapping[str, str], text: str) -> str:

@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotFieldError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.fields import refuse
+from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.api.redaction import Redactor
 
 T = TypeVar("T")
@@ -40,18 +40,18 @@ class Call(Generic[T]):
         )
 
     @property
-    def asked(self) -> str:
+    def request(self) -> str:
         """How errors and logs name the call: verb and path, never the query."""
         return f"{self.endpoint.verb} {self.path}"
 
     @property
-    def shown(self) -> tuple[str, dict[str, str]]:
+    def loggable_fields(self) -> tuple[str, dict[str, str]]:
         """What is called, with the fields that are no secret."""
         secret = {each.name for each in self.endpoint.fields if each.secret}
         return self.endpoint.path, {name: text for name, text in self.fields.items() if name not in secret}
 
     @property
-    def may_be_repeated(self) -> bool:
+    def is_repeatable(self) -> bool:
         """Whether the same call sent twice does no harm."""
         return self.endpoint.repeat is not Repeat.UNSAFE
 
@@ -87,17 +87,17 @@ class Call(Generic[T]):
         hidden = (self.fields.get(each.name, "") for each in self.endpoint.fields if each.secret)
         return Redactor([api_key], of_any_length=hidden)
 
-    def lost(self, error: CyTechBotUnansweredError) -> CyTechBotError:
+    def as_unanswered(self, error: CyTechBotUnansweredError) -> CyTechBotError:
         """
         Return what to report when this call got no usable answer: for a create, that it may have happened.
 
         :param error: What went wrong.
         """
-        if self.may_be_repeated or not error.may_have_acted:
+        if self.is_repeatable or not error.may_have_acted:
             return error
         return CyTechBotAmbiguousWriteError(
-            f"{error.said} It was sent, so it may have happened, and is not sent again.",
-            self.endpoint.find_out,
+            f"{error.reason} It was sent, so it may have happened, and is not sent again.",
+            self.endpoint.how_to_check,
         )
 
     def _encoded(self, api_key: str) -> str:
@@ -118,7 +118,7 @@ def build(endpoint: Endpoint[T], **values: object) -> Call[T]:
     :raises CyTechBotFieldError: A field is missing, unknown or cannot be sent as it is. Nothing was sent.
     """
     if unknown := values.keys() - {each.name for each in endpoint.fields}:
-        raise refuse(min(unknown), f"is not a field of {endpoint.name}")
+        raise field_error(min(unknown), f"is not a field of {endpoint.name}")
     fields = {}
     try:
         for each in endpoint.fields:
@@ -126,11 +126,11 @@ def build(endpoint: Endpoint[T], **values: object) -> Call[T]:
             if value is not None:
                 fields[each.name] = each.encode(each.name, value)
             elif each.required:
-                raise refuse(each.name, "is required")
+                raise field_error(each.name, "is required")
         _check_kept(endpoint, fields)
         _check_combination(endpoint, fields)
     except CyTechBotFieldError as error:
-        error.asked = f"{endpoint.verb} {endpoint.path}"
+        error.request = f"{endpoint.verb} {endpoint.path}"
         raise
     return Call(endpoint, fields)
 
@@ -140,12 +140,10 @@ def _check_kept(endpoint: Endpoint[T], fields: Mapping[str, str]) -> None:
     for each in endpoint.fields:
         value = fields.get(each.name)
         if value == "" and each.required:
-            raise refuse(each.name, "is empty")
+            raise field_error(each.name, "is empty")
         if value in ("", "0") and endpoint.drops_falsy:
-            advice = (
-                "CyTechBot takes an empty text or '0' in an update as not sent: the change would be lost."
-            )
-            raise refuse(each.name, f"cannot be set to {value!r}", advice)
+            hint = "CyTechBot takes an empty text or '0' in an update as not sent: the change would be lost."
+            raise field_error(each.name, f"cannot be set to {value!r}", hint)
 
 
 def _check_combination(endpoint: Endpoint[T], fields: Mapping[str, str]) -> None:

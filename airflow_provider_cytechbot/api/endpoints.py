@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from airflow_provider_cytechbot.api import records
 from airflow_provider_cytechbot.api.fields import Field, day, id_list, identifier, number, password, text
-from airflow_provider_cytechbot.api.records import Reader, list_of, record
+from airflow_provider_cytechbot.api.records import Decoder, list_of, record
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Answer(Generic[T]):
         answering with an empty list.
     """
 
-    read: Reader[T]
+    read: Decoder[T]
     member: str | None = None
     none_found: str | None = None
 
@@ -67,7 +67,7 @@ class Endpoint(Generic[T]):
     admin: bool = False
     drops_falsy: bool = False
     slow: bool = False
-    find_out: str = ""
+    how_to_check: str = ""
 
     @property
     def name(self) -> str:
@@ -98,7 +98,7 @@ CREATE_USER = Endpoint(
     ),
     repeat=Repeat.UNSAFE,
     admin=True,
-    find_out="Look for the user by e-mail address: get_user(email=...) knows it if it was made.",
+    how_to_check="Look for the user by e-mail address: get_user(email=...) knows it if it was made.",
 )
 UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
@@ -140,7 +140,7 @@ CREATE_LABEL = Endpoint(
     Answer(records.read_new_id, "label_id"),
     fields=(text("label_name"), identifier("page_id")),
     repeat=Repeat.UNSAFE,
-    find_out="Look for the label by name: get_labels(page_id) lists it if it was made.",
+    how_to_check="Look for the label by name: get_labels(page_id) lists it if it was made.",
 )
 ASSIGN_LABELS: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
@@ -158,7 +158,7 @@ CREATE_CONTACT_GROUP = Endpoint(
     Answer(records.read_new_id, "contact_type_id"),
     fields=(text("name"),),
     repeat=Repeat.UNSAFE,
-    find_out="The API cannot list contact groups: look for the name among them in the CyTechBot dashboard.",
+    how_to_check="The API cannot list contact groups: look for the name in the CyTechBot dashboard.",
 )
 UPDATE_CONTACT_GROUP: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
@@ -185,7 +185,7 @@ CREATE_CONTACT = Endpoint(
     ),
     repeat=Repeat.UNSAFE,
     any_of=("email", "phone_number"),
-    find_out="The API cannot search contacts: look for it in its contact group in the CyTechBot dashboard.",
+    how_to_check="The API cannot search contacts: look in its contact group in the CyTechBot dashboard.",
 )
 UPDATE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",

@@ -21,21 +21,21 @@ class CyTechBotError(Exception):
     #: Whether the same task, run again, can end differently.
     retryable: ClassVar[bool] = False
 
-    def __init__(self, said: str, advice: str = "", asked: str = "", connection: str = "") -> None:
+    def __init__(self, reason: str, hint: str = "", request: str = "", connection: str = "") -> None:
         super().__init__()  # no args: a copy of the text there would escape whoever masks or completes it
-        self.said = said
-        self.advice = advice
-        self.asked = asked
+        self.reason = reason
+        self.hint = hint
+        self.request = request
         self.connection = connection
 
     def __str__(self) -> str:
         """Return the one line that a person reads in the task log."""
-        where = self.asked
+        where = self.request
         if self.connection:
             name = repr(self.connection)
             where = f"{where} (connection {name})" if where else f"Connection {name}"
-        line = f"{where}: {self.said}" if where else self.said
-        return f"{line} {self.advice}" if self.advice else line
+        line = f"{where}: {self.reason}" if where else self.reason
+        return f"{line} {self.hint}" if self.hint else line
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -78,26 +78,26 @@ class CyTechBotUnansweredError(CyTechBotError):
 
     def __init__(
         self,
-        said: str,
-        advice: str = "",
-        asked: str = "",
+        reason: str,
+        hint: str = "",
+        request: str = "",
         connection: str = "",
         *,
         was_sent: bool = True,
-        was_turned_away: bool = False,
-        worth_repeating: bool = True,
+        was_rejected: bool = False,
+        is_transient: bool = True,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(said, advice, asked, connection)
+        super().__init__(reason, hint, request, connection)
         self.was_sent = was_sent
-        self.was_turned_away = was_turned_away
-        self.worth_repeating = worth_repeating
+        self.was_rejected = was_rejected
+        self.is_transient = is_transient
         self.retry_after = retry_after
 
     @property
     def may_have_acted(self) -> bool:
         """Whether the server can have done what the call asked for."""
-        return self.was_sent and not self.was_turned_away
+        return self.was_sent and not self.was_rejected
 
 
 class CyTechBotTransportError(CyTechBotUnansweredError):

@@ -44,7 +44,7 @@ class Field:
     secret: bool = False
 
 
-def refuse(name: str, problem: str, advice: str = "") -> CyTechBotFieldError:
+def field_error(name: str, problem: str, hint: str = "") -> CyTechBotFieldError:
     """
     Return the error for a field that cannot be sent.
 
@@ -52,7 +52,7 @@ def refuse(name: str, problem: str, advice: str = "") -> CyTechBotFieldError:
     :param problem: What was wrong, as the rest of a sentence that begins with the field's name.
     :param advice: What to do instead.
     """
-    return CyTechBotFieldError(f"Field {name!r} {problem}. Nothing was sent.", advice)
+    return CyTechBotFieldError(f"Field {name!r} {problem}. Nothing was sent.", hint)
 
 
 def encode_text(name: str, value: object) -> str:
@@ -65,11 +65,11 @@ def encode_text(name: str, value: object) -> str:
     :param value: ``str``.
     """
     if not isinstance(value, str):
-        advice = _KEEP_TEXT if isinstance(value, Number) else ""
-        raise refuse(name, f"must be text, not {type(value).__name__}", advice)
+        hint = _KEEP_TEXT if isinstance(value, Number) else ""
+        raise field_error(name, f"must be text, not {type(value).__name__}", hint)
     # Searched for, not tried: an error of the codec would hold the whole text, perhaps a password.
     if _SURROGATE.search(value):
-        raise refuse(name, "holds half a surrogate pair, which is no text")
+        raise field_error(name, "holds half a surrogate pair, which is no text")
     return value
 
 
@@ -82,16 +82,16 @@ def encode_identifier(name: str, value: object) -> str:
     """
     if _is_whole_number(value):
         if abs(int(value)) >= _TOO_LARGE:
-            raise refuse(name, "is larger than any id can be")
+            raise field_error(name, "is larger than any id can be")
         value = str(int(value))
     if not isinstance(value, str):
-        advice = "Pass ids as text, or as whole numbers: a float rounds the digits of a long id."
-        raise refuse(name, f"must be an id, not {type(value).__name__}", advice)
+        hint = "Pass ids as text, or as whole numbers: a float rounds the digits of a long id."
+        raise field_error(name, f"must be an id, not {type(value).__name__}", hint)
     text = encode_text(name, value)
     if text in ("", "0"):
-        raise refuse(name, f"must be an id, not {text!r}")
+        raise field_error(name, f"must be an id, not {text!r}")
     if not text.isprintable() or any(character.isspace() or character == "," for character in text):
-        raise refuse(name, f"must be one id without spaces and commas, not {text[:40]!r}")
+        raise field_error(name, f"must be one id without spaces and commas, not {text[:40]!r}")
     return text
 
 
@@ -104,7 +104,7 @@ def encode_number(name: str, value: object) -> str:
     """
     text = encode_identifier(name, value)
     if not (text.isascii() and text.isdigit() and text.strip("0")):
-        raise refuse(name, f"must be a number above zero, not {text[:40]!r}")
+        raise field_error(name, f"must be a number above zero, not {text[:40]!r}")
     return text
 
 
@@ -117,12 +117,12 @@ def encode_id_list(name: str, value: object) -> str:
     """
     ids = value.split(",") if isinstance(value, str) else [value] if _is_whole_number(value) else value
     if not isinstance(ids, Iterable) or isinstance(ids, bytes | bytearray | dict):
-        raise refuse(name, f"must be a list of ids, not {type(value).__name__}")
+        raise field_error(name, f"must be a list of ids, not {type(value).__name__}")
     encoded = dict.fromkeys(
         encode_identifier(name, item.strip() if isinstance(item, str) else item) for item in ids
     )
     if not encoded:
-        raise refuse(name, "is empty", "Give at least one id.")
+        raise field_error(name, "is empty", "Give at least one id.")
     return ",".join(encoded)
 
 
@@ -134,13 +134,13 @@ def encode_date(name: str, value: object) -> str:
     :param value: Such text, a ``date``, or a ``datetime`` (also pendulum's), of which the day is taken.
     """
     if not isinstance(value, str | date):
-        raise refuse(name, f"must be a date, not {type(value).__name__}")
+        raise field_error(name, f"must be a date, not {type(value).__name__}")
     try:
         if isinstance(value, str):
             return date.fromisoformat(value if _DATE.fullmatch(value) else "").isoformat()
         return (value.date() if isinstance(value, datetime) else value).isoformat()
     except ValueError:  # also of pandas' NaT, which calls itself a datetime
-        raise refuse(name, f"must be a date as YYYY-MM-DD, not {str(value)[:40]!r}") from None
+        raise field_error(name, f"must be a date as YYYY-MM-DD, not {str(value)[:40]!r}") from None
 
 
 def read_switch(name: str, value: object) -> bool:
@@ -152,7 +152,7 @@ def read_switch(name: str, value: object) -> bool:
     """
     text = str(value).strip().lower()
     if text not in ("true", "false"):
-        raise refuse(name, f"must be true or false, not {str(value)[:40]!r}")
+        raise field_error(name, f"must be true or false, not {str(value)[:40]!r}")
     return text == "true"
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader, SubscriberAnswers
+from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser, SubscriberAnswers
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.api.records import Reading
+    from airflow_provider_cytechbot.api.records import ReadContext
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -56,8 +56,8 @@ class FlowAnswerBatches:
     :param reading: The fields of the call and the zone of the server.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        self.members = FlowAnswersReader(reading)
+    def __init__(self, reading: ReadContext) -> None:
+        self.members = FlowAnswersParser(reading)
         self._unread = b""
         self._is_cutting = False
         self._decoders = _DECODERS

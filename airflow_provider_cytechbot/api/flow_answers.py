@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, find_root
-from airflow_provider_cytechbot.api.records import FlowAnswer, Reading, clean, read_answers, wrong_shape
+from airflow_provider_cytechbot.api.records import FlowAnswer, ReadContext, clean, read_answers, wrong_shape
 
 SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
 
@@ -36,7 +36,7 @@ class _NeedMoreError(Exception):
     """What is in the buffer does not hold the next piece as a whole."""
 
 
-class FlowAnswersReader:
+class FlowAnswersParser:
     """
     Cuts the answer of ``get_all_subscriber_flow_info`` into subscribers while it arrives.
 
@@ -50,7 +50,7 @@ class FlowAnswersReader:
     :param reading: The fields of the call and the zone of the server.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ReadContext) -> None:
         self.head = bytearray()
         self.is_streaming = False
         self.flow_name: str | None = None

@@ -74,7 +74,7 @@ class Questionnaire:
 
 
 @dataclass
-class Tally:
+class ProgressCounts:
     """How many subscribers have come how far, counted while their answers arrive."""
 
     answered: int = 0

@@ -168,7 +168,7 @@ class WriteOutcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadContext:
     """
     What one needs to know beside the JSON to read a record.
 
@@ -180,10 +180,10 @@ class Reading:
     fields: Mapping[str, str]
 
 
-Reader: TypeAlias = Callable[[Any, Reading], RecordT]
+Decoder: TypeAlias = Callable[[Any, ReadContext], RecordT]
 
 
-def record(shape: type[RecordT]) -> Reader[RecordT]:
+def record(shape: type[RecordT]) -> Decoder[RecordT]:
     """
     Return a reader of one JSON object into the given ``TypedDict``.
 
@@ -196,7 +196,7 @@ def record(shape: type[RecordT]) -> Reader[RecordT]:
         hints = get_type_hints(shape, include_extras=True)
         return {name: get_args(hint)[1] for name, hint in hints.items()}
 
-    def read(value: Any, reading: Reading) -> RecordT:
+    def read(value: Any, reading: ReadContext) -> RecordT:
         item = _object(value)
         return cast(
             "RecordT",
@@ -206,14 +206,14 @@ def record(shape: type[RecordT]) -> Reader[RecordT]:
     return read
 
 
-def list_of(read_item: Reader[RecordT]) -> Reader[list[RecordT]]:
+def list_of(read_item: Decoder[RecordT]) -> Decoder[list[RecordT]]:
     """
     Return a reader of a JSON list; ``null`` is read as an empty one.
 
     :param read_item: The reader of one element.
     """
 
-    def read(value: Any, reading: Reading) -> list[RecordT]:
+    def read(value: Any, reading: ReadContext) -> list[RecordT]:
         if value is None:
             return []
         if not isinstance(value, list):
@@ -223,7 +223,7 @@ def list_of(read_item: Reader[RecordT]) -> Reader[list[RecordT]]:
     return read
 
 
-def read_new_id(value: Any, reading: Reading) -> str:
+def read_new_id(value: Any, reading: ReadContext) -> str:
     """Read the id of what a create made: a number for some endpoints, text for others."""
     new_id = _read_id("the new id", value, reading)
     if new_id == "0":  # what the database gives for the id of a row that it did not insert
@@ -231,19 +231,19 @@ def read_new_id(value: Any, reading: Reading) -> str:
     return new_id
 
 
-def read_questions(value: Any, reading: Reading) -> FlowCampaignQuestions:
+def read_questions(value: Any, reading: ReadContext) -> FlowCampaignQuestions:
     """Read a flow campaign with its questions, each a text."""
     questions = list_of(_read_question)(_member(value, "questions"), reading)
     return {**_read_campaign(value, reading), "questions": questions}
 
 
-def read_subscriber_flow_answers(value: Any, reading: Reading) -> SubscriberFlowAnswers:
+def read_subscriber_flow_answers(value: Any, reading: ReadContext) -> SubscriberFlowAnswers:
     """Read one subscriber's answers; ``data`` is empty where there are none yet."""
     data = read_answers(_member(value, "data") or [], reading)
     return {**_read_campaign_asked_for(value, reading), "data": data}
 
 
-def read_flow_answers(value: Any, reading: Reading) -> FlowAnswers:
+def read_flow_answers(value: Any, reading: ReadContext) -> FlowAnswers:
     """Read all answers of a campaign; ``data`` is an empty *list* on the wire where nobody answered."""
     data = _member(value, "data") or {}
     if not isinstance(data, dict):
@@ -274,7 +274,7 @@ def wrong_shape(problem: str) -> CyTechBotResponseError:
     return CyTechBotResponseError(
         f"the answer has the wrong shape: {problem}.",
         "If this goes on, the server has another version of the API.",
-        worth_repeating=False,
+        is_transient=False,
     )
 
 
@@ -290,7 +290,7 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "null")
 
 
-def _read_answer(value: Any, reading: Reading) -> FlowAnswer:
+def _read_answer(value: Any, reading: ReadContext) -> FlowAnswer:
     item = _object(value)
     question_id = item.get("id") if item.get("question_id") is None else item["question_id"]
     return {
@@ -304,11 +304,11 @@ def _read_answer(value: Any, reading: Reading) -> FlowAnswer:
 read_answers = list_of(_read_answer)
 
 
-def _read_question(value: Any, reading: Reading) -> str:
+def _read_question(value: Any, reading: ReadContext) -> str:
     return _read_text("questions", value, reading) or ""
 
 
-def _read_campaign_asked_for(value: Any, reading: Reading) -> FlowCampaign:
+def _read_campaign_asked_for(value: Any, reading: ReadContext) -> FlowCampaign:
     # The id is null where nobody has answered, though the campaign exists: it is the one that was asked for.
     item = _object(value)
     return _read_campaign({**item, "id": item.get("id") or reading.fields["flow_campaign_id"]}, reading)
@@ -328,7 +328,7 @@ def _member(value: Any, name: str) -> Any:
     return item[name]
 
 
-def _read_id(name: str, value: Any, reading: Reading) -> str:
+def _read_id(name: str, value: Any, reading: ReadContext) -> str:
     if not isinstance(value, str) or not value.strip():
         raise wrong_shape(f"{name!r} should be an id, not {json_type(value) if value != '' else 'empty'}")
     if isinstance(value, FloatText) or value.lstrip().startswith("-"):
@@ -340,13 +340,13 @@ def _rounded(name: str) -> CyTechBotResponseError:
     return wrong_shape(f"{name!r} should be an id, not a number with a sign, a fraction or an exponent")
 
 
-def _read_optional_id(name: str, value: Any, reading: Reading) -> str | None:
+def _read_optional_id(name: str, value: Any, reading: ReadContext) -> str | None:
     if isinstance(value, FloatText):
         raise _rounded(name)
     return _read_text(name, value, reading)
 
 
-def _read_text(name: str, value: Any, reading: Reading) -> str | None:
+def _read_text(name: str, value: Any, reading: ReadContext) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool):
@@ -355,13 +355,13 @@ def _read_text(name: str, value: Any, reading: Reading) -> str | None:
     return clean(str(value)) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _read_date_text(name: str, value: Any, reading: Reading) -> str | None:
+def _read_date_text(name: str, value: Any, reading: ReadContext) -> str | None:
     """Return the text of a date or time; ``None`` also for the zero date, which MySQL has for none."""
     text = (_read_text(name, value, reading) or "").strip()
     return None if text.startswith("0000-00-00") else text or None
 
 
-def _read_time(name: str, value: Any, reading: Reading) -> str | None:
+def _read_time(name: str, value: Any, reading: ReadContext) -> str | None:
     text = _read_date_text(name, value, reading)
     if text is None:
         return None
@@ -372,7 +372,7 @@ def _read_time(name: str, value: Any, reading: Reading) -> str | None:
         raise wrong_shape(f"{name!r} should be a time") from None
 
 
-def _read_day(name: str, value: Any, reading: Reading) -> str | None:
+def _read_day(name: str, value: Any, reading: ReadContext) -> str | None:
     text = _read_date_text(name, value, reading)
     if text is None:
         return None
@@ -382,7 +382,7 @@ def _read_day(name: str, value: Any, reading: Reading) -> str | None:
         return text  # people's own birthdates: better odd than lost
 
 
-_READ_FIELD: Mapping[str, Callable[[str, Any, Reading], str | None]] = {
+_READ_FIELD: Mapping[str, Callable[[str, Any, ReadContext], str | None]] = {
     "id": _read_id,
     "optional id": _read_optional_id,
     "text": _read_text,

@@ -1,0 +1,1 @@
+"""Asset URIs of flow campaigns, as Airflow and OpenLineage name them."""

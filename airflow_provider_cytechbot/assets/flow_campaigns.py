@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 SCHEME = "cytechbot"
 
+#: One scheme for each store, whatever its paths use.
+_STORE_SCHEMES = {"s3a": "s3", "gcs": "gs"}
+
 _HTTPS_PORT = 443
 _PATH = re.compile(r"(?P<folder>(?:/[^/]+)*)/flow_campaigns/0*(?P<id>[1-9][0-9]*)/?", re.ASCII)
 
@@ -71,7 +74,24 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
-    from airflow_provider_cytechbot.lineage import openlineage_name
-
     namespace, name = openlineage_name(asset.uri)
     return OpenLineageDataset(namespace=namespace, name=name)
+
+
+def openlineage_name(uri: str) -> tuple[str, str]:
+    """
+    Return namespace and name of a campaign or file, as OpenLineage wants them and other providers say them.
+
+    :param uri: Its URI.
+    """
+    parts = urlsplit(without_connection(uri))
+    scheme = _STORE_SCHEMES.get(parts.scheme, parts.scheme)
+    # Not parts.path alone: of a file's name, what follows a question mark is part.
+    name = parts._replace(scheme="", netloc="").geturl()
+    return (f"{scheme}://{parts.netloc}", name.lstrip("/")) if parts.netloc else (scheme, name)
+
+
+def without_connection(uri: str) -> str:
+    """Return a path as a URI: with its scheme, without the store's connection, which is no part of a name."""
+    parts = urlsplit(uri)
+    return parts._replace(scheme=parts.scheme or "file", netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,1 +1,1 @@
-"""What exports are made of: file formats, compression, and files that appear whole or not at all."""
+"""Exports: the answers of flow campaigns as tables, full or as changes, in one file or several."""

@@ -17,12 +17,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
-from airflow_provider_cytechbot.exports.destination import Place, StagedFile
-from airflow_provider_cytechbot.exports.spool import Spool
+from airflow_provider_cytechbot.storage.spool import Spool
+from airflow_provider_cytechbot.storage.staged_files import StagedFile
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
     from airflow_provider_cytechbot.exports.layouts import Question
+    from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 _T = TypeVar("_T")
 
@@ -71,8 +72,8 @@ class ChangeLog:
     :raises CyTechBotStorageError: The folder cannot be read or written, or a state in it cannot be used.
     """
 
-    def __init__(self, folder: Place, flow_campaign_id: str, interval: datetime) -> None:
-        self._folder = folder.within(f"flow_campaign_id={flow_campaign_id}")
+    def __init__(self, folder: StorageLocation, flow_campaign_id: str, interval: datetime) -> None:
+        self._folder = folder.child(f"flow_campaign_id={flow_campaign_id}")
         self._name = interval.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ") + _SUFFIX
         self._spool = Spool()
         self._places: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
@@ -80,15 +81,15 @@ class ChangeLog:
         self._blocks: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._digest = ""
         self._states = [name for name in self._folder.names() if name.endswith(_SUFFIX)]
-        self._own = _StoredState(self._folder.within(self._name)) if self._name in self._states else None
+        self._own = _StoredState(self._folder.child(self._name)) if self._name in self._states else None
         earlier = [name for name in self._states if name < self._name]
-        self._before = _StoredState(self._folder.within(earlier[-1])) if earlier else None
+        self._before = _StoredState(self._folder.child(earlier[-1])) if earlier else None
         if not earlier and self._is_too_old():
             raise self._folder.failures.refused(
                 f"keeps no state before {self._name}: an export of that interval would call all answers new.",
                 f"The last {KEPT_STATES} intervals can be run again.",
             )
-        self._staged = StagedFile(self._folder.within(self._name))
+        self._staged = StagedFile(self._folder.child(self._name))
 
     @property
     def is_first(self) -> bool:
@@ -157,7 +158,7 @@ class ChangeLog:
         self._staged.commit()
         for name in sorted({*self._states, self._name})[:-KEPT_STATES]:
             if name != self._name:
-                self._folder.within(name).remove()
+                self._folder.child(name).remove()
 
     def close(self) -> None:
         """Give the disk its room back, and drop a state that was not kept."""
@@ -230,7 +231,7 @@ class ChangeLog:
 class _StoredState:
     """A state as it is kept: its head, then a block for each bucket."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: StorageLocation) -> None:
         self._place = place
         with self._opened() as source:
             self.head: dict[str, Any] = json.loads(_read(source))
@@ -253,7 +254,7 @@ class _StoredState:
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        with self._place.failures.told(has_begun=True):
+        with self._place.failures.translate_errors(has_begun=True):
             try:
                 with self._place.open() as file, gzip.GzipFile(fileobj=file) as source:
                     yield cast("IO[bytes]", source)

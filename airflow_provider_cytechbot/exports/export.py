@@ -8,21 +8,22 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
-from airflow_provider_cytechbot import lineage
-from airflow_provider_cytechbot.exports.destination import Place
 from airflow_provider_cytechbot.exports.files import ExportFiles
-from airflow_provider_cytechbot.exports.formats import RAW, FileType
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
+from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
 from airflow_provider_cytechbot.exports.profiles import Profiles
 from airflow_provider_cytechbot.exports.progress import Progress
 from airflow_provider_cytechbot.exports.repeated_subscribers import RepeatedSubscribers
-from airflow_provider_cytechbot.exports.spool import Spool
-from airflow_provider_cytechbot.exports.storage_failures import StorageFailures
+from airflow_provider_cytechbot.formats.file_types import RAW, FileType
+from airflow_provider_cytechbot.hooks import lineage
+from airflow_provider_cytechbot.storage.failures import StorageFailures
+from airflow_provider_cytechbot.storage.locations import StorageLocation
+from airflow_provider_cytechbot.storage.spool import Spool
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
     from airflow_provider_cytechbot.exports.options import ExportOptions
-    from airflow_provider_cytechbot.exports.table import Column, Table
+    from airflow_provider_cytechbot.formats.table import Column, Table
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
     from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
 
@@ -73,7 +74,7 @@ class Export:
         self._tell = tell
         self._profiles = Profiles(hook, options.subscriber_fields)
         self._columns: Sequence[Column] = ()
-        self.exported: list[lineage.ExportedCampaign] = []
+        self.exported: list[ExportedCampaign] = []
 
     def check_places(self) -> None:
         """
@@ -81,9 +82,9 @@ class Export:
 
         :raises CyTechBotStorageRefusedError: The filesystem is not installed, or the connection is unknown.
         """
-        Place.of("path", self._options.path)
+        StorageLocation.from_parameter("path", self._options.path)
         if self._options.state_path:
-            Place.of("state_path", self._options.state_path)
+            StorageLocation.from_parameter("state_path", self._options.state_path)
 
     def run(self, flow_campaign_id: str) -> ExportManifest:
         """
@@ -94,7 +95,7 @@ class Export:
         :raises CyTechBotError: The answers did not arrive.
         """
         options = self._options
-        place = Place.of("path", options.path_of(flow_campaign_id))
+        place = StorageLocation.from_parameter("path", options.path_of(flow_campaign_id))
         # The place comes first: trouble with it should show before the server is put to its costly work.
         files = ExportFiles(
             place, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
@@ -163,7 +164,7 @@ class Export:
     def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
-        folder = Place.of("state_path", str(self._options.state_path))
+        folder = StorageLocation.from_parameter("state_path", str(self._options.state_path))
         with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as log:
             with self._open(flow_campaign_id) as stream:
                 progress = Progress(stream, self._tell)
@@ -207,18 +208,18 @@ class Export:
             "extracted_at": extracted_at or stream.extracted_at,
         }
         files.commit(manifest)
-        self._tell_lineage(stream, progress, files)
+        self._report_lineage(stream, progress, files)
         shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
         self._tell("Wrote %s (%d bytes)", shown, files.size)
         return manifest
 
-    def _tell_lineage(self, stream: FlowAnswersStream, progress: Progress, files: ExportFiles) -> None:
+    def _report_lineage(self, stream: FlowAnswersStream, progress: Progress, files: ExportFiles) -> None:
         """Tell hook lineage of the files now, and keep for OpenLineage what it asks for in the end."""
         for uri in files.uris:
-            lineage.tell_file_was_written(self._hook, uri)
+            lineage.report_file_written(self._hook, uri)
         has_row_for_each_answer = self._options.layout == "long" and self._options.mode == "full"
         self.exported.append(
-            lineage.ExportedCampaign(
+            ExportedCampaign(
                 self._hook.settings.base_url,
                 stream.flow_campaign_id,
                 self._columns,

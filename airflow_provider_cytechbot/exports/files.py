@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
-from airflow_provider_cytechbot.exports.compression import compressor
-from airflow_provider_cytechbot.exports.destination import Place, StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.formats.compression import compressor
+from airflow_provider_cytechbot.storage.staged_files import StagedFile, whole_or_nothing
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.exports.formats import Encoder, FileType
-    from airflow_provider_cytechbot.exports.table import Table
+    from airflow_provider_cytechbot.formats.file_types import Encoder, FileType
+    from airflow_provider_cytechbot.formats.table import Table
+    from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 
 class WrittenFile(NamedTuple):
@@ -46,7 +47,7 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
     def __init__(
         self,
-        place: Place,
+        place: StorageLocation,
         file_type: FileType,
         *,
         max_rows: int | None = None,
@@ -145,21 +146,21 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         with whole_or_nothing(self._manifest, overwrite=self._overwrite) as file:
             file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
-    def _beside(self, uri: str) -> Place:
-        return self._place.beside(uri.rpartition("/")[2])
+    def _beside(self, uri: str) -> StorageLocation:
+        return self._place.sibling(uri.rpartition("/")[2])
 
     @property
-    def _manifest(self) -> Place:
-        return self._place.beside(f"{self._place.path.name}.manifest.json")
+    def _manifest(self) -> StorageLocation:
+        return self._place.sibling(f"{self._place.path.name}.manifest.json")
 
-    def _parts_of_the_export_before(self) -> Sequence[Place]:
+    def _parts_of_the_export_before(self) -> Sequence[StorageLocation]:
         """
         Return the parts that go on where the new ones end.
 
         Not those of the old manifest: a run that was killed among its parts has left none. Parts appear from
         the first on and are removed from the last on, so that whenever that ends, their numbers have no gap.
         """
-        found: list[Place] = []
+        found: list[StorageLocation] = []
         while self._overwrite and (part := self._part(len(self.written) + len(found) + 1)).exists():
             found.append(part)
         return found
@@ -173,9 +174,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def _finish_file(self) -> None:
         self.written.append(self._current.finish())
 
-    def _part(self, number: int) -> Place:
+    def _part(self, number: int) -> StorageLocation:
         stem, dot, suffixes = self._place.path.name.partition(".")
-        return self._place.beside(f"{stem}-{number:05d}{dot}{suffixes}")
+        return self._place.sibling(f"{stem}-{number:05d}{dot}{suffixes}")
 
 
 class _CurrentFile:

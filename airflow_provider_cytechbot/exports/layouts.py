@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.exports.table import Column, Same, Table
+from airflow_provider_cytechbot.formats.table import Column, Same, Table
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
@@ -191,10 +191,10 @@ def _question_names(
     def plain_name_of(question: Question) -> str:
         return text_of(question) or (f"question {question[0]}" if question[0] else "question")
 
-    asked: list[Question] = [(None, text) for text in order]
-    place = {text_of(question): at for at, question in reversed(list(enumerate(asked)))}
+    listed: list[Question] = [(None, text) for text in order]
+    place = {text_of(question): at for at, question in reversed(list(enumerate(listed)))}
     met = {text_of(question) for question in questions}
-    unanswered = [question for question in asked if text_of(question) not in met]
+    unanswered = [question for question in listed if text_of(question) not in met]
     everything = sorted(
         dict.fromkeys([*questions, *unanswered]), key=lambda each: place.get(text_of(each), len(order))
     )

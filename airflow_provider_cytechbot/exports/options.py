@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_provider_cytechbot.api.fields import refuse
+from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.exports import profiles
-from airflow_provider_cytechbot.exports.formats import RAW, FileType
 from airflow_provider_cytechbot.exports.layouts import LAYOUTS
+from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 
 MODES = ("full", "changes")
 CAMPAIGN_PLACEHOLDER = "{flow_campaign_id}"
@@ -45,15 +45,15 @@ class ExportOptions:
         file_type = FileType.of(self.path, self.file_format, self.compression)
         for name, known in (("layout", LAYOUTS), ("mode", MODES)):
             if (value := getattr(self, name)) not in known:
-                raise refuse(name, f"must be one of {', '.join(known)}, not {value!r}")
+                raise field_error(name, f"must be one of {', '.join(known)}, not {value!r}")
         for placeholder in _PLACEHOLDER.findall(self.path):
             if placeholder != CAMPAIGN_PLACEHOLDER:
-                raise refuse("path", f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
+                raise field_error("path", f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
         self._check_changes()
         profiles.check_fields(self.subscriber_fields)
         for name in ("escape_formulas", "byte_order_mark"):
             if getattr(self, name) and file_type.file_format != "csv":
-                raise refuse(name, f"works only with CSV, and the format is {file_type.file_format}")
+                raise field_error(name, f"works only with CSV, and the format is {file_type.file_format}")
         if file_type.file_format == RAW:
             self._check_raw()
         return file_type
@@ -69,15 +69,21 @@ class ExportOptions:
         :raises CyTechBotFieldError: They have not.
         """
         if CAMPAIGN_PLACEHOLDER not in self.path:
-            raise refuse("path", "is the same for several campaigns", f"Put {CAMPAIGN_PLACEHOLDER} into it.")
+            raise field_error(
+                "path", "is the same for several campaigns", f"Put {CAMPAIGN_PLACEHOLDER} into it."
+            )
 
     def _check_changes(self) -> None:
         if self.mode == "changes" and not self.state_path:
-            raise refuse("state_path", "is needed in mode 'changes'", "Give a folder that stays the same.")
+            raise field_error(
+                "state_path", "is needed in mode 'changes'", "Give a folder that stays the same."
+            )
         if self.mode != "changes" and self.state_path:
-            raise refuse("state_path", "is for mode 'changes'", f"The mode is {self.mode!r}.")
+            raise field_error("state_path", "is for mode 'changes'", f"The mode is {self.mode!r}.")
         if self.mode == "changes" and self.layout == "wide":
-            raise refuse("layout", "must be 'long' in mode 'changes', where each answer has its own change")
+            raise field_error(
+                "layout", "must be 'long' in mode 'changes', where each answer has its own change"
+            )
 
     def _check_raw(self) -> None:
         for name, plain in (
@@ -88,4 +94,4 @@ class ExportOptions:
         ):
             value = getattr(self, name)
             if (tuple(value) if isinstance(value, list) else value) != plain:
-                raise refuse(name, "cannot be used with the format 'raw', which is the body as it came")
+                raise field_error(name, "cannot be used with the format 'raw', which is the body as it came")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api.errors import CyTechBotRequestError
-from airflow_provider_cytechbot.api.fields import refuse
+from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.api.records import Subscriber
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def check_fields(names: Sequence[str]) -> None:
     """
     is_list = isinstance(names, Sequence) and not isinstance(names, str)
     if not is_list or not all(isinstance(name, str) for name in names):
-        raise refuse("subscriber_fields", "must be a list of names", f"Known are {', '.join(FIELDS)}.")
+        raise field_error("subscriber_fields", "must be a list of names", f"Known are {', '.join(FIELDS)}.")
     if unknown := [name for name in names if name not in FIELDS]:
-        raise refuse("subscriber_fields", f"names {unknown[0]!r}", f"Known are {', '.join(FIELDS)}.")
+        raise field_error("subscriber_fields", f"names {unknown[0]!r}", f"Known are {', '.join(FIELDS)}.")
     if len(set(names)) < len(names):
-        raise refuse("subscriber_fields", "names a field twice")
+        raise field_error("subscriber_fields", "names a field twice")
 
 
 class Profiles:

@@ -76,13 +76,13 @@ def _is_the_same_for_all(error: CyTechBotError) -> bool:
 def _sum(failures: dict[str, CyTechBotError], ids: Sequence[str], exported: int) -> CyTechBotError:
     """Return the error of all: one that a retry may help, if there is such a one, and else the first."""
     error = next((each for each in failures.values() if each.retryable), next(iter(failures.values())))
-    said = "; ".join(
-        f"{flow_campaign_id}: {each.said[:_MOST_WORDS]}" for flow_campaign_id, each in failures.items()
+    reason = "; ".join(
+        f"{flow_campaign_id}: {each.reason[:_MOST_WORDS]}" for flow_campaign_id, each in failures.items()
     )
     untried = len(ids) - len(failures) - exported
-    error.said = (
+    error.reason = (
         f"{len(failures)} of {len(ids)} flow campaigns failed, {exported} exported"
-        f"{f', {untried} not tried' if untried else ''}. {said}"
+        f"{f', {untried} not tried' if untried else ''}. {reason}"
     )
-    error.asked = ""
+    error.request = ""
     return error

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_cytechbot import connection_form, lineage
+from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.hooks.answered import AnsweredHook
+from airflow_provider_cytechbot.hooks import lineage
+from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 
 if TYPE_CHECKING:
     import requests
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
     from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
-    from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
-    from airflow_provider_cytechbot.hooks.settings import Settings
+    from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
+    from airflow_provider_cytechbot.transport.settings import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CyTechBotHook(AnsweredHook, BaseHook):
+class CyTechBotHook(CyTechBotBaseHook, BaseHook):
     """
     Talk to the API of CyTechBot, or of another installation of the XeroChat platform.
 
@@ -434,17 +435,17 @@ class CyTechBotHook(AnsweredHook, BaseHook):
     @cached_property
     def transport(self) -> RequestsTransport:
         """What sends the calls. It keeps connections alive from call to call."""
-        from airflow_provider_cytechbot.hooks.requests_transport import RequestsTransport
+        from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
 
         return RequestsTransport(self.settings)
 
-    def _tell_lineage(self, call: Call[Any]) -> None:
+    def _report_lineage(self, call: Call[Any]) -> None:
         """Tell lineage if the running task has read what a campaign was answered with."""
         if call.endpoint in (endpoints.GET_FLOW_ANSWERS, endpoints.GET_SUBSCRIBER_FLOW_ANSWERS):
-            lineage.tell_campaign_was_read(self, self.settings.base_url, call.fields["flow_campaign_id"])
+            lineage.report_campaign_read(self, self.settings.base_url, call.fields["flow_campaign_id"])
 
-    def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
-        return self.decipher(call, *self.transport.send(call), after_lost_answer=after_lost_answer)
+    def _ask(self, call: Call[T], is_resend: bool) -> T:
+        return self.decipher(call, *self.transport.send(call), is_resend=is_resend)
 
     def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
         outcome = self.call(endpoint, **fields)
@@ -461,7 +462,7 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         max_retries: int | None = None,
     ) -> R:
         """Build a call and ask with it as often as the policy allows; raise what remains as a task should."""
-        from airflow_provider_cytechbot.hooks.retry import repeat
+        from airflow_provider_cytechbot.transport.retry import repeat
 
         try:
             call = build(endpoint, **fields)
@@ -470,12 +471,12 @@ class CyTechBotHook(AnsweredHook, BaseHook):
         except CyTechBotError as error:
             failure = error
         else:
-            self._tell_lineage(call)
+            self._report_lineage(call)
             return answer
-        raise self.failure(failure)  # outside the except, so that nothing stays behind in its chain
+        raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain
 
 
 def _sentence(error: CyTechBotError) -> str:
     """Return an error as one sentence for a form, which knows of which connection it speaks."""
-    said = error.said[:1].upper() + error.said[1:]
-    return f"{said.rstrip('.')}; {error.advice[:1].lower()}{error.advice[1:]}" if error.advice else said
+    reason = error.reason[:1].upper() + error.reason[1:]
+    return f"{reason.rstrip('.')}; {error.hint[:1].lower()}{error.hint[1:]}" if error.hint else reason

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.hooks.answered import AnsweredHook
+from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
-    from airflow_provider_cytechbot.hooks.aiohttp_transport import AiohttpTransport
     from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
-    from airflow_provider_cytechbot.hooks.settings import Settings
+    from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
+    from airflow_provider_cytechbot.transport.settings import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CyTechBotAsyncHook(AnsweredHook, BaseHook):
+class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
     """
     Talk to the API without blocking: an asynchronous context manager.
 
@@ -107,8 +107,8 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
             )
 
     def _prepare(self, connection: Connection) -> None:
-        import airflow_provider_cytechbot.hooks.retry  # noqa: F401 (slow to import, and used below)
-        from airflow_provider_cytechbot.hooks.aiohttp_transport import AiohttpTransport
+        import airflow_provider_cytechbot.transport.retry  # noqa: F401 (slow to import, and used below)
+        from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
         self.settings = self.read_settings(connection)
         try:
@@ -117,10 +117,10 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
             failure = error
         else:
             return
-        raise self.failure(failure)
+        raise self.task_error(failure)
 
-    async def _ask(self, call: Call[T], after_lost_answer: bool) -> T:
-        return self.decipher(call, *await self.transport.send(call), after_lost_answer=after_lost_answer)
+    async def _ask(self, call: Call[T], is_resend: bool) -> T:
+        return self.decipher(call, *await self.transport.send(call), is_resend=is_resend)
 
     async def _run(
         self,
@@ -130,7 +130,7 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
         max_retries: int | None,
     ) -> R:
         """Build a call and ask with it as often as the policy allows; raise what remains as a task should."""
-        from airflow_provider_cytechbot.hooks.retry import repeat_async
+        from airflow_provider_cytechbot.transport.retry import repeat_async
 
         try:
             call = build(endpoint, **fields)
@@ -138,4 +138,4 @@ class CyTechBotAsyncHook(AnsweredHook, BaseHook):
             return await repeat_async(ask, call, times)
         except CyTechBotError as error:
             failure = error
-        raise self.failure(failure)  # outside the except, so that nothing stays behind in its chain
+        raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches, as_batch
-from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader
-from airflow_provider_cytechbot.api.records import Reading
+from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
+from airflow_provider_cytechbot.api.records import ReadContext
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
     from airflow_provider_cytechbot.api.flow_answers import SubscriberAnswers
     from airflow_provider_cytechbot.api.records import FlowAnswer, FlowAnswerRow, FlowAnswers
-    from airflow_provider_cytechbot.hooks.answered import AnsweredHook
+    from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 
@@ -40,7 +40,7 @@ class _ArrivingFlowAnswers:
     """
 
     def __init__(
-        self, hook: AnsweredHook, call: Call[FlowAnswers], status: int, headers: Mapping[str, str]
+        self, hook: CyTechBotBaseHook, call: Call[FlowAnswers], status: int, headers: Mapping[str, str]
     ) -> None:
         self.flow_campaign_id = call.fields["flow_campaign_id"]
         self.extracted_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -49,10 +49,10 @@ class _ArrivingFlowAnswers:
         self.on_block: Callable[[bytes], object] | None = None
         self._call = call
         self._answer = (status, headers)
-        reading = Reading(hook.settings.server_timezone, call.fields)
+        reading = ReadContext(hook.settings.server_timezone, call.fields)
         self._reader = FlowAnswerBatches(reading)
         self._head: list[bytes] = []
-        self._head_reader = FlowAnswersReader(reading)
+        self._head_reader = FlowAnswersParser(reading)
         self._flow_name: str | None = None
         self._answered_hook = hook
 
@@ -82,8 +82,8 @@ class _ArrivingFlowAnswers:
         return as_batch(answers["data"].items())
 
     def _failure(self, error: CyTechBotError) -> CyTechBotError:
-        error.asked = self._call.asked
-        return self._answered_hook.failure(error)
+        error.request = self._call.request
+        return self._answered_hook.task_error(error)
 
 
 class FlowAnswersStream(_ArrivingFlowAnswers):

@@ -1,0 +1,1 @@
+"""Operators that write to CyTechBot, one module for each resource."""

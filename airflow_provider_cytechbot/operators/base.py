@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotNotFoundError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.fields import read_switch, refuse
+from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
@@ -61,9 +61,9 @@ class CyTechBotBaseOperator(BaseOperator):
             return build(endpoint, **fields)
         except CyTechBotError as error:
             failure = error
-        raise self.hook.failure(failure)
+        raise self.hook.task_error(failure)
 
-    def refusal(self, name: str, problem: str, advice: str = "") -> CyTechBotError:
+    def refusal(self, name: str, problem: str, hint: str = "") -> CyTechBotError:
         """
         Return the error for a parameter that cannot be used. It fails the task at once.
 
@@ -71,7 +71,7 @@ class CyTechBotBaseOperator(BaseOperator):
         :param problem: What was wrong, as the rest of a sentence.
         :param advice: What to do instead.
         """
-        return self.hook.failure(refuse(name, problem, advice))
+        return self.hook.task_error(field_error(name, problem, hint))
 
     def checked(self, check: Callable[[str, object], T], name: str, value: object) -> T:
         """
@@ -85,7 +85,7 @@ class CyTechBotBaseOperator(BaseOperator):
             return check(name, value)
         except CyTechBotError as error:
             failure = error
-        raise self.hook.failure(failure)
+        raise self.hook.task_error(failure)
 
 
 class CyTechBotDeleteOperator(CyTechBotBaseOperator):
@@ -112,7 +112,7 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         """
         missing_ok = self.checked(read_switch, "missing_ok", self.missing_ok)
         hook = self.hook
-        memory = TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *call.shown])
+        memory = TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *call.loggable_fields])
         earlier = memory.recall()
         may_be_done = earlier.was_cut_off and earlier.is_same and not earlier.was_cleared_since
         memory.begin()  # and stays begun: what a killed worker has deleted is missing in the next try
@@ -120,13 +120,13 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
             hook.call(call.endpoint, **call.fields)
         except CyTechBotUnansweredError as error:
             if not error.may_have_acted:
-                memory.undo()
+                memory.restore()
             raise
         except CyTechBotNotFoundError as error:
-            memory.undo()
+            memory.restore()
             if not (missing_ok or may_be_done):
                 raise
-            self.log.info("Nothing was left to delete: %s", error.said)
+            self.log.info("Nothing was left to delete: %s", error.reason)
         return str(deleted_id)
 
 

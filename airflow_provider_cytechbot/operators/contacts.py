@@ -144,7 +144,7 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
         except CyTechBotRequestError as error:
             if isinstance(error, CyTechBotFieldError) or not self._is_so(fields):
                 raise
-            self.log.info("The contact already has these values, though %s", error.said)
+            self.log.info("The contact already has these values, though %s", error.reason)
         return str(self.contact_id)
 
     def _is_so(self, fields: dict[str, str | None]) -> bool:

@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotNotFoundError,
     CyTechBotRequestError,
 )
-from airflow_provider_cytechbot.operators.task_memory import Earlier, TaskMemory
+from airflow_provider_cytechbot.operators.task_memory import PreviousTry, TaskMemory
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +63,7 @@ def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
     """
     memory = _memory(create, hook, context)
     earlier = memory.recall()
-    return _settled(create, hook, memory, earlier) or _send(create, hook, memory, earlier)
+    return _known_result(create, hook, memory, earlier) or _send(create, hook, memory, earlier)
 
 
 def is_deleted(record: Contact | ContactGroup) -> bool:
@@ -75,22 +75,24 @@ def is_deleted(record: Contact | ContactGroup) -> bool:
     return record["deleted"] not in (None, "", "0")
 
 
-def _settled(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Earlier) -> str | None:
+def _known_result(
+    create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: PreviousTry
+) -> str | None:
     """Return the id where an earlier try settles the matter; ``None`` where the create is to be sent."""
     if earlier.new_id and _still_counts(create, earlier.new_id, earlier):
         log.info("Found %s, which an earlier attempt made: id %s", create.what, earlier.new_id)
         return earlier.new_id
     if earlier.was_cut_off and create.look and earlier.is_same:
         return _look(create, memory)
-    if earlier.may_be_sent_again or not memory.is_lasting:
+    if earlier.may_be_sent_again or not memory.is_persistent:
         return None
     memory.tell()
-    raise hook.failure(
+    raise hook.task_error(
         _ambiguous(create, "An earlier try of this task began it and ended before it knew the result.")
     )
 
 
-def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Earlier) -> str:
+def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: PreviousTry) -> str:
     """Send the create and account for what comes of it."""
     from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
@@ -102,7 +104,7 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Earl
     except AirflowTaskTimeout:
         if create.look:
             raise  # the next try looks
-        failure = hook.failure(_ambiguous(create, "The task's execution_timeout ended it on its way."))
+        failure = hook.task_error(_ambiguous(create, "The task's execution_timeout ended it on its way."))
     else:
         log.info("Made %s: id %s", create.what, new_id)
         memory.finish(new_id)
@@ -117,7 +119,7 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Earl
     if is_ambiguous:
         memory.tell()
     else:
-        memory.undo()
+        memory.restore()
     raise failure
 
 
@@ -130,10 +132,10 @@ def _look(create: Create, memory: TaskMemory) -> str | None:
 
 
 def _memory(create: Create, hook: CyTechBotHook, context: Context) -> TaskMemory:
-    return TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *create.call.shown])
+    return TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *create.call.loggable_fields])
 
 
-def _still_counts(create: Create, new_id: str, earlier: Earlier) -> bool:
+def _still_counts(create: Create, new_id: str, earlier: PreviousTry) -> bool:
     """Return whether an earlier result is this try's, too: a retry's always; who clears wants it to exist."""
     if not earlier.was_cleared_since:
         return True
@@ -146,6 +148,6 @@ def _still_counts(create: Create, new_id: str, earlier: Earlier) -> bool:
 def _ambiguous(create: Create, reason: str) -> CyTechBotAmbiguousWriteError:
     return CyTechBotAmbiguousWriteError(
         f"{create.what} may have been made. {reason} It is not sent again.",
-        f"{create.call.endpoint.find_out} If it is not there, clear the task to create it.",
-        create.call.asked,
+        f"{create.call.endpoint.how_to_check} If it is not there, clear the task to create it.",
+        create.call.request,
     )

@@ -222,7 +222,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
             if len(outcome.assigned) < len(subscriber_ids) and self.do_xcom_push:
                 self._push(outcome, context)
         if failure := outcome.error:
-            raise self.hook.failure(failure)
+            raise self.hook.task_error(failure)
         return outcome.assigned
 
     def _push(self, outcome: Outcome, context: Context) -> None:
@@ -255,12 +255,12 @@ class Outcome:
 
     def add_refused(self, subscriber_id: str, error: CyTechBotRequestError) -> None:
         """Note a subscriber whom the API refused."""
-        self.refused[subscriber_id] = error.said
+        self.refused[subscriber_id] = error.reason
         self.unknown_in_a_row = 0
 
     def add_unknown(self, subscriber_id: str, error: CyTechBotUnansweredError) -> None:
         """Note a subscriber of whom no answer tells."""
-        self.unknown[subscriber_id] = error.said
+        self.unknown[subscriber_id] = error.reason
         self.unknown_in_a_row += 1
         self._unanswered = error
 
@@ -273,7 +273,7 @@ class Outcome:
     def error(self) -> CyTechBotError | None:
         """What the task fails with: if any answer was lost, an error after which Airflow tries again."""
         if self._unanswered:
-            self._unanswered.said = f"{self} {self._unanswered.said}"
+            self._unanswered.reason = f"{self} {self._unanswered.reason}"
             return self._unanswered
         if not self.refused:
             return None

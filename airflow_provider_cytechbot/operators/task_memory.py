@@ -32,7 +32,7 @@ def _first_try(context: Context) -> int:
     return max(1, int(ti.max_tries - ti.task.retries + 1))
 
 
-class Earlier(NamedTuple):
+class PreviousTry(NamedTuple):
     """What is known of the write from before this try."""
 
     #: It was begun, and what came of it is not known.
@@ -67,20 +67,20 @@ class TaskMemory:
         #: When the oldest try began whose result is not known: at the latest, this one.
         self.began: datetime | None = datetime.now(UTC)
 
-    def recall(self) -> Earlier:
+    def recall(self) -> PreviousTry:
         """Return what an earlier try left behind; without a store, what the number of the try tells."""
         if self._store is None:
             was_cut_off = is_retry(self._context)
             if was_cut_off:
                 self.began = None
-            return Earlier(was_cut_off=was_cut_off)
+            return PreviousTry(was_cut_off=was_cut_off)
         entry = self._entry = self._store.get(STORE_KEY)
         if not isinstance(entry, dict):
-            return Earlier()
+            return PreviousTry()
         was_cut_off = "id" not in entry
         if was_cut_off:
             self.began = datetime.fromisoformat(entry["began"]) if "began" in entry else None
-        return Earlier(
+        return PreviousTry(
             was_cut_off=was_cut_off,
             new_id=entry.get("id"),
             is_same=entry.get("call") == self._call,
@@ -89,7 +89,7 @@ class TaskMemory:
         )
 
     @property
-    def is_lasting(self) -> bool:
+    def is_persistent(self) -> bool:
         """Whether the next try will know what this one did."""
         return self._store is not None
 
@@ -105,7 +105,7 @@ class TaskMemory:
         """Remember that people are told, so that who clears the task does so knowingly."""
         self._try_to_set({"told": True})
 
-    def undo(self) -> None:
+    def restore(self) -> None:
         """Remember what was known before this try, which has done nothing."""
         try:
             if self._entry is not None:

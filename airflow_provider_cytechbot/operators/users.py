@@ -109,7 +109,7 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
             return None
         # A user who had the address before is not the one that was to be made: that is for a person to judge.
         found: Mapping[str, object] = user
-        _, sent = call.shown
+        _, sent = call.loggable_fields
         differing = [name for name, text in sent.items() if _differs(name, text, found[name])]
         if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCKS_DIFFER:
             differing.append("age (it was there before)")

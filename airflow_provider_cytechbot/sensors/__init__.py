@@ -1,0 +1,1 @@
+"""Sensors that wait for answers to a flow campaign."""

@@ -22,7 +22,7 @@ from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.triggers.events import CyTechBotTriggerEventError, error_of, validate
-from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
+from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -134,19 +134,19 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         :param started_at: When the wait began; ``airflow dags test`` forgets it.
         """
         started_at = time.time() if started_at is None else started_at
-        told = validate(event)
-        if told["status"] == "timeout":
+        translate_errors = validate(event)
+        if translate_errors["status"] == "timeout":
             raise AirflowSensorTimeout(
                 f"Sensor has timed out: what it waits for was not there within {self.timeout:g} seconds."
             )
-        if told["status"] == "error":
-            failure = self.hook.failure(error_of(told))
+        if translate_errors["status"] == "error":
+            failure = self.hook.task_error(error_of(translate_errors))
             if not (self.silent_fail and failure.retryable):  # as Airflow's own loop has it
                 raise failure
             self.log.error("%s", failure)
             self._defer(started_at)
         self._started_at = started_at
-        found = self._bearing_failures(lambda: self.result(told["result"]))
+        found = self._bearing_failures(lambda: self.result(translate_errors["result"]))
         if found is None:
             self._defer(started_at)
         return found

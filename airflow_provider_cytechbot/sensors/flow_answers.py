@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.fields import encode_identifier, encode_number
-from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
+from airflow_provider_cytechbot.api.flow_progress import Progress, ProgressCounts, Questionnaire
 from airflow_provider_cytechbot.sensors.base import CyTechBotBaseSensor
 
 if TYPE_CHECKING:
@@ -49,28 +49,28 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     def check(self) -> FlowCampaignCount | None:
         """Count who has come how far, and return the counts if those are enough."""
         min_subscribers = self._min_subscribers()
-        questionnaire, tally = Questionnaire(self.campaign["questions"]), Tally()
+        questionnaire, counts = Questionnaire(self.campaign["questions"]), ProgressCounts()
         start = time.monotonic()
         with self.hook.open_flow_answers(self.flow_campaign_id) as stream:
             for _, answers in stream:
-                tally.add(questionnaire.progress(answers))
+                counts.add(questionnaire.progress(answers))
         self.log.info(
             "Flow campaign %s: %d subscribers have answered, %d of them completely; asking took %.1f s. "
             "Wanted: %d who have answered%s.",
             self.flow_campaign_id,
-            tally.answered,
-            tally.completed,
+            counts.answered,
+            counts.completed,
             time.monotonic() - start,
             min_subscribers,
             " completely" if self.wanted is Progress.COMPLETED else "",
         )
-        if not tally.reached(min_subscribers, self.wanted):
+        if not counts.reached(min_subscribers, self.wanted):
             return None
         return {
             "flow_campaign_id": self.campaign["id"],
             "flow_name": self.campaign["flow_name"],
-            "answered": tally.answered,
-            "completed": tally.completed,
+            "answered": counts.answered,
+            "completed": counts.completed,
         }
 
     def trigger(self, **kwargs: Any) -> BaseTrigger:
@@ -121,7 +121,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
         if not answers:
             _ = self.campaign  # one that does not exist can answer here as one that nobody has answered
         progress = Questionnaire(questions).progress(answers)
-        said = {
+        reason = {
             Progress.NOTHING: "not answered yet",
             Progress.ANSWERED: "answered" if questions is None else "answered, but not every question",
             Progress.COMPLETED: "answered every question",
@@ -130,7 +130,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
             "Flow campaign %s: subscriber %s has %s.",
             self.flow_campaign_id,
             self.subscriber_id,
-            said[progress],
+            reason[progress],
         )
         return answers if progress >= self.wanted else None
 

@@ -1,0 +1,1 @@
+"""Transfers of flow answers to object storage."""

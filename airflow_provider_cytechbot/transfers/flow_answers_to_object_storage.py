@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.hooks.task_failure import for_task
+from airflow_provider_cytechbot.hooks.task_errors import as_task_error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.exports.export import Export, ExportManifest
-    from airflow_provider_cytechbot.exports.formats import FileType
     from airflow_provider_cytechbot.exports.options import ExportOptions
     from airflow_provider_cytechbot.exports.several_campaigns import ExportOutcome
+    from airflow_provider_cytechbot.formats.file_types import FileType
 
 ALL = "all"
 #: The key of the XCom that says of several campaigns what became of each.
@@ -157,13 +157,13 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
         except CyTechBotStorageError as error:
             failure = error
         else:
-            _tell_outlets(context, self.outlets, manifests)
+            _set_outlet_extra(context, self.outlets, manifests)
             return manifests if self._is_several else manifests[0]
         finally:
             self._is_exporting = False
         # Outside the except, and without the storage's own exceptions: they may hold its credentials.
         failure.__context__ = None
-        raise for_task(failure.with_traceback(None))
+        raise as_task_error(failure.with_traceback(None))
 
     def on_kill(self) -> None:
         """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
@@ -176,9 +176,9 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
 
         :param task_instance: The task instance that has ended.
         """
-        from airflow_provider_cytechbot import lineage
+        from airflow_provider_cytechbot.exports.lineage import lineage_of_exports
 
-        return lineage.of_exports(self._export.exported if self._export else ())
+        return lineage_of_exports(self._export.exported if self._export else ())
 
     @property
     def _is_several(self) -> bool:
@@ -195,7 +195,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
             return list(dict.fromkeys(encode_number("flow_campaign_id", each) for each in ids))
         except CyTechBotError as error:
             failure = error
-        raise hook.failure(failure)
+        raise hook.task_error(failure)
 
     def _options(self, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
         """Return how to export, or fail at once where that cannot be meant."""
@@ -223,7 +223,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
             failure = error
         else:
             return options, file_type
-        raise hook.failure(failure)
+        raise hook.task_error(failure)
 
     def _export_several(
         self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
@@ -248,7 +248,7 @@ def _interval(context: Context) -> datetime:
     return found if isinstance(found, datetime) else datetime.now(UTC)
 
 
-def _tell_outlets(context: Context, outlets: Iterable[Any], manifests: list[ExportManifest]) -> None:
+def _set_outlet_extra(context: Context, outlets: Iterable[Any], manifests: list[ExportManifest]) -> None:
     """Put the manifest into the events of the assets that this task updates."""
     events: Any = context.get("outlet_events")
     for outlet in outlets if events is not None else ():

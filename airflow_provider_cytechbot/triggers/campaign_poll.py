@@ -18,14 +18,13 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotSettingsError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.flow_progress import Questionnaire, Tally
-from airflow_provider_cytechbot.triggers.rhythm import backoff
-from airflow_provider_cytechbot.triggers.waits import Census
+from airflow_provider_cytechbot.api.flow_progress import ProgressCounts, Questionnaire
+from airflow_provider_cytechbot.triggers.waiters import PollResult, backoff
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.records import FlowCampaignQuestions
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
-    from airflow_provider_cytechbot.triggers.waits import Wait
+    from airflow_provider_cytechbot.triggers.waiters import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class CampaignPoll:
     def __init__(self, cytechbot_conn_id: str, flow_campaign_id: str) -> None:
         self.cytechbot_conn_id = cytechbot_conn_id
         self.flow_campaign_id = flow_campaign_id
-        self._waits: dict[Wait, None] = {}
+        self._waits: dict[Waiter, None] = {}
         self._joined = asyncio.Event()
         self._last_poll = 0.0
         self._not_before = 0.0
@@ -67,7 +66,7 @@ class CampaignPoll:
         """Whether anything still waits on the campaign."""
         return bool(self._waits)
 
-    def join(self, wait: Wait) -> None:
+    def join(self, wait: Waiter) -> None:
         """
         Let something wait from now on.
 
@@ -76,11 +75,11 @@ class CampaignPoll:
         if self._last_poll:
             # After a restart, waits come one by one: the first of them has polled, and one poll an interval
             # it is.
-            wait.due = max(wait.due, self._last_poll + wait.rhythm.after(time.time()))
+            wait.due = max(wait.due, self._last_poll + wait.schedule.after(time.time()))
         self._waits[wait] = None
         self._joined.set()
 
-    def leave(self, wait: Wait) -> None:
+    def leave(self, wait: Waiter) -> None:
         """
         Let something wait no longer.
 
@@ -100,7 +99,7 @@ class CampaignPoll:
             if failure is None:
                 continue
             self._failed_polls += 1
-            interval = min((wait.rhythm.after(time.time()) for wait in self._waits), default=0.0)
+            interval = min((wait.schedule.after(time.time()) for wait in self._waits), default=0.0)
             pause = backoff(interval, self._failed_polls, getattr(failure, "retry_after", None))
             self._not_before = time.monotonic() + pause
             log.warning("%s Polling again in %.0f s at the earliest.", failure, pause)
@@ -108,17 +107,17 @@ class CampaignPoll:
     async def _poll_until_failure(self) -> CyTechBotError | None:
         """Poll over one session, again and again; return why that ended, ``None`` to begin anew at once."""
         is_first = True
-        asked: list[Wait] = list(self._waits)
+        participants: list[Waiter] = list(self._waits)
         try:
             # What imports much is imported in a thread: Airflow imports triggers in its event loop.
             async with (await asyncio.to_thread(_hook_class))(self.cytechbot_conn_id) as hook:
                 campaign: FlowCampaignQuestions | None = None
                 while True:
-                    asked, whole = self._choose()
+                    participants, whole = self._choose()
                     self._last_poll = time.monotonic()
-                    if campaign is None and any(wait.counts_completed for wait in asked):
+                    if campaign is None and any(wait.counts_completed for wait in participants):
                         campaign = await self._campaign(hook)
-                    await (self._count if whole else self._ask_each)(hook, campaign, asked)
+                    await (self._count if whole else self._ask_each)(hook, campaign, participants)
                     is_first = False
                     self._failed_polls = 0
                     await self._until_due()
@@ -130,11 +129,11 @@ class CampaignPoll:
             # The connection may have changed since it was fetched, the key first of all.
             return None
         now = time.monotonic()
-        for wait in asked:
+        for wait in participants:
             # Who asks seldom is not told of each failure of one who asks often: it would give up as soon.
             if wait.due <= now or not failure.retryable:
                 wait.polled()
-                wait.fail(failure)
+                wait.on_error(failure)
         return failure
 
     async def _until_due(self) -> None:
@@ -149,7 +148,7 @@ class CampaignPoll:
                 async with asyncio.timeout(None if rest == float("inf") else rest):
                     await self._joined.wait()
 
-    def _choose(self) -> tuple[list[Wait], bool]:
+    def _choose(self) -> tuple[list[Waiter], bool]:
         """Return who takes part in this poll, and whether it reads the whole campaign, if that is cheaper."""
         now = time.monotonic()
         due = [wait for wait in self._waits if wait.due <= now]
@@ -172,31 +171,31 @@ class CampaignPoll:
         )
 
     async def _count(
-        self, hook: CyTechBotAsyncHook, campaign: FlowCampaignQuestions | None, asked: list[Wait]
+        self, hook: CyTechBotAsyncHook, campaign: FlowCampaignQuestions | None, participants: list[Waiter]
     ) -> None:
         """Read all answers of the campaign, keep what the waits ask for, and tell them."""
         questionnaire = Questionnaire(campaign and campaign["questions"])
-        awaited = {wait.subscriber_id for wait in asked}
-        everyone = any(wait.everyone for wait in asked)
-        tally, progress = Tally(), {}
+        awaited = {wait.subscriber_id for wait in participants}
+        everyone = any(wait.everyone for wait in participants)
+        counts, progress = ProgressCounts(), {}
         async with hook.open_flow_answers(self.flow_campaign_id, max_retries=0) as stream:
             async for subscriber_id, answers in stream:
                 reached = questionnaire.progress(answers)
-                tally.add(reached)
+                counts.add(reached)
                 if everyone or subscriber_id in awaited:
                     progress[subscriber_id] = reached
             name = (campaign and campaign["flow_name"]) or stream.flow_name
-        for wait in asked:
+        for wait in participants:
             wait.polled()
-            wait.see(Census(name, tally, progress, everyone))
+            wait.on_result(PollResult(name, counts, progress, everyone))
 
     async def _ask_each(
-        self, hook: CyTechBotAsyncHook, campaign: FlowCampaignQuestions | None, asked: list[Wait]
+        self, hook: CyTechBotAsyncHook, campaign: FlowCampaignQuestions | None, participants: list[Waiter]
     ) -> None:
         """Ask for each subscriber by itself, and tell who waits for it."""
         questionnaire = Questionnaire(campaign and campaign["questions"])
-        by_subscriber: dict[str, list[Wait]] = {}
-        for wait in asked:
+        by_subscriber: dict[str, list[Waiter]] = {}
+        for wait in participants:
             by_subscriber.setdefault(wait.subscriber_id or "", []).append(wait)
         for subscriber_id, waits in by_subscriber.items():
             try:
@@ -209,12 +208,12 @@ class CampaignPoll:
             except CyTechBotRequestError as error:
                 for wait in waits:  # it is about this subscriber, and no concern of the others
                     wait.polled()
-                    wait.fail(error)
+                    wait.on_error(error)
                 continue
             progress = {subscriber_id: questionnaire.progress(found["data"])}
             for wait in waits:
                 wait.polled()
-                wait.see(Census(found["flow_name"], None, progress))
+                wait.on_result(PollResult(found["flow_name"], None, progress))
 
 
 def _hook_class() -> type[CyTechBotAsyncHook]:
@@ -229,7 +228,7 @@ _POLLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Polls] = weakref.W
 
 
 @asynccontextmanager
-async def waiting(cytechbot_conn_id: str, flow_campaign_id: str, wait: Wait) -> AsyncIterator[None]:
+async def joined_poll(cytechbot_conn_id: str, flow_campaign_id: str, wait: Waiter) -> AsyncIterator[None]:
     """
     Let something wait on a campaign, together with all else in this process that does.
 

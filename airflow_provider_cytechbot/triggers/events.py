@@ -51,9 +51,9 @@ def failed(error: CyTechBotError, failed_polls: int) -> Event:
         "version": EVENT_VERSION,
         "status": "error",
         "error": public.__name__,
-        "said": error.said,
-        "advice": error.advice,
-        "asked": error.asked,
+        "reason": error.reason,
+        "hint": error.hint,
+        "request": error.request,
         "failed_polls": failed_polls,
     }
 
@@ -78,7 +78,7 @@ def validate(event: Any) -> Event:
     needed = {
         "success": ("result",),
         "timeout": (),
-        "error": ("error", "said", "advice", "asked", "failed_polls"),
+        "error": ("error", "reason", "hint", "request", "failed_polls"),
     }
     if not isinstance(status, str) or status not in needed:
         raise _reject(f"its status is {status!r}, none of {', '.join(needed)}")
@@ -95,10 +95,10 @@ def error_of(event: Event) -> CyTechBotError:
 
     :param event: A valid event of the status ``error``.
     """
-    said = str(event["said"])
+    reason = str(event["reason"])
     if event["failed_polls"] > 1:
-        said = f"{event['failed_polls']} polls in a row failed, the last because: {said}"
-    return _ERRORS[event["error"]](said, str(event["advice"]), str(event["asked"]))
+        reason = f"{event['failed_polls']} polls in a row failed, the last because: {reason}"
+    return _ERRORS[event["error"]](reason, str(event["hint"]), str(event["request"]))
 
 
 def _reject(problem: str) -> CyTechBotTriggerEventError:

@@ -11,15 +11,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_cytechbot.api.flow_progress import FlowCampaignCount, Progress
 from airflow_provider_cytechbot.triggers.events import Event, failed, reached, timed_out
-from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS, Rhythm
-from airflow_provider_cytechbot.triggers.waits import Wait
+from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS, PollSchedule, Waiter
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotError
     from airflow_provider_cytechbot.triggers.new_flow_answers import (
         CyTechBotNewFlowAnswersTrigger as CyTechBotNewFlowAnswersTrigger,
     )
-    from airflow_provider_cytechbot.triggers.waits import Census
+    from airflow_provider_cytechbot.triggers.waiters import PollResult
 
 
 def __getattr__(name: str) -> Any:
@@ -31,15 +30,15 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _SensorWait(Wait):
+class _SensorWaiter(Waiter):
     """A wait that ends with one event."""
 
-    def __init__(self, rhythm: Rhythm, **kwargs: Any) -> None:
-        super().__init__(rhythm, **kwargs)
+    def __init__(self, schedule: PollSchedule, **kwargs: Any) -> None:
+        super().__init__(schedule, **kwargs)
         self.event: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._failed_polls = 0
 
-    def verdict(self, census: Census) -> Event | None:
+    def verdict(self, poll_result: PollResult) -> Event | None:
         """
         Return the event if the wait is over.
 
@@ -47,13 +46,13 @@ class _SensorWait(Wait):
         """
         raise NotImplementedError
 
-    def see(self, census: Census) -> None:
+    def on_result(self, poll_result: PollResult) -> None:
         """Judge what a poll found."""
         self._failed_polls = 0
-        if (event := self.verdict(census)) is not None:
+        if (event := self.verdict(poll_result)) is not None:
             self._end(event)
 
-    def fail(self, error: CyTechBotError) -> None:
+    def on_error(self, error: CyTechBotError) -> None:
         """Give up, unless the failure may pass and there were not too many of them."""
         self._failed_polls += 1
         if not error.retryable or self._failed_polls > MAX_FAILED_POLLS:
@@ -64,39 +63,41 @@ class _SensorWait(Wait):
             self.event.set_result(event)
 
 
-class _CampaignWait(_SensorWait):
+class _CampaignWaiter(_SensorWaiter):
     """A wait for so many subscribers of a campaign."""
 
-    def __init__(self, rhythm: Rhythm, flow_campaign_id: str, min_subscribers: int, wanted: Progress) -> None:
-        super().__init__(rhythm)
+    def __init__(
+        self, schedule: PollSchedule, flow_campaign_id: str, min_subscribers: int, wanted: Progress
+    ) -> None:
+        super().__init__(schedule)
         self._flow_campaign_id = flow_campaign_id
         self._min_subscribers = min_subscribers
         self._wanted = wanted
 
-    def verdict(self, census: Census) -> Event | None:
+    def verdict(self, poll_result: PollResult) -> Event | None:
         """Return the counts if there are enough subscribers."""
-        if census.tally is None or not census.tally.reached(self._min_subscribers, self._wanted):
+        if poll_result.counts is None or not poll_result.counts.reached(self._min_subscribers, self._wanted):
             return None
         return reached(
             FlowCampaignCount(
                 flow_campaign_id=self._flow_campaign_id,
-                flow_name=census.flow_name,
-                answered=census.tally.answered,
-                completed=census.tally.completed,
+                flow_name=poll_result.flow_name,
+                answered=poll_result.counts.answered,
+                completed=poll_result.counts.completed,
             )
         )
 
 
-class _SubscriberWait(_SensorWait):
+class _SubscriberWaiter(_SensorWaiter):
     """A wait for one subscriber."""
 
-    def __init__(self, rhythm: Rhythm, subscriber_id: str, wanted: Progress) -> None:
-        super().__init__(rhythm, subscriber_id=subscriber_id, counts_completed=wanted is Progress.COMPLETED)
+    def __init__(self, schedule: PollSchedule, subscriber_id: str, wanted: Progress) -> None:
+        super().__init__(schedule, subscriber_id=subscriber_id, counts_completed=wanted is Progress.COMPLETED)
         self._wanted = wanted
 
-    def verdict(self, census: Census) -> Event | None:
+    def verdict(self, poll_result: PollResult) -> Event | None:
         """Return an event without the answers: they are what a stranger wrote, and events are logged."""
-        progress = census.progress.get(self.subscriber_id or "", Progress.NOTHING)
+        progress = poll_result.progress.get(self.subscriber_id or "", Progress.NOTHING)
         return reached() if progress >= self._wanted else None
 
 
@@ -155,7 +156,7 @@ class _FlowAnswersTrigger(BaseTrigger):
         """Wait, and yield the one event."""
         yield TriggerEvent(await self._event())  # type: ignore[no-untyped-call]
 
-    def wait(self, rhythm: Rhythm) -> _SensorWait:
+    def wait(self, schedule: PollSchedule) -> _SensorWaiter:
         """
         Return what this trigger waits for.
 
@@ -164,13 +165,13 @@ class _FlowAnswersTrigger(BaseTrigger):
         raise NotImplementedError
 
     async def _event(self) -> Event:
-        from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+        from airflow_provider_cytechbot.triggers.campaign_poll import joined_poll
 
-        rhythm = Rhythm(self.poke_interval, self.exponential_backoff, self.max_wait, self.started_at)
-        wait = self.wait(rhythm)
-        async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
+        schedule = PollSchedule(self.poke_interval, self.exponential_backoff, self.max_wait, self.started_at)
+        wait = self.wait(schedule)
+        async with joined_poll(self.cytechbot_conn_id, self.flow_campaign_id, wait):
             try:
-                async with asyncio.timeout(rhythm.until_timeout(self.timeout, time.time())):
+                async with asyncio.timeout(schedule.until_timeout(self.timeout, time.time())):
                     return await wait.event
             except TimeoutError:
                 return timed_out()
@@ -203,10 +204,10 @@ class CyTechBotFlowCampaignTrigger(_FlowAnswersTrigger):
         path, kwargs = super().serialize()
         return path, {"min_subscribers": self.min_subscribers, **kwargs}
 
-    def wait(self, rhythm: Rhythm) -> _SensorWait:
+    def wait(self, schedule: PollSchedule) -> _SensorWaiter:
         """Return a wait for so many subscribers."""
-        return _CampaignWait(
-            rhythm, self.flow_campaign_id, self.min_subscribers, Progress.wanted(self.complete)
+        return _CampaignWaiter(
+            schedule, self.flow_campaign_id, self.min_subscribers, Progress.wanted(self.complete)
         )
 
 
@@ -237,6 +238,6 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
         path, kwargs = super().serialize()
         return path, {"subscriber_id": self.subscriber_id, **kwargs}
 
-    def wait(self, rhythm: Rhythm) -> _SensorWait:
+    def wait(self, schedule: PollSchedule) -> _SensorWaiter:
         """Return a wait for the subscriber."""
-        return _SubscriberWait(rhythm, self.subscriber_id, Progress.wanted(self.complete))
+        return _SubscriberWaiter(schedule, self.subscriber_id, Progress.wanted(self.complete))

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_cytechbot.api.fields import encode_number, refuse
+from airflow_provider_cytechbot.api.fields import encode_number, field_error
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.triggers.events import EVENT_VERSION
-from airflow_provider_cytechbot.triggers.rhythm import Rhythm
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
-from airflow_provider_cytechbot.triggers.sightings import Sighting, Watch
+from airflow_provider_cytechbot.triggers.waiters import EventWaiter, NewAnswers, PollSchedule
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -83,14 +82,16 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         # Here and not when it runs: it is made where the DAG is read, by whoever can put it right.
         self.flow_campaign_id = encode_number("flow_campaign_id", flow_campaign_id)
         if not isinstance(complete, bool):
-            raise refuse("complete", f"must be True or False, not {complete!r}")
+            raise field_error("complete", f"must be True or False, not {complete!r}")
         self.complete = complete
         if (
             isinstance(poll_interval, bool)
             or not isinstance(poll_interval, int | float)
             or poll_interval <= 0
         ):
-            raise refuse("poll_interval", f"must be a number of seconds above zero, not {poll_interval!r}")
+            raise field_error(
+                "poll_interval", f"must be a number of seconds above zero, not {poll_interval!r}"
+            )
         self.poll_interval = poll_interval
         self.cytechbot_conn_id = cytechbot_conn_id
 
@@ -153,18 +154,18 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         async for event in self._events(shared_stream, seen):
             yield event
 
-    async def sightings(self) -> AsyncGenerator[Sighting, None]:
+    async def sightings(self) -> AsyncGenerator[NewAnswers, None]:
         """Yield what each poll of the campaign finds, for ever."""
         # A DAG file imports this module to name the trigger, and polls nothing.
-        from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+        from airflow_provider_cytechbot.triggers.campaign_poll import joined_poll
 
-        wait = Watch(Rhythm(self.poll_interval), Progress.wanted(self.complete))
-        async with waiting(self.cytechbot_conn_id, self.flow_campaign_id, wait):
+        wait = EventWaiter(PollSchedule(self.poll_interval), Progress.wanted(self.complete))
+        async with joined_poll(self.cytechbot_conn_id, self.flow_campaign_id, wait):
             while True:
                 yield await wait.next()
 
     async def _events(
-        self, sightings: AsyncIterator[Sighting], seen: SeenSubscribers | None
+        self, sightings: AsyncIterator[NewAnswers], seen: SeenSubscribers | None
     ) -> AsyncGenerator[TriggerEvent, None]:
         async for sighting in sightings:
             # Sorting and digests of a large campaign would hold up the event loop.
@@ -175,7 +176,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             if new and not is_first:
                 yield TriggerEvent(self._payload(sighting, new))  # type: ignore[no-untyped-call]
 
-    def _payload(self, sighting: Sighting, new: list[str]) -> dict[str, Any]:
+    def _payload(self, sighting: NewAnswers, new: list[str]) -> dict[str, Any]:
         return {
             "version": EVENT_VERSION,
             "flow_campaign_id": self.flow_campaign_id,

@@ -12,7 +12,7 @@ from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from airflow_provider_cytechbot.triggers.sightings import Sighting
+    from airflow_provider_cytechbot.triggers.waiters import NewAnswers
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,10 @@ class StoredEventsProducer(SharedStreamProducer):
     :param open_sightings: Begins to poll.
     """
 
-    def __init__(self, open_sightings: Callable[[], AsyncGenerator[Sighting, None]]) -> None:
+    def __init__(self, open_sightings: Callable[[], AsyncGenerator[NewAnswers, None]]) -> None:
         self._open_sightings = open_sightings
 
-    async def open_stream(self) -> AsyncIterator[tuple[Sighting, Sighting]]:
+    async def open_stream(self) -> AsyncIterator[tuple[NewAnswers, NewAnswers]]:
         """Yield each sighting, and once more as what is handed back when all is done with it."""
         async with aclosing(self._open_sightings()) as sightings:
             async for sighting in sightings:

@@ -28,11 +28,11 @@ def brought_along(*requirements: str) -> set[str]:
                 continue
             seen.add(key)
             try:
-                asked = [Requirement(each) for each in requires(requirement.name) or ()]
+                request = [Requirement(each) for each in requires(requirement.name) or ()]
             except PackageNotFoundError:  # needed elsewhere, on another system for instance
                 break
             found.add(key[0])
-            waiting += [each for each in asked if not each.marker or each.marker.evaluate({"extra": extra})]
+            waiting += [each for each in request if not each.marker or each.marker.evaluate({"extra": extra})]
     return found
 
 

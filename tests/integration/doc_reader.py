@@ -51,7 +51,7 @@ with DAG("page", schedule=None):
 """
 
 
-class Reader:
+class Decoder:
     """
     Does what a page says, block after block, in a folder of its own.
 

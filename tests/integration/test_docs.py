@@ -20,7 +20,7 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from tests.provider_modules import provider_modules
 
 from .doc_blocks import DOCS, ROOT, of_markdown, of_site
-from .doc_reader import PROJECT, Reader
+from .doc_reader import PROJECT, Decoder
 
 pytest.importorskip("sphinx", reason="sphinx is not installed: the extra docs")
 
@@ -35,7 +35,7 @@ PAGES = sorted(
 
 @pytest.fixture
 def reader(tmp_path, cytechbot_sandbox, dag_runner):
-    return Reader(tmp_path, cytechbot_sandbox, dag_runner)
+    return Decoder(tmp_path, cytechbot_sandbox, dag_runner)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_connection_page_quotes_what_the_test_button_says(cytechbot_sandbox, mon
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
 
-    def said(fault=None, **connection):
+    def reason(fault=None, **connection):
         if fault:
             cytechbot_sandbox.fault(fault)
         given = {"host": cytechbot_sandbox.base_url, "password": cytechbot_sandbox.api_key}
@@ -150,11 +150,11 @@ def test_connection_page_quotes_what_the_test_button_says(cytechbot_sandbox, mon
         return sentence.replace(cytechbot_sandbox.base_url, "https://cytechbot.com/api")
 
     sentences = [
-        said(),
-        said(password="1-a-wrong-key"),
-        said(host="http://127.0.0.1:9").replace("127.0.0.1:9", "cytechbot.com"),
-        said(host="https://cytechbot.com"),
-        said("html"),
-        said(password=""),
+        reason(),
+        reason(password="1-a-wrong-key"),
+        reason(host="http://127.0.0.1:9").replace("127.0.0.1:9", "cytechbot.com"),
+        reason(host="https://cytechbot.com"),
+        reason("html"),
+        reason(password=""),
     ]
     assert [each for each in sentences if each not in page] == []

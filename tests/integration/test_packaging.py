@@ -184,8 +184,8 @@ assert airflow_provider_cytechbot.__file__.startswith(sys.argv[1]), airflow_prov
 sys.exit(pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", *sys.argv[2:]]))
 """
     tests = ["tests/unit/api/test_calls.py", "tests/unit/sandbox/test_vendor_examples.py"]
-    said = run(sys.executable, "-c", program, unpacked, *tests, cwd=unpacked, PYTHONPATH=str(unpacked))
-    assert " passed" in said
+    reason = run(sys.executable, "-c", program, unpacked, *tests, cwd=unpacked, PYTHONPATH=str(unpacked))
+    assert " passed" in reason
 
 
 def pinned(path: Path) -> set[str]:
@@ -219,8 +219,8 @@ def test_nothing_but_aiohttp_comes_with_it(empty_environment):
     python = empty_environment / "venv/bin/python"
     program = Path(__file__).with_name("brought_along.py")
     airflow, both = (
-        set(json.loads(run(python, program, *asked, cwd=empty_environment)))
-        for asked in (["apache-airflow"], ["apache-airflow", NAME])
+        set(json.loads(run(python, program, *request, cwd=empty_environment)))
+        for request in (["apache-airflow"], ["apache-airflow", NAME])
     )
     assert both - airflow == BROUGHT_ALONG
     listed = json.loads(run(*pip(empty_environment), "list", "--format", "json", cwd=empty_environment))

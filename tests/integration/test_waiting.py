@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
-from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
+from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
 from .airflow_services import NEVER, AirflowServices
 
@@ -85,7 +85,7 @@ def starts(run, task="deferred"):
     return len(re.findall(r'"event":"trigger [^"]* starting"', run.log(task)))
 
 
-def asked(server, campaign, endpoint=ALL):
+def request(server, campaign, endpoint=ALL):
     return [each for each in server.requests(endpoint) if each.query["flow_campaign_id"] == campaign]
 
 
@@ -97,8 +97,8 @@ def test_a_campaign_is_waited_for_in_both_modes_and_across_a_kill(airflow, serve
     airflow.restart("triggerer")
     airflow.wait_until(lambda: starts(run) == 2, PATIENCE, "it again", run)
     server.fault("delay", ALL, seconds=SLOW)
-    before = len(asked(server, "1"))
-    airflow.wait_until(lambda: len(asked(server, "1")) >= before + 4, PATIENCE, "more polls", run)
+    before = len(request(server, "1"))
+    airflow.wait_until(lambda: len(request(server, "1")) >= before + 4, PATIENCE, "more polls", run)
     assert run.states()["deferred"] == "deferred"  # half of the questions are not all of them
     answer(server, "1", "11", "12")
     assert run.wait(PATIENCE) == "success"
@@ -115,7 +115,7 @@ def test_news_start_a_dag_once_across_a_kill(airflow, server):
             for subscriber in run.xcom("hear")
         )
 
-    airflow.wait_until(lambda: asked(server, "7"), PATIENCE, "the first poll")
+    airflow.wait_until(lambda: request(server, "7"), PATIENCE, "the first poll")
     airflow.wait_until(lambda: _remembered(airflow) == 0, PATIENCE, "the state")
     answer(server, "7", "71", "72", questions=["1"])
     airflow.wait_until(lambda: heard() == ["71", "72"], PATIENCE, "the first news")
@@ -126,8 +126,8 @@ def test_news_start_a_dag_once_across_a_kill(airflow, server):
     airflow.start("triggerer")
     airflow.wait_until(lambda: heard() == ["71", "72", "73"], PATIENCE, "what came meanwhile")
     airflow.wait_until(lambda: _remembered(airflow) == 3, PATIENCE, "the state of it")
-    before = len(asked(server, "7"))
-    airflow.wait_until(lambda: len(asked(server, "7")) >= before + 3, PATIENCE, "more polls")
+    before = len(request(server, "7"))
+    airflow.wait_until(lambda: len(request(server, "7")) >= before + 3, PATIENCE, "more polls")
     assert heard() == ["71", "72", "73"]
 
 
@@ -139,12 +139,12 @@ def _remembered(airflow):
 def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
     run = airflow.trigger("wait_subscriber", conf={"campaign": "2", "subscriber": "21"})
     run.wait_for("deferred", "deferred", timeout=PATIENCE)
-    airflow.wait_until(lambda: len(asked(server, "2", ONE)) >= 6, PATIENCE, "some polls", run)
+    airflow.wait_until(lambda: len(request(server, "2", ONE)) >= 6, PATIENCE, "some polls", run)
     answer(server, "2", "21")
     assert run.wait(PATIENCE) == "success"
     assert [each["answer"] for each in run.xcom("worker")] == ["answer of 21"] * 2
     assert run.xcom("deferred") == run.xcom("worker")
-    assert not asked(server, "2", ALL)  # the cheap endpoint is enough for one
+    assert not request(server, "2", ALL)  # the cheap endpoint is enough for one
     assert "answer of 21" not in airflow.piece_log("triggerer")
 
 
@@ -153,20 +153,20 @@ def test_what_is_there_is_not_deferred_for(airflow, server):
     run = airflow.trigger("wait_campaign", conf={"campaign": "3"})
     assert run.wait(PATIENCE) == "success"
     assert starts(run) == 0
-    assert len(asked(server, "3")) == 2
+    assert len(request(server, "3")) == 2
 
 
 def test_many_subscribers_share_a_poll(airflow, server):
     run = airflow.trigger("wait_many", conf={"campaign": "4"})
     tasks = [f"each[{number}]" for number in range(6)]
     airflow.wait_until(lambda: set(run.states().values()) == {"deferred"}, PATIENCE, "all deferred", run)
-    airflow.wait_until(lambda: asked(server, "4"), PATIENCE, "a shared poll", run)
+    airflow.wait_until(lambda: request(server, "4"), PATIENCE, "a shared poll", run)
     time.sleep(1)
-    single, shared, start = len(asked(server, "4", ONE)), len(asked(server, "4")), time.monotonic()
-    airflow.wait_until(lambda: len(asked(server, "4")) >= shared + 4, PATIENCE, "more shared polls", run)
-    polls = len(asked(server, "4")) - shared
+    single, shared, start = len(request(server, "4", ONE)), len(request(server, "4")), time.monotonic()
+    airflow.wait_until(lambda: len(request(server, "4")) >= shared + 4, PATIENCE, "more shared polls", run)
+    polls = len(request(server, "4")) - shared
     assert polls <= (time.monotonic() - start) + 1  # one a second, which is the interval
-    assert len(asked(server, "4", ONE)) == single
+    assert len(request(server, "4", ONE)) == single
     answer(server, "4", *(str(number) for number in range(501, 507)))
     assert run.wait(PATIENCE) == "success"
     assert [run.xcom(task)[0]["answer"] for task in tasks] == [f"answer of {n}" for n in range(501, 507)]
@@ -203,9 +203,9 @@ def test_timeout_acts_alike_in_both_modes(lengthy):
 @pytest.mark.parametrize("campaign", ["8", "9"], ids=["worker", "deferred"])
 def test_intervals_grow_in_both_modes_up_to_max_wait(airflow, server, lengthy, campaign):
     run = lengthy["growing"]
-    airflow.wait_until(lambda: len(asked(server, campaign)) >= 8, PATIENCE, "eight polls", run)
+    airflow.wait_until(lambda: len(request(server, campaign)) >= 8, PATIENCE, "eight polls", run)
     answer(server, campaign, "81", "82")
-    moments = [each.seconds for each in asked(server, campaign)]
+    moments = [each.seconds for each in request(server, campaign)]
     gaps = [later - earlier for earlier, later in pairwise(moments)][:7]
     assert min(gaps) > 0.9
     assert min(gaps[5:]) > 3.5  # each was a second, if they did not grow
@@ -226,7 +226,7 @@ def test_a_broken_server_is_borne_for_so_many_polls_in_both_modes(broken_server,
     assert "HTTP 503" in run.log("none_deferred")
     # Each of the four for itself, the deferred ones at first on the worker, and then at most as often each.
     in_the_worker, first_checks = 2 * (MAX_FAILED_POLLS + 1), 2
-    deferred = len(asked(broken_server, "5")) - in_the_worker - first_checks
+    deferred = len(request(broken_server, "5")) - in_the_worker - first_checks
     assert MAX_FAILED_POLLS + 1 <= deferred <= 2 * (MAX_FAILED_POLLS + 1)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from .stores import FakeAzure, FakeS3, Memory, store
 
 
 class HookLineage:
@@ -37,3 +40,53 @@ def hook_lineage(monkeypatch):
         monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector, raising=False)
     monkeypatch.setattr(sdk, "get_current_context", dict, raising=False)
     return HookLineage()
+
+
+class Place:
+    """A folder on some store: what is in it, and its paths."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    def path(self, name: str = "answers.jsonl") -> ObjectStoragePath:
+        return ObjectStoragePath(f"{self.base}/{name}")
+
+    def files(self) -> dict[str, bytes]:
+        """Everything that is there, a hidden part too."""
+        root = ObjectStoragePath(self.base)
+        if root.protocol in ("s3", "abfs"):
+            return {name.removeprefix("bucket/"): content for name, content in FakeS3.objects.items()}
+        found = root.fs.find(root.path) if root.fs.exists(root.path) else []
+        return {name.removeprefix(root.path.rstrip("/") + "/"): root.fs.cat_file(name) for name in found}
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """Object stores under the protocols of the real ones."""
+    stores = {"s3": FakeS3(), "abfs": FakeAzure()}
+    cache = {scheme: store.ObjectStore(scheme, None, fs=fs) for scheme, fs in stores.items()}
+    monkeypatch.setattr(store, "_STORE_CACHE", cache)
+    for kept in (FakeS3.objects, FakeS3.uploads, FakeS3.failing, FakeS3.block_sizes):
+        kept.clear()
+    FakeS3.buckets.clear()
+    FakeS3.buckets.add("bucket")
+    return FakeS3
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """A filesystem that knows neither renames nor folders to speak of."""
+    fs = Memory()
+    monkeypatch.setitem(store._STORE_CACHE, "memory", store.ObjectStore("memory", None, fs=fs))
+    return fs
+
+
+@pytest.fixture(params=["file", "memory", "s3", "abfs"])
+def place(request, tmp_path):
+    if request.param == "file":
+        return Place(f"file://{tmp_path}")
+    if request.param == "memory":
+        request.getfixturevalue("memory")
+        return Place("memory://bucket")
+    request.getfixturevalue("s3")
+    return Place(f"{request.param}://bucket")

@@ -18,7 +18,7 @@ from airflow_provider_cytechbot.connection_form import (
     ui_field_behaviour,
 )
 from airflow_provider_cytechbot.get_provider_info import get_provider_info
-from airflow_provider_cytechbot.hooks.settings import Settings
+from airflow_provider_cytechbot.hooks.connection_settings import read_settings
 
 
 class PostedForm(dict[str, str]):
@@ -44,7 +44,7 @@ def types(name: str) -> list[str]:
 
 
 def test_an_empty_connection_means_what_the_form_shows():
-    settings = Settings.from_connection(connection())
+    settings = read_settings(connection())
     shown = {name: field["schema"]["default"] for name, field in CONN_FIELDS.items()}
     assert shown.pop("allow_http") is False
     assert shown == {name: getattr(settings, name) for name in shown} | {
@@ -54,7 +54,7 @@ def test_an_empty_connection_means_what_the_form_shows():
 
 def test_what_the_form_saves_unchanged_is_understood(caplog):
     extra = {name: field["schema"]["default"] for name, field in CONN_FIELDS.items()}
-    assert Settings.from_connection(connection(**extra)) == Settings.from_connection(connection())
+    assert read_settings(connection(**extra)) == read_settings(connection())
     assert not caplog.records
 
 
@@ -68,7 +68,7 @@ def test_what_the_form_saves_unchanged_is_understood(caplog):
     ],
 )
 def test_the_limits_of_the_form_are_understood(name, limit):
-    assert getattr(Settings.from_connection(connection(**{name: limit})), name) == limit
+    assert getattr(read_settings(connection(**{name: limit})), name) == limit
 
 
 @pytest.mark.parametrize("name", CONN_FIELDS)

@@ -13,8 +13,8 @@ import pytest
 
 import airflow_provider_cytechbot
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.hooks import retry
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.transport import retry
 
 from . import answers as kinds_of_answers
 from .fault_server import FaultServer
@@ -147,7 +147,7 @@ def holds_no_key():
             for text in [*shown, "".join(traceback.format_exception(each))]:
                 assert not find_key(text), text
             assert "api_key=" not in str(each)
-            assert "?" not in each.asked
+            assert "?" not in each.request
 
     return check
 

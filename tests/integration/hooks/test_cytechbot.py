@@ -236,9 +236,9 @@ class TestTestConnection:
             return done.stdout + done.stderr
 
         assert "Connection success!" in test("good")
-        said = test("bad")
-        assert "The API refused" in said
-        assert "1-wrong-key" not in said
+        reason = test("bad")
+        assert "The API refused" in reason
+        assert "1-wrong-key" not in reason
 
 
 def test_a_failure_is_airflows_own_where_no_retry_helps(hook, connect):

@@ -37,7 +37,7 @@ def same_error(holds_no_key):
         with pytest.raises(CyTechBotError) as asynchronous:
             asyncio.run(ask())
         assert type(asynchronous.value).__name__ == type(sync.value).__name__
-        for attribute in ("advice", "asked", "was_sent", "was_turned_away", "worth_repeating"):
+        for attribute in ("hint", "request", "was_sent", "was_turned_away", "worth_repeating"):
             assert getattr(asynchronous.value, attribute, None) == getattr(sync.value, attribute, None)
         holds_no_key(asynchronous.value)
         return str(asynchronous.value)
@@ -208,9 +208,9 @@ class TestProxies:
 
     def test_one_that_is_not_there(self, connect, same_error, caplog):
         hook = connect("https://bot.example", proxy="http://user:pass-word@127.0.0.1:1", max_retries=0)
-        said = same_error(hook)
-        assert "the proxy could not be reached" in said
-        assert "pass-word" not in caplog.text + said
+        reason = same_error(hook)
+        assert "the proxy could not be reached" in reason
+        assert "pass-word" not in caplog.text + reason
 
     def test_one_that_refuses_the_tunnel(self, answers, proxy, connect, same_error):
         proxy.will(answers.ok("", status="407 Proxy Authentication Required"))

@@ -126,7 +126,7 @@ def test_a_cut_in_the_body(framing, end, fault_server, answers, connect, holds_n
     assert str(caught.value).startswith(
         "GET get_all_subscriber_flow_info/ (connection 'cytechbot_default'): "
     )
-    assert not caught.value.said.endswith("..")
+    assert not caught.value.reason.endswith("..")
     holds_no_key(caught.value)
 
 

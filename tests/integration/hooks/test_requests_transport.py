@@ -78,13 +78,13 @@ class TestTls:
         assert "Asking again" not in caplog.text
 
     @pytest.mark.parametrize(
-        ("host", "days", "said"), [("example.com", 1, "mismatch"), ("127.0.0.1", -1, "expired")]
+        ("host", "days", "reason"), [("example.com", 1, "mismatch"), ("127.0.0.1", -1, "expired")]
     )
     def test_a_wrong_host_and_an_expired_certificate(
-        self, host, days, said, authority, start_server, connect
+        self, host, days, reason, authority, start_server, connect
     ):
         server = start_server(authority.server(host, days))
-        with pytest.raises(CyTechBotTransportError, match=f"is not trusted: .*{said}") as caught:
+        with pytest.raises(CyTechBotTransportError, match=f"is not trusted: .*{reason}") as caught:
             connect(server.base_url, ca_bundle=authority.bundle).get_flow_campaigns()
         assert ".." not in str(caught.value)
         assert not server.requests

@@ -16,7 +16,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.hooks import retry
+from airflow_provider_cytechbot.transport import retry
 
 REPEATABLE = {
     "read": lambda hook: hook.get_flow_campaigns(),
@@ -86,7 +86,7 @@ class TestAnswersLost:
             connect(fault_server.base_url).get_flow_campaigns()
         assert len(fault_server.requests) == 3
         assert (type(caught.value) is CyTechBotResponseError) == (fault == "a web page")
-        assert caught.value.asked == "GET get_flow_campaigns/"
+        assert caught.value.request == "GET get_flow_campaigns/"
         holds_no_key(caught.value)
 
     @pytest.mark.parametrize("fault", LOSING)
@@ -97,7 +97,7 @@ class TestAnswersLost:
         with pytest.raises((CyTechBotTransportError, CyTechBotResponseError)) as caught:
             list(connect(fault_server.base_url).iter_flow_answers(1))
         assert 1 <= len(fault_server.requests) <= 3
-        assert caught.value.asked == "GET get_all_subscriber_flow_info/"
+        assert caught.value.request == "GET get_all_subscriber_flow_info/"
         assert caught.value.connection == "cytechbot_default"
         holds_no_key(caught.value)
 
@@ -283,17 +283,17 @@ class TestAgainstTheSandbox:
     def test_an_update_repeated_after_a_lost_answer_ends_in_info_which_is_logged(
         self, sandbox, hook, monkeypatch
     ):
-        said = []
+        reason = []
         monkeypatch.setattr(type(hook), "log", property(lambda _: logging.getLogger("of-the-hook")))
         monkeypatch.setattr(
-            logging.getLogger("of-the-hook"), "info", lambda text, *args: said.append(text % args)
+            logging.getLogger("of-the-hook"), "info", lambda text, *args: reason.append(text % args)
         )
         sandbox.quirks = ["info_when_unchanged"]
         sandbox.fault("reset_after", "update_contact")
         hook.update_contact(1, first_name="Nora")
         assert sandbox.journal.received("update_contact") == 2
         assert hook.get_contact(1)["first_name"] == "Nora"
-        (line,) = said
+        (line,) = reason
         assert line.startswith("update_contact changed nothing: ")
 
     def test_an_assignment_is_repeated(self, sandbox, hook):

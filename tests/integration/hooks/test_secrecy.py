@@ -141,9 +141,9 @@ def test_a_process_with_root_handlers_at_debug(fault_server, answers, connect, k
     assert "urllib3.connectionpool" in done.stdout + done.stderr
     assert "During handling of" not in done.stderr
     assert "masked: *** *** ***" in done.stdout
-    said = done.stdout + done.stderr
+    reason = done.stdout + done.stderr
     for spelling in SPELLINGS.values():
-        assert spelling(key) not in said
+        assert spelling(key) not in reason
 
 
 def test_logging_is_really_on():

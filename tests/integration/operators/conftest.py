@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_cytechbot.hooks import retry
+from airflow_provider_cytechbot.transport import retry
 
 
 class Task:

@@ -118,7 +118,7 @@ class TestOverHttp:
 
     def test_answer_that_comes_at_the_second_asking(self, sandbox, tmp_path, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", sandbox.connection_json(max_retries=1))
-        monkeypatch.setattr("airflow_provider_cytechbot.hooks.retry.FIRST_WAIT", 0.01)
+        monkeypatch.setattr("airflow_provider_cytechbot.transport.retry.FIRST_WAIT", 0.01)
         sandbox.fault("reset_before", ENDPOINT)
         assert export("100", tmp_path / "answers.csv")["rows"] == 5 * SUBSCRIBERS
 

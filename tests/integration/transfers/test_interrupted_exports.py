@@ -15,9 +15,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotTransportError
-from airflow_provider_cytechbot.exports import destination, spool
-from airflow_provider_cytechbot.exports.disk_room import check_room
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from airflow_provider_cytechbot.storage import spool, staged_files
+from airflow_provider_cytechbot.storage.disk_room import check_room
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -43,7 +43,8 @@ EXPORTER = """
     from airflow.providers.amazon.aws.fs import s3
     from airflow.providers.common.compat.sdk import io
     from airflow_provider_cytechbot.exports import changes, export
-    from airflow_provider_cytechbot.exports.destination import Place, StagedFile
+    from airflow_provider_cytechbot.storage.locations import StorageLocation
+    from airflow_provider_cytechbot.storage.staged_files import StagedFile
     from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
         CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
     )
@@ -366,7 +367,7 @@ def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, m
         with files_of_at_most(0):
             check_room(file)
 
-    monkeypatch.setattr(destination, "check_room", checked_on_a_full_disk)
+    monkeypatch.setattr(staged_files, "check_room", checked_on_a_full_disk)
     monkeypatch.setattr(spool, "check_room", checked_on_a_full_disk)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CyTechBotStorageError, match="no room left"):

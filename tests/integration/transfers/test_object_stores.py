@@ -98,7 +98,7 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
 
 @pytest.mark.parametrize("field", ["path", "state_path"])
 @pytest.mark.parametrize(
-    ("connection", "bucket", "said"),
+    ("connection", "bucket", "reason"),
     [
         ("aws_wrong", BUCKET, "'aws_wrong': its keys"),
         ("aws_reader", BUCKET, "'aws_reader': its keys"),
@@ -108,12 +108,12 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
     ],
 )
 def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
-    store, sandbox, tmp_path, field, connection, bucket, said
+    store, sandbox, tmp_path, field, connection, bucket, reason
 ):
     places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
     places[field] = f"s3://{connection}@{bucket}/a.csv"
     operator = ExportOperator(task_id="export", flow_campaign_id="1", mode="changes", **places)
-    with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{said}") as caught:
+    with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{reason}") as caught:
         operator.execute({})
     assert isinstance(caught.value, CyTechBotStorageRefusedError)
     assert "nobody-knows-this" not in str(caught.value)

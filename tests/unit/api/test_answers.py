@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api import endpoints as e
 from airflow_provider_cytechbot.api import errors
-from airflow_provider_cytechbot.api.answers import MAX_SAID, decipher
+from airflow_provider_cytechbot.api.answers import MAX_REASON, decipher
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.records import WriteOutcome
 
@@ -179,12 +179,12 @@ def test_wrong_key(call, message):
     error = failure(call, {"status": "error", "message": message})
     assert type(error) is errors.CyTechBotAuthError
     assert not error.retryable
-    assert ("admin" in error.advice) is call.endpoint.admin
+    assert ("admin" in error.hint) is call.endpoint.admin
 
 
 @EACH_CALL
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "reason"),
     [
         ("Some trouble", '"Some trouble"'),
         ("  leading \n and \t inner  ", '"leading and inner"'),
@@ -201,10 +201,10 @@ def test_wrong_key(call, message):
     ],
     ids=ascii,
 )
-def test_a_refusal_in_the_servers_words(call, message, said):
+def test_a_refusal_in_the_servers_words(call, message, reason):
     error = failure(call, {"status": "error", "message": message})
     assert type(error) is errors.CyTechBotRequestError
-    assert error.said == f"the API refused: {said}."
+    assert error.reason == f"the API refused: {reason}."
     assert str(error).encode()
 
 
@@ -256,8 +256,8 @@ def test_a_write_answered_with_anything_but_its_outcome(name):
 def test_a_create_without_a_new_id_may_have_happened(name, body):
     error = failure(name, body)
     assert type(error) is errors.CyTechBotResponseError
-    assert not error.worth_repeating
-    assert type(CALLS[name].lost(error)) is errors.CyTechBotAmbiguousWriteError
+    assert not error.is_transient
+    assert type(CALLS[name].as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
 
 
 @pytest.mark.parametrize("new_id", [0, "0", None, "", False, []])
@@ -359,7 +359,7 @@ PAGE = "<!DOCTYPE html><html><head><title>\n Log in &amp; go </title></head><bod
 def test_a_web_page_is_no_answer(call, body, headers, what):
     error = failure(call, body, headers=headers)
     assert type(error) is errors.CyTechBotResponseError
-    assert error.said == f"the answer is not JSON but {what}."
+    assert error.reason == f"the answer is not JSON but {what}."
     assert error.may_have_acted
 
 
@@ -373,7 +373,7 @@ def test_a_redirect_is_never_an_answer(call, body, status):
     assert "a redirect to https://www.example.com:8443/login/index.php, which" in str(error)
     assert "pw" not in str(error)
     assert "abc" not in str(error)
-    assert not error.worth_repeating
+    assert not error.is_transient
     assert not error.may_have_acted
 
 
@@ -397,7 +397,7 @@ def test_refused_by_what_stands_before_the_server(call, status):
     error = failure(call, body, status=status)
     assert isinstance(error, errors.CyTechBotResponseError)
     assert f"HTTP {status}" in str(error)
-    assert not error.worth_repeating
+    assert not error.is_transient
     assert not error.may_have_acted
 
 
@@ -413,7 +413,7 @@ def test_a_server_in_trouble_may_have_acted(call, status, body):
     error = failure(call, body, status=status)
     assert type(error) is errors.CyTechBotTransportError
     assert error.retryable
-    assert error.worth_repeating
+    assert error.is_transient
     assert error.may_have_acted
     assert f"HTTP {status}" in str(error)
 
@@ -422,9 +422,9 @@ def test_a_server_in_trouble_may_have_acted(call, status, body):
 def test_too_many_requests_never_reach_the_api(call):
     error = failure(call, "", status=429)
     assert type(error) is errors.CyTechBotTransportError
-    assert error.worth_repeating
+    assert error.is_transient
     assert not error.may_have_acted
-    assert call.lost(error) is error
+    assert call.as_unanswered(error) is error
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -465,25 +465,25 @@ def test_retry_after_any_date(later):
 @pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
 def test_a_delete_repeated_after_a_lost_answer_is_done(name):
     body = {"status": "error", "message": "The contact ID does not exist"}
-    assert answer(name, body, after_lost_answer=True) == WriteOutcome(True, "The contact ID does not exist")
+    assert answer(name, body, is_resend=True) == WriteOutcome(True, "The contact ID does not exist")
     assert type(failure(name, body)) is errors.CyTechBotNotFoundError
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("delete_")])
 def test_all_else_repeated_after_a_lost_answer_is_judged_as_ever(name):
     body = {"status": "error", "message": "The contact ID does not exist"}
-    assert type(failure(name, body, after_lost_answer=True)) is errors.CyTechBotNotFoundError
+    assert type(failure(name, body, is_resend=True)) is errors.CyTechBotNotFoundError
 
 
 @pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
 @pytest.mark.parametrize("message", ["API Key is required", "Database is locked", ""])
 def test_a_delete_refused_for_another_reason_is_not_done(name, message):
-    failure(name, {"status": "error", "message": message}, after_lost_answer=True)
+    failure(name, {"status": "error", "message": message}, is_resend=True)
 
 
 def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
     body = {"status": "error", "message": "Please try with different email address"}
-    error = failure("update_contact", body, after_lost_answer=True)
+    error = failure("update_contact", body, is_resend=True)
     assert type(error) is errors.CyTechBotRequestError
     assert "earlier attempt" in str(error)
     assert "earlier attempt" not in str(failure("update_contact", body))
@@ -491,8 +491,8 @@ def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
 
 def test_what_is_long_is_cut():
     error = failure("get_contact", {"status": "error", "message": "x" * 5000})
-    assert len(error.said) == MAX_SAID + 1
-    assert error.said.endswith("x…")
+    assert len(error.reason) == MAX_REASON + 1
+    assert error.reason.endswith("x…")
 
 
 def test_nested_too_deeply():
@@ -553,28 +553,31 @@ NEUTRAL = all_text(errors.CyTechBotError("neutral"))
 @given(secret=SECRETS)
 def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
     call = build(e.CREATE_USER, name="n", email="e", password=secret, package_id=1, expired_date="2027-01-01")
-    told = echo(secret)
-    status, headers, body = 200, {}, json.dumps({"status": "error", "message": f"[{told}]"})
+    expected = echo(secret)
+    status, headers, body = 200, {}, json.dumps({"status": "error", "message": f"[{expected}]"})
     if place == "object":
-        body = json.dumps({"status": "error", "message": {"code": [f"[{told}]"]}})
+        body = json.dumps({"status": "error", "message": {"code": [f"[{expected}]"]}})
     elif place == "title":
-        body = f"<title>[{told}]</title>"
+        body = f"<title>[{expected}]</title>"
     elif place == "type":
-        headers, body = {"content-type": f"[{told}]"}, "x"
+        headers, body = {"content-type": f"[{expected}]"}, "x"
     elif place == "location":
-        status, headers = 302, {"location": f"https://example.com/[{told}]"}
+        status, headers = 302, {"location": f"https://example.com/[{expected}]"}
     elif place == "members":
-        body = json.dumps({f"[{told}]": 1})
+        body = json.dumps({f"[{expected}]": 1})
     elif place == "time":
-        call, body = CALLS["get_contact_group"], json.dumps({"id": "1", "created_at": f"[{told}]"})
+        call, body = (
+            CALLS["get_contact_group"],
+            json.dumps({"id": "1", "created_at": f"[{expected}]"}),
+        )
     elif place == "padded":
-        body = json.dumps({"status": "error", "message": "x" * (MAX_SAID - 22) + f"[{told}]"})
+        body = json.dumps({"status": "error", "message": "x" * (MAX_REASON - 22) + f"[{expected}]"})
     for key in (secret, "another key"):
         error = failure(call, body, status=status, headers=headers, api_key=key)
         if call.endpoint is not e.CREATE_USER and key != secret:
             continue
         shown = all_text(error)
-        for form in {secret.strip(), told.strip(), " ".join(secret.split()), repr(secret)[1:-1]}:
+        for form in {secret.strip(), expected.strip(), " ".join(secret.split()), repr(secret)[1:-1]}:
             if len(form) >= 4 and form not in NEUTRAL:
                 assert f"[{form}" not in shown
 
@@ -643,12 +646,12 @@ def test_any_answer_is_a_value_or_an_error_of_the_tree(call, body, status, heade
     try:
         result = decipher(call, status, headers, body, api_key="the key", zone=BERLIN)
     except errors.CyTechBotError as error:
-        told = str(error)
+        expected = str(error)
         pickle.loads(pickle.dumps(error))
     else:
-        told = json.dumps(result, ensure_ascii=False)
-    told.encode()  # can be written anywhere
-    assert status == 200 or 200 <= status < 300 or "HTTP" in told
+        expected = json.dumps(result, ensure_ascii=False)
+    expected.encode()  # can be written anywhere
+    assert status == 200 or 200 <= status < 300 or "HTTP" in expected
 
 
 @given(st.text(st.sampled_from("0123456789 ,:-+.GMTWedOctJan"), max_size=40))

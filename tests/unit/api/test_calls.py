@@ -152,7 +152,7 @@ def arrives(call, key=KEY):
 def test_fields_travel_where_the_server_reads_them(endpoint, given_fields, path, sent):
     call = build(endpoint, **given_fields)
     assert arrives(call) == (f"/chat/api/{path}", {"api_key": KEY, **sent})
-    assert call.asked == f"{endpoint.verb} {path}"
+    assert call.request == f"{endpoint.verb} {path}"
 
 
 def test_each_endpoint_is_tried():
@@ -306,49 +306,49 @@ def test_its_repr_shows_no_field():
 
 def test_path_and_what_was_asked_hold_no_query():
     call = build(e.GET_SUBSCRIBER, subscriber_id="12")
-    assert call.asked == "GET subscriber_information/"
+    assert call.request == "GET subscriber_information/"
 
 
 @pytest.mark.parametrize("endpoint", e.ENDPOINTS, ids=lambda each: each.name)
 def test_just_creates_may_not_be_repeated(endpoint):
     row = next(row for row in CALLS if row[0] is endpoint)
-    assert build(endpoint, **row[1]).may_be_repeated is not endpoint.name.startswith("create_")
+    assert build(endpoint, **row[1]).is_repeatable is not endpoint.name.startswith("create_")
 
 
 CREATES = [row for row in CALLS if row[0].name.startswith("create_")]
 LOST = [
     CyTechBotTransportError("no data came for 60 s.", "Wait longer."),
     CyTechBotTransportError("HTTP 502.", retry_after=5),
-    CyTechBotResponseError("the answer is not JSON.", worth_repeating=False),
+    CyTechBotResponseError("the answer is not JSON.", is_transient=False),
 ]
 NOT_ACTED = [
     CyTechBotTransportError("no connection.", was_sent=False),
-    CyTechBotTransportError("HTTP 429.", was_turned_away=True),
-    CyTechBotResponseError("a redirect.", was_turned_away=True),
+    CyTechBotTransportError("HTTP 429.", was_rejected=True),
+    CyTechBotResponseError("a redirect.", was_rejected=True),
 ]
 
 
 @pytest.mark.parametrize("row", CREATES, ids=lambda row: row[0].name)
 @pytest.mark.parametrize("error", LOST, ids=str)
 def test_a_create_without_an_answer_may_have_happened(row, error):
-    lost = build(row[0], **row[1]).lost(error)
+    lost = build(row[0], **row[1]).as_unanswered(error)
     assert type(lost) is CyTechBotAmbiguousWriteError
     assert not lost.retryable
-    assert lost.said.startswith(error.said)
-    assert "may have happened" in lost.said
-    assert lost.advice == row[0].find_out
+    assert lost.reason.startswith(error.reason)
+    assert "may have happened" in lost.reason
+    assert lost.hint == row[0].how_to_check
 
 
 @pytest.mark.parametrize("row", CREATES, ids=lambda row: row[0].name)
 @pytest.mark.parametrize("error", NOT_ACTED, ids=str)
 def test_a_create_that_cannot_have_happened_is_no_riddle(row, error):
-    assert build(row[0], **row[1]).lost(error) is error
+    assert build(row[0], **row[1]).as_unanswered(error) is error
 
 
 @pytest.mark.parametrize("row", [row for row in CALLS if row not in CREATES], ids=lambda row: row[0].name)
 @pytest.mark.parametrize("error", LOST + NOT_ACTED, ids=str)
 def test_all_other_calls_stay_what_they_are(row, error):
-    assert build(row[0], **row[1]).lost(error) is error
+    assert build(row[0], **row[1]).as_unanswered(error) is error
 
 
 def test_redactor_knows_a_password_however_short_it_is():

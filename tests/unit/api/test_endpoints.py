@@ -101,7 +101,7 @@ def test_name_is_the_vendors():
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
 def test_just_creates_say_how_to_find_out_whether_they_happened(endpoint):
-    assert bool(endpoint.find_out) is endpoint.name.startswith("create_")
+    assert bool(endpoint.how_to_check) is endpoint.name.startswith("create_")
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)

@@ -54,9 +54,9 @@ def test_text_is_one_line(arguments, line):
 @pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("duplicate", [lambda x: pickle.loads(pickle.dumps(x)), copy.copy, copy.deepcopy])
 def test_survives_a_process_boundary_as_it_stands(cls, duplicate):
-    error = cls("first", "advice", "GET x/", "c")
-    error.said = "later"
-    error.asked = "GET y/"
+    error = cls("first", "hint", "GET x/", "c")
+    error.reason = "later"
+    error.request = "GET y/"
     again = duplicate(error)
     assert type(again) is cls
     assert vars(again) == vars(error)
@@ -65,10 +65,10 @@ def test_survives_a_process_boundary_as_it_stands(cls, duplicate):
 
 def test_what_it_was_sent_with_survives_too():
     error = e.CyTechBotTransportError(
-        "x", was_sent=False, was_turned_away=True, worth_repeating=False, retry_after=2.5
+        "x", was_sent=False, was_rejected=True, is_transient=False, retry_after=2.5
     )
     again = pickle.loads(pickle.dumps(error))
-    assert (again.was_sent, again.was_turned_away, again.worth_repeating, again.retry_after) == (
+    assert (again.was_sent, again.was_rejected, again.is_transient, again.retry_after) == (
         False,
         True,
         False,
@@ -78,7 +78,7 @@ def test_what_it_was_sent_with_survives_too():
 
 def test_what_was_masked_stays_in_no_copy():
     error = e.CyTechBotRequestError("the key is abcd")
-    error.said = "the key is ***"
+    error.reason = "the key is ***"
     assert error.args == ()
     assert "abcd" not in repr(error) + str(error) + str(vars(error)) + str(pickle.dumps(error))
 
@@ -87,13 +87,13 @@ def test_what_was_masked_stays_in_no_copy():
     ("was_sent", "was_turned_away", "may_have_acted"),
     [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
 )
-def test_whether_the_server_can_have_acted(was_sent, was_turned_away, may_have_acted):
-    error = e.CyTechBotResponseError("x", was_sent=was_sent, was_turned_away=was_turned_away)
+def test_whether_the_server_can_have_acted(was_sent, was_rejected, may_have_acted):
+    error = e.CyTechBotResponseError("x", was_sent=was_sent, was_rejected=was_rejected)
     assert error.may_have_acted is may_have_acted
 
 
 def test_an_unanswered_call_is_worth_repeating_and_may_have_acted_unless_said_otherwise():
     error = e.CyTechBotTransportError("x")
-    assert error.worth_repeating
+    assert error.is_transient
     assert error.may_have_acted
     assert error.retry_after is None

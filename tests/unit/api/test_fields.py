@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.fields import (
     encode_identifier,
     encode_number,
     encode_text,
-    refuse,
+    field_error,
 )
 
 ENCODERS = [encode_date, encode_id_list, encode_identifier, encode_number, encode_text]
@@ -213,7 +213,7 @@ def test_a_long_wrong_value_is_not_shown_whole():
 
 
 def test_advice_follows_the_refusal():
-    error = refuse("page_id", "is wrong", "Right it.")
+    error = field_error("page_id", "is wrong", "Right it.")
     assert str(error) == "Field 'page_id' is wrong. Nothing was sent. Right it."
 
 
@@ -237,7 +237,7 @@ def test_anything_is_sent_as_text_or_refused(encode, value):
     try:
         sent = encode("name", value)
     except CyTechBotFieldError as error:
-        said = str(error)
+        reason = str(error)
     else:
-        said = sent
-    assert said.encode().decode() == said
+        reason = sent
+    assert reason.encode().decode() == reason

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError, CyTechBotUnansweredError
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
-from airflow_provider_cytechbot.api.records import Reading
+from airflow_provider_cytechbot.api.records import ReadContext
 
 TRAPS = [
     '],"',
@@ -103,7 +103,7 @@ def clean(text):
 
 
 def read(body, size):
-    reader = FlowAnswerBatches(Reading(UTC, {"flow_campaign_id": "1"}))
+    reader = FlowAnswerBatches(ReadContext(UTC, {"flow_campaign_id": "1"}))
     found = [each for at in range(0, len(body), size) for each in reader.feed(body[at : at + size])]
     return [
         (key, [[each.question_id, each.question, each.answer] for each in value])
@@ -150,7 +150,7 @@ def test_plain_bodies_are_cut_and_not_read_member_by_member(monkeypatch):
     """The point of this reader: the other one sees the first block and the end only."""
     found = [(str(at), [{"id": "1", "question": "Why?", "answer": "So"}] * 3) for at in range(5000)]
     body = body_of(found, True, (",", ":"), {}, {})
-    reader = FlowAnswerBatches(Reading(UTC, {"flow_campaign_id": "1"}))
+    reader = FlowAnswerBatches(ReadContext(UTC, {"flow_campaign_id": "1"}))
     seen = []
     feed = reader.members.feed
     monkeypatch.setattr(reader.members, "feed", lambda text: seen.append(len(text)) or feed(text))

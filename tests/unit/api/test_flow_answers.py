@@ -21,9 +21,9 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.flow_answers import FlowAnswersReader
+from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
 from airflow_provider_cytechbot.api.json_text import MAX_NOTICES
-from airflow_provider_cytechbot.api.records import Reading
+from airflow_provider_cytechbot.api.records import ReadContext
 
 CALL = build(e.GET_FLOW_ANSWERS, flow_campaign_id=7)
 NOTICE = '\nNotice: x["a"] in /x.php on line 5\nWarning: {"b"} in /y.php on line 6\n'
@@ -40,7 +40,7 @@ def blocks_of(body, sizes):
 
 def stream(body, *sizes):
     """Feed a body to a reader; return the reader and what it found."""
-    reader = FlowAnswersReader(Reading(UTC, CALL.fields))
+    reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
     found = []
     for block in blocks_of(body, sizes or (len(body) or 1,)):
         found += reader.feed(block)
@@ -259,7 +259,7 @@ def test_what_holds_no_subscribers_is_an_error(body, error, size):
 
 @pytest.mark.parametrize("filler", [MAX_NOTICES - 3, MAX_NOTICES, 3 * MAX_NOTICES])
 def test_a_block_in_the_middle_of_a_page_is_no_beginning(filler):
-    reader = FlowAnswersReader(Reading(UTC, CALL.fields))
+    reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
     for block in (b"x" * filler, b"y" * 10, b'{"data":{"1":[', b"]}}"):
         assert reader.feed(block) == []
     assert reader.close() == []
@@ -271,7 +271,7 @@ def test_the_status_of_success_is_no_hindrance():
 
 
 def test_subscribers_come_as_soon_as_they_are_whole():
-    reader = FlowAnswersReader(Reading(UTC, CALL.fields))
+    reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
     assert reader.feed(b'{"flow_name":"n","data":{"1":[],"2":[') == [("1", [])]
     assert reader.flow_name == "n"
     assert [each[0] for each in reader.feed(b'],"3":[],"4"' + b" " * 10)] == ["2", "3"]
@@ -334,7 +334,7 @@ def test_memory_does_not_grow_with_the_campaign():
             yield f'{"," if i else ""}"{i}":{answers}'.encode()
         yield b"}}"
 
-    reader = FlowAnswersReader(Reading(UTC, CALL.fields))
+    reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
     count = 0
     tracemalloc.start()
     try:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_cytechbot.api.flow_progress import Progress, Questionnaire, Tally
+from airflow_provider_cytechbot.api.flow_progress import Progress, ProgressCounts, Questionnaire
 
 
 def answers(*given):
@@ -47,10 +47,10 @@ def test_a_campaign_without_questions_still_needs_an_answer():
 
 
 def test_the_tally_counts_each_progress():
-    tally = Tally()
+    counts = ProgressCounts()
     for progress in (Progress.NOTHING, Progress.ANSWERED, Progress.COMPLETED, Progress.COMPLETED):
-        tally.add(progress)
-    assert (tally.answered, tally.completed) == (3, 2)
-    assert tally.reached(3, Progress.wanted(complete=False))
-    assert not tally.reached(3, Progress.wanted(complete=True))
-    assert tally.reached(2, Progress.COMPLETED)
+        counts.add(progress)
+    assert (counts.answered, counts.completed) == (3, 2)
+    assert counts.reached(3, Progress.wanted(complete=False))
+    assert not counts.reached(3, Progress.wanted(complete=True))
+    assert counts.reached(2, Progress.COMPLETED)

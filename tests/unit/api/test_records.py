@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from airflow_provider_cytechbot.api import records as r
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
 from airflow_provider_cytechbot.api.json_text import loads
-from airflow_provider_cytechbot.api.records import Reading
+from airflow_provider_cytechbot.api.records import ReadContext
 
-READING = Reading(UTC, {"flow_campaign_id": "7"})
+READING = ReadContext(UTC, {"flow_campaign_id": "7"})
 
 
 def read_time(text, zone=UTC):
     value = {"id": "1", "created_at": text}
-    return r.record(r.ContactGroup)(value, Reading(zone, {}))["created_at"]
+    return r.record(r.ContactGroup)(value, ReadContext(zone, {}))["created_at"]
 
 
 def read_day(text):

@@ -13,7 +13,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 from airflow_provider_cytechbot.exports import changes as module
 from airflow_provider_cytechbot.exports.changes import KEPT_STATES, ChangeLog
-from airflow_provider_cytechbot.exports.destination import Place
+from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,7 +29,7 @@ def batches(answers):
 
 def run(folder, interval, answers, *, saved=True, now="now"):
     """Compare as an export does, and return what it would write, with the time."""
-    log = ChangeLog(Place.of("state_path", str(folder)), "7", interval)
+    log = ChangeLog(StorageLocation.from_parameter("state_path", str(folder)), "7", interval)
     log.fill(batches(answers))
     extracted_at = log.extracted_at(now)
     rows = [
@@ -76,14 +76,14 @@ def test_null_and_empty_are_different(tmp_path):
 
 def test_a_reworded_question_is_no_change(tmp_path):
     run(tmp_path, MONDAY, {"1": {"1": "a"}})
-    log = ChangeLog(Place.of("state_path", str(tmp_path)), "7", MONDAY + DAY)
+    log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", MONDAY + DAY)
     log.fill([[("1", [Answer("1", "Reworded", "a")])]])
     assert list(log.changes()) == []
 
 
 def test_several_answers_to_one_question_are_told_apart(tmp_path):
     def once(interval, *answers):
-        log = ChangeLog(Place.of("state_path", str(tmp_path)), "7", interval)
+        log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", interval)
         log.fill([[("1", [Answer("1", "Q", each)])] for each in answers])
         found = [
             (each.answer, change)
@@ -153,7 +153,7 @@ def test_the_first_interval_can_be_run_again(tmp_path):
 
 
 def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
-    log = ChangeLog(Place.of("state_path", str(tmp_path / "state")), "7", MONDAY)
+    log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path / "state")), "7", MONDAY)
     log.fill(batches(FIRST))
     log.close()
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +161,7 @@ def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
 
 def test_campaigns_have_states_of_their_own(tmp_path):
     run(tmp_path, MONDAY, FIRST)
-    assert ChangeLog(Place.of("state_path", str(tmp_path)), "8", MONDAY + DAY).is_first
+    assert ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "8", MONDAY + DAY).is_first
 
 
 def test_a_state_is_a_few_bytes_an_answer(tmp_path):
@@ -181,7 +181,7 @@ def test_more_questions_than_two_bytes_count(tmp_path):
     answers = [Answer(str(question), None, "a") for question in range(2**16)]
 
     def filled(interval, text):
-        log = ChangeLog(Place.of("state_path", str(tmp_path)), "7", interval)
+        log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", interval)
         log.fill([[("1", [*answers, Answer(last, None, text)])]])
         return closing(log)
 
@@ -193,7 +193,7 @@ def test_more_questions_than_two_bytes_count(tmp_path):
 
 def test_long_answers_do_not_wait_in_memory(tmp_path):
     megabyte = 2**20
-    with closing(ChangeLog(Place.of("state_path", str(tmp_path)), "7", MONDAY)) as log:
+    with closing(ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", MONDAY)) as log:
         tracemalloc.start()
         log.fill([(str(each), [Answer("1", "Why?", "x" * megabyte)])] for each in range(50))
         _, peak = tracemalloc.get_traced_memory()
@@ -217,7 +217,7 @@ def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
     for at in range(20, len(whole), len(whole) // 50):
         state.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         with pytest.raises(CyTechBotStorageRefusedError, match="a damaged state"):
-            ChangeLog(Place.of("state_path", str(tmp_path)), "7", MONDAY + DAY)
+            ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", MONDAY + DAY)
 
 
 def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 from airflow_provider_cytechbot.exports import layouts as module
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
-from airflow_provider_cytechbot.exports.table import Same
+from airflow_provider_cytechbot.formats.table import Same
 
 CAMPAIGN = Campaign("7", "Feedback", "2026-11-22T15:14:40+00:00")
 BATCH = [

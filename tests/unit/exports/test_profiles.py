@@ -22,13 +22,13 @@ class Hook:
     def __init__(self):
         self.warned = []
         self.log = SimpleNamespace(warning=lambda text, *values: self.warned.append(text % values))
-        self.asked = []
+        self.request = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
 
     def get_subscriber(self, subscriber_id):
         with self.lock:
-            self.asked.append(subscriber_id)
+            self.request.append(subscriber_id)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         time.sleep(0.01)
@@ -71,21 +71,21 @@ def test_nobody_is_asked_for_twice_nor_too_many_at_once():
     ids = [str(each) for each in range(40)]
     profiles.of(batch(*ids, *ids))
     profiles.of(batch(*ids))
-    assert sorted(hook.asked, key=int) == ids
+    assert sorted(hook.request, key=int) == ids
     assert 1 < hook.most_at_once <= CONCURRENCY
 
 
 def test_without_fields_nobody_is_asked_for():
     hook = Hook()
     assert Profiles(hook, []).of(batch("1")) == []
-    assert hook.asked == []
+    assert hook.request == []
 
 
 def test_an_error_ends_it_and_not_all_are_asked_for():
     hook = Hook()
     with pytest.raises(CyTechBotTransportError):
         Profiles(hook, ["email"]).of(batch("down", *map(str, range(200))))
-    assert len(hook.asked) < 100
+    assert len(hook.request) < 100
 
 
 def test_memory_is_bounded(monkeypatch):

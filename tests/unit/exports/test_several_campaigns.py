@@ -14,25 +14,25 @@ from airflow_provider_cytechbot.exports.several_campaigns import SeveralCampaign
 
 def run(ids, failing):
     """Export campaigns of which some fail, and return what was told and what was raised."""
-    told = []
+    expected = []
 
     def export(flow_campaign_id):
         if error := failing.get(flow_campaign_id):
             raise error
         return {"flow_campaign_id": flow_campaign_id}
 
-    several = SeveralCampaigns(export, lambda outcomes: told.append(list(outcomes)))
+    several = SeveralCampaigns(export, lambda outcomes: expected.append(list(outcomes)))
     try:
-        return told, several.run(ids)
+        return expected, several.run(ids)
     except Exception as error:  # noqa: BLE001
-        return told, error
+        return expected, error
 
 
 def test_each_has_a_manifest():
-    told, manifests = run(["1", "2"], {})
+    expected, manifests = run(["1", "2"], {})
     assert [each["flow_campaign_id"] for each in manifests] == ["1", "2"]
-    assert told[0] == [{"flow_campaign_id": "1", "manifest": {"flow_campaign_id": "1"}, "error": None}]
-    assert len(told[1]) == 2
+    assert expected[0] == [{"flow_campaign_id": "1", "manifest": {"flow_campaign_id": "1"}, "error": None}]
+    assert len(expected[1]) == 2
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,20 @@ def test_each_has_a_manifest():
     ],
 )
 def test_the_others_go_on(error):
-    told, raised = run(["1", "2", "3"], {"2": error})
+    expected, raised = run(["1", "2", "3"], {"2": error})
     assert raised is error
-    assert [each["error"] for each in told[-1]] == [None, raised_before(error), None]
+    assert [each["error"] for each in expected[-1]] == [None, raised_before(error), None]
     assert str(raised).startswith("1 of 3 flow campaigns failed, 2 exported. 2: ")
 
 
 def raised_before(error):
-    return error.said.partition("2: ")[2]
+    return error.reason.partition("2: ")[2]
 
 
 @pytest.mark.parametrize("error", [CyTechBotAuthError("wrong key."), CyTechBotStorageError("has no room.")])
 def test_what_would_be_the_same_for_all_ends_it(error):
-    told, raised = run(["1", "2", "3", "4"], {"2": error})
-    assert len(told[-1]) == 2
+    expected, raised = run(["1", "2", "3", "4"], {"2": error})
+    assert len(expected[-1]) == 2
     assert str(raised).startswith("1 of 4 flow campaigns failed, 1 exported, 2 not tried. 2: ")
 
 

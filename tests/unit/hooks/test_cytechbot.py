@@ -101,7 +101,7 @@ class TestInAirflow:
         assert set(CyTechBotHook.get_connection_form_widgets()) == set(connection_form.CONN_FIELDS)
 
     def test_making_one_asks_nobody(self, monkeypatch):
-        monkeypatch.setattr(CyTechBotHook, "get_connection", lambda *_: pytest.fail("asked"))
+        monkeypatch.setattr(CyTechBotHook, "get_connection", lambda *_: pytest.fail("request"))
         CyTechBotHook("anything")
 
     def test_the_connection_is_read_once(self, connect, monkeypatch):
@@ -144,8 +144,8 @@ class TestAnswers:
             connect().get_flow_campaigns()
         assert "1-the-api-key" not in repr(caught.value)
         assert caught.value.args == (
-            caught.value.said,
-            caught.value.advice,
+            caught.value.reason,
+            caught.value.hint,
             "GET get_flow_campaigns/",
             "cytechbot_default",
         )

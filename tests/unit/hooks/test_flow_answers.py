@@ -74,7 +74,7 @@ def test_a_wrong_shape(body, hook, requests_mock):
     requests_mock.get(URL, text=body)
     with pytest.raises(CyTechBotResponseError) as caught:
         list(hook.iter_flow_answers(1))
-    assert caught.value.asked == "GET get_all_subscriber_flow_info/"
+    assert caught.value.request == "GET get_all_subscriber_flow_info/"
     assert caught.value.connection == "cytechbot_default"
 
 

@@ -46,9 +46,9 @@ class ScriptedHook(CyTechBotHook):
                 return answer
             if not isinstance(answer, CyTechBotError):
                 raise answer
-            answer.asked = call.asked
+            answer.request = call.request
             failure = answer
-        raise self.failure(failure)
+        raise self.task_error(failure)
 
     def count(self, endpoint):
         return sum(name == endpoint for name, _ in self.calls)

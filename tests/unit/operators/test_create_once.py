@@ -86,7 +86,7 @@ class TestKilledGroup:
         assert str(raised.value) == (
             "POST create_contact_group (connection 'cytechbot_default'): contact group 'Leads' may have been "
             "made. An earlier try of this task began it and ended before it knew the result. It is not sent "
-            "again. The API cannot list contact groups: look for the name among them in the CyTechBot "
+            "again. The API cannot list contact groups: look for the name in the CyTechBot "
             "dashboard. If it is not there, clear the task to create it."
         )
         assert len(hook.calls) == sent

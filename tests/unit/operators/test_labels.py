@@ -152,11 +152,11 @@ class TestCreateMissing:
             run(assign(label_names="New", create_missing=create_missing))
 
     def test_another_task_makes_it_at_the_same_moment(self, run, hook):
-        def refuse(fields):
+        def field_error(fields):
             self.labels = [*self.labels, {"label_id": "12", "label_name": fields["label_name"]}]
             return CyTechBotRequestError("(#100) Label name already exists.")
 
-        hook.answers["create_label"] = refuse
+        hook.answers["create_label"] = field_error
         run(assign(label_names="New", create_missing=True))
         assert sent(hook) == [("111", "12")]
 

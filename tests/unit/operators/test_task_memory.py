@@ -50,9 +50,9 @@ def test_undo_leaves_what_was_there_before(tries):
     second.recall()
     before = tries.store.entries[STORE_KEY]
     second.finish("7")
-    second.undo()
+    second.restore()
     assert tries.store.entries[STORE_KEY] == before
-    first.undo()
+    first.restore()
     assert STORE_KEY not in tries.store.entries
 
 
@@ -62,6 +62,6 @@ def test_without_a_store_nothing_goes_wrong(tries_without_store):
     memory.begin()
     memory.finish("7")
     memory.tell()
-    memory.undo()
-    assert not memory.is_lasting
+    memory.restore()
+    assert not memory.is_persistent
     assert TaskMemory(tries_without_store.retry(), 1).recall().was_cut_off

@@ -78,8 +78,8 @@ def test_plan_counts_matching_requests_only():
     plan = FaultPlan()
     fault = Fault(FaultKind.GZIP, "get_contact", times=2, skip=1)
     plan.add(fault)
-    asked = ["get_contact", "get_user_info", "get_contact", "get_contact", "get_contact"]
-    assert [plan.take(endpoint) for endpoint in asked] == [None, None, fault, fault, None]
+    request = ["get_contact", "get_user_info", "get_contact", "get_contact", "get_contact"]
+    assert [plan.take(endpoint) for endpoint in request] == [None, None, fault, fault, None]
     assert plan.waiting() == []
 
 

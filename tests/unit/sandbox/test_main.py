@@ -40,20 +40,22 @@ def test_serves_until_a_signal(tmp_path, ending):
     fault = "endpoint=get_flow_campaigns,kind=status,status=503"
     with running(*arguments, "--fault", fault, "--ready-file", str(ready_file)) as process:
         line = process.stdout.readline()
-        told = dict(word.split("=", 1) for word in shlex.split(line.partition(": ")[2]))
-        assert told["api_key"] == key
+        expected = dict(word.split("=", 1) for word in shlex.split(line.partition(": ")[2]))
+        assert expected["api_key"] == key
         assert json.loads(ready_file.read_text()) == {
-            "url": told["url"],
+            "url": expected["url"],
             "api_key": key,
-            "member_api_key": told["member_api_key"],
-            "port": int(told["url"].split(":")[2].split("/")[0]),
+            "member_api_key": expected["member_api_key"],
+            "port": int(expected["url"].split(":")[2].split("/")[0]),
             "pid": process.pid,
         }
         assert ready_file.stat().st_mode & 0o077 == 0
         assert list(tmp_path.iterdir()) == [ready_file]
 
         def get(endpoint, **fields):
-            return requests.get(f"{told['url']}/{endpoint}/", params={"api_key": key, **fields}, timeout=5)
+            return requests.get(
+                f"{expected['url']}/{endpoint}/", params={"api_key": key, **fields}, timeout=5
+            )
 
         assert get("get_flow_campaigns").status_code == 503
         assert len(get("get_flow_campaigns").json()) == 4

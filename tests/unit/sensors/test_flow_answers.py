@@ -30,7 +30,7 @@ from airflow_provider_cytechbot.triggers.events import (
     reached,
     timed_out,
 )
-from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
+from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
 CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
 ONE = "get_single_subscriber_flow_info"
@@ -99,7 +99,7 @@ def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
 
 
 @pytest.mark.parametrize(
-    ("answers", "complete", "said"),
+    ("answers", "complete", "reason"),
     [
         ([], True, "not answered yet"),
         (["51"], True, "answered, but not every question"),
@@ -107,13 +107,13 @@ def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
         (["51", "52"], True, "answered every question"),
     ],
 )
-def test_the_log_shows_how_far_the_subscriber_has_come(server, caplog, capsys, answers, complete, said):
+def test_the_log_shows_how_far_the_subscriber_has_come(server, caplog, capsys, answers, complete, reason):
     for question_id in answers:
         server.answer(NOBODY, SUBSCRIBER, question_id, "Yes")
     with caplog.at_level(logging.INFO):
         subscriber_sensor(NOBODY, complete=complete).poke({})
     shown = caplog.text + capsys.readouterr().out
-    assert f"Flow campaign {NOBODY}: subscriber {SUBSCRIBER} has {said}." in shown
+    assert f"Flow campaign {NOBODY}: subscriber {SUBSCRIBER} has {reason}." in shown
 
 
 def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server, monkeypatch):

@@ -23,10 +23,10 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotStorageRefusedError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.exports.csv_records import CsvEncoder
 from airflow_provider_cytechbot.exports.files import ExportFiles
-from airflow_provider_cytechbot.exports.jsonl import JsonLinesEncoder
 from airflow_provider_cytechbot.exports.layouts import LongLayout
+from airflow_provider_cytechbot.formats.csv_records import CsvEncoder
+from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -149,7 +149,7 @@ class TestFiles:
 
     def test_rows_are_the_same_in_batches_of_any_size(self, tmp_path, answer, monkeypatch):
         answer()
-        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
+        monkeypatch.setattr("airflow_provider_cytechbot.transport.requests_transport.BLOCK_SIZE", 64)
         manifest = export(tmp_path / "answers.jsonl")
         rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_bytes().splitlines()]
         assert rows == expected_rows(manifest["extracted_at"])
@@ -357,7 +357,7 @@ class TestFailure:
             return encode(encoder, rows)
 
         monkeypatch.setattr(JsonLinesEncoder, "encode", fail)
-        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
+        monkeypatch.setattr("airflow_provider_cytechbot.transport.requests_transport.BLOCK_SIZE", 64)
         with pytest.raises(type(error)):
             export(self.path(folder))
         assert len(calls) == at
@@ -389,7 +389,7 @@ class TestFailure:
             return write(file, data)
 
         monkeypatch.setattr(LocalFileOpener, "write", fail)
-        monkeypatch.setattr("airflow_provider_cytechbot.hooks.requests_transport.BLOCK_SIZE", 64)
+        monkeypatch.setattr("airflow_provider_cytechbot.transport.requests_transport.BLOCK_SIZE", 64)
         with pytest.raises(CyTechBotStorageError, match=r"'path', .*disk full"):
             export(f"file://{tmp_path}/answers.jsonl")
         assert len(calls) == at
@@ -483,7 +483,7 @@ class TestParts:
 
         def finish_late(files):
             finish(files)
-            monkeypatch.undo()
+            monkeypatch.restore()
             monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", CONNECTION)
             export(tmp_path / "a.csv", max_rows_per_file=2, overwrite=False)
 
@@ -558,7 +558,7 @@ class TestChanges:
         monkeypatch.setattr("airflow_provider_cytechbot.exports.changes.ChangeLog.save", fail)
         with pytest.raises(RuntimeError, match="a bug"):
             export(tmp_path / "first.jsonl", **options)
-        monkeypatch.undo()
+        monkeypatch.restore()
         monkeypatch.setenv(
             "AIRFLOW_CONN_CYTECHBOT_DEFAULT", '{"conn_type": "cytechbot", "password": "1-key"}'
         )
@@ -627,11 +627,11 @@ class TestLineage:
         assert hook_lineage.inputs == [campaign]
         assert hook_lineage.outputs == [f"file://{tmp_path}/{name}" for name in rows]
         pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
-        told = operator.get_openlineage_facets_on_complete(None)
-        (read,) = told.inputs
+        expected = operator.get_openlineage_facets_on_complete(None)
+        (read,) = expected.inputs
         assert f"{read.namespace}/{read.name}" == campaign
         assert read.inputFacets["inputStatistics"].rowCount == sum(rows.values())
-        statistics = {each.name: each.outputFacets["outputStatistics"] for each in told.outputs}
+        statistics = {each.name: each.outputFacets["outputStatistics"] for each in expected.outputs}
         assert {name: each.rowCount for name, each in statistics.items()} == {
             str(tmp_path / name): count for name, count in rows.items()
         }
@@ -646,8 +646,8 @@ class TestLineage:
         assert hook_lineage.inputs == ["cytechbot://cytechbot.com/flow_campaigns/7"] * 2
         assert hook_lineage.outputs == [f"file://{tmp_path}/a.csv"] * 2
         pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
-        told = operator.get_openlineage_facets_on_complete(None)
-        (read,), (written,) = told.inputs, told.outputs
+        expected = operator.get_openlineage_facets_on_complete(None)
+        (read,), (written,) = expected.inputs, expected.outputs
         assert read.inputFacets["inputStatistics"].rowCount is None
         assert written.facets["schema"].fields[-1].name == "change"
         assert written.outputFacets["outputStatistics"].rowCount == 0
@@ -673,9 +673,9 @@ class TestLineage:
         assert operator.get_openlineage_facets_on_complete(None).outputs == []
         with pytest.raises(CyTechBotTransportError):
             operator.execute({})
-        told = operator.get_openlineage_facets_on_complete(None)
-        assert [each.name for each in told.inputs] == ["flow_campaigns/7"]
-        assert [each.name for each in told.outputs] == [str(tmp_path / "7.csv")]
+        expected = operator.get_openlineage_facets_on_complete(None)
+        assert [each.name for each in expected.inputs] == ["flow_campaigns/7"]
+        assert [each.name for each in expected.outputs] == [str(tmp_path / "7.csv")]
 
 
 def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):

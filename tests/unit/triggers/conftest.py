@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from airflow_provider_cytechbot.triggers import campaign_poll, rhythm
+from airflow_provider_cytechbot.triggers import campaign_poll, waiters
 
 INTERVAL = 0.1
 
@@ -19,8 +19,8 @@ def interval():
 
 @pytest.fixture
 def server(cytechbot_sandbox, monkeypatch):
-    monkeypatch.setattr(rhythm, "FIRST_WAIT", INTERVAL)
-    monkeypatch.setattr(rhythm, "MAX_BACKOFF", INTERVAL)
+    monkeypatch.setattr(waiters, "FIRST_WAIT", INTERVAL)
+    monkeypatch.setattr(waiters, "MAX_BACKOFF", INTERVAL)
     connection = json.loads(cytechbot_sandbox.connection_json(timeout=2))
     monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
     monkeypatch.setenv("AIRFLOW_CONN_WRONG_KEY", json.dumps(connection | {"password": "1-wrong"}))

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotTransportError
-from airflow_provider_cytechbot.hooks.task_failure import for_task
+from airflow_provider_cytechbot.hooks.task_errors import as_task_error
 from airflow_provider_cytechbot.triggers.events import (
     EVENT_VERSION,
     CyTechBotTriggerEventError,
@@ -24,14 +24,14 @@ def test_what_is_written_can_be_read(event):
 
 def test_an_error_comes_back_as_what_it_was():
     error = CyTechBotTransportError("it broke.", "Mend it.", "GET x/")
-    told = error_of(validate(failed(error, 6)))
-    assert type(told) is CyTechBotTransportError
-    assert told.said == "6 polls in a row failed, the last because: it broke."
-    assert (told.advice, told.asked) == ("Mend it.", "GET x/")
+    expected = error_of(validate(failed(error, 6)))
+    assert type(expected) is CyTechBotTransportError
+    assert expected.reason == "6 polls in a row failed, the last because: it broke."
+    assert (expected.hint, expected.request) == ("Mend it.", "GET x/")
 
 
 def test_an_error_made_for_a_task_goes_by_its_public_name():
-    event = failed(for_task(CyTechBotAuthError("no.")), 1)
+    event = failed(as_task_error(CyTechBotAuthError("no.")), 1)
     assert event["error"] == "CyTechBotAuthError"
     assert type(error_of(event)) is CyTechBotAuthError
 

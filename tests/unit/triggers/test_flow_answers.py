@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.triggers.flow_answers import (
     CyTechBotFlowCampaignTrigger,
     CyTechBotSubscriberFlowTrigger,
 )
-from airflow_provider_cytechbot.triggers.rhythm import MAX_FAILED_POLLS
+from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
 from .polls import until_asked
 
@@ -104,13 +104,13 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
         await until_asked(server, endpoint, 3)
-        asked = {entry.endpoint for entry in server.requests()}
+        request = {entry.endpoint for entry in server.requests()}
         for each in ids:
             answer(server, each)
-        return asked, await asyncio.gather(*tasks)
+        return request, await asyncio.gather(*tasks)
 
-    asked, events = run(wait())
-    assert asked == {CAMPAIGN, endpoint}
+    request, events = run(wait())
+    assert request == {CAMPAIGN, endpoint}
     assert events == [{"version": 1, "status": "success", "result": None}] * subscribers
 
 

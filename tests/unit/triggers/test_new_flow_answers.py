@@ -17,7 +17,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
 from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
-from airflow_provider_cytechbot.triggers.sightings import Sighting
+from airflow_provider_cytechbot.triggers.waiters import NewAnswers
 
 from .polls import until_asked
 
@@ -223,7 +223,7 @@ def test_the_newest_of_several_is_stored_though_nothing_was_new_after_it(run):
         async def remember():
             stored.append(name)
 
-        sighting = Sighting([], None, 0, 0, remember if name else None)
+        sighting = NewAnswers([], None, 0, 0, remember if name else None)
         return AdvanceItem(sighting, AdvanceOutcome(acked=1, failed=failed))
 
     producer = StoredEventsProducer(None)

@@ -1,0 +1,214 @@
+"""The one parse of an Airflow connection into settings, for both hooks."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import math
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
+from airflow_provider_cytechbot.transport.settings import Settings, ip_address, is_loopback_host
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+DEFAULT_HOST = "https://cytechbot.com/api"
+MAX_PORT = 65535
+#: More seconds or requests than this are a slip of the keyboard, and too many for a socket's timeout.
+MAX_NUMBER = 86_400
+
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+
+
+def read_settings(conn: Connection) -> Settings:
+    """
+    Read an Airflow connection of the type ``cytechbot``.
+
+    :param conn: The connection. Its host may be a host's name or a URL; its password is the API key.
+    :raises CyTechBotSettingsError: A field is missing or cannot be read.
+    """
+    extras = _Extras(conn.conn_id or "", _read_extra(conn))
+    settings = Settings(
+        connection=extras.connection,
+        base_url=_read_base_url(conn, allow_http=extras.take("allow_http", _read_bool, False)),
+        api_key=_read_api_key(conn),
+        timeout=extras.take("timeout", _read_number, Settings.timeout),
+        max_retries=extras.take("max_retries", _read_count, Settings.max_retries),
+        requests_per_second=extras.take("requests_per_second", _read_number, None),
+        server_timezone=extras.take("server_timezone", _read_zone, ZoneInfo("UTC")),
+        verify_tls=extras.take("verify_tls", _read_bool, Settings.verify_tls),
+        ca_bundle=extras.take("ca_bundle", _read_ca_bundle, None),
+        proxy=extras.take("proxy", _read_proxy, None),
+    )
+    extras.warn_of_the_rest()
+    return settings
+
+
+class _Extras:
+    """The connection's extras: each is taken once, what is left over is unknown."""
+
+    def __init__(self, connection: str, extras: dict[str, Any]) -> None:
+        self.connection = connection
+        self._left = dict(extras)
+
+    def take(self, name: str, read: Callable[[str], T], default: T) -> T:
+        """Read one extra; empty and null, which the form saves for an empty field, mean its default."""
+        value = self._left.pop(name, None)
+        text = (
+            json.dumps(value) if isinstance(value, bool) else str(value if value is not None else "").strip()
+        )
+        if not text:
+            return default
+        try:
+            return read(text)
+        except ValueError as error:
+            problem = str(error) if isinstance(error, _UnreadableError) else "cannot be read"
+        raise _unusable(self.connection, f"extra {name!r} {problem}")
+
+    def warn_of_the_rest(self) -> None:
+        if self._left:
+            names = ", ".join(sorted(map(repr, self._left)))
+            log.warning("Connection %r has unknown extras, which are ignored: %s", self.connection, names)
+
+
+class _UnreadableError(ValueError):
+    """Why a value cannot be read, as the rest of a sentence. Never holds the value of a secret field."""
+
+
+def _unusable(conn_id: str | None, problem: str) -> CyTechBotSettingsError:
+    """Return the error for a connection that cannot be used, given the field and what is wrong with it."""
+    return CyTechBotSettingsError(
+        f"the connection cannot be used: {problem}.",
+        "Correct it under Admin > Connections.",
+        "",
+        conn_id or "",
+    )
+
+
+def _read_api_key(conn: Connection) -> str:
+    key = (conn.password or "").strip()
+    if not key:
+        raise _unusable(conn.conn_id, "the API key (its password field) is missing")
+    if not key.isprintable():
+        raise _unusable(conn.conn_id, "the API key (its password field) holds control characters")
+    return key
+
+
+def _read_extra(conn: Connection) -> dict[str, Any]:
+    text = (conn.extra or "").strip()
+    try:
+        extra = json.loads(text or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise _unusable(conn.conn_id, "its extra is not a JSON object")
+    return extra
+
+
+def _read_base_url(conn: Connection, *, allow_http: bool) -> str:
+    try:
+        url = _parse_base_url(conn.host or "", conn.schema or "", conn.port)
+    except _UnreadableError as error:
+        problem = str(error)
+    except ValueError:
+        problem = "is not a host or URL"
+    else:
+        host = urlsplit(url)
+        if host.scheme == "https" or allow_http or is_loopback_host(host.hostname or ""):
+            return url
+        problem = (
+            "uses plain http, which would show the API key to everyone on the way. "
+            "Use https, or set the extra 'allow_http'"
+        )
+    raise _unusable(conn.conn_id, f"the base URL (its host field) {problem}")
+
+
+def _parse_base_url(host: str, schema: str, port: int | None) -> str:
+    """Return the base URL for a host's name or URL. A connection URI leaves a sub-folder in the schema."""
+    host, folder = host.strip() or DEFAULT_HOST, schema.strip()
+    if isinstance(ip_address(host), ipaddress.IPv6Address):
+        host = f"[{host}]"
+    scheme = "https"
+    if folder.lower() in ("http", "https"):
+        scheme, folder = folder.lower(), ""
+    parts = urlsplit(host if "://" in host else f"{scheme}://{host}")
+    if parts.scheme not in ("http", "https"):
+        raise _UnreadableError("must begin with https://")
+    if parts.username or parts.password:
+        raise _UnreadableError("must not hold a user or password")
+    if parts.query or parts.fragment:
+        raise _UnreadableError("must not hold a query or fragment")
+    if not parts.hostname or any(character.isspace() for character in parts.netloc):
+        raise _UnreadableError("has no host name")
+    # The form of some Airflow versions saves an empty port as 0.
+    if port and parts.port and parts.port != port:
+        raise _UnreadableError(f"names the port {parts.port}, the port field {port}")
+    port = parts.port or port or None
+    if port is not None and not 0 < port <= MAX_PORT:
+        raise _UnreadableError(f"has an impossible port {port}")
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    folders = [each for each in f"{parts.path}/{folder}".split("/") if each]
+    if folders and folders[-1].lower() == "api":
+        folders.pop()
+    return "/".join(
+        [f"{parts.scheme}://{name}:{port}" if port else f"{parts.scheme}://{name}", *folders, "api"]
+    )
+
+
+def _read_bool(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise _UnreadableError(f"must be true or false, not {text!r}")
+
+
+def _read_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MAX_NUMBER:
+        raise _UnreadableError(f"must be a number above 0 and at most {MAX_NUMBER}, not {text!r}")
+    return value
+
+
+def _read_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _UnreadableError(f"must be a whole number, zero or more, not {text!r}")
+    return int(text)
+
+
+def _read_ca_bundle(text: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
+    except OSError as error:
+        problem = "is no PEM file of certificates" if isinstance(error, ssl.SSLError) else "cannot be read"
+        raise _UnreadableError(f"names a file that {problem}: {text!r}") from None
+    return text
+
+
+def _read_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ValueError, LookupError, OSError):
+        raise _UnreadableError(f"must be a time zone's name such as Asia/Singapore, not {text!r}") from None
+
+
+def _read_proxy(text: str) -> str:
+    url = text if "://" in text else f"http://{text}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise _UnreadableError("must be the URL of an http proxy")  # not shown: it can hold a password
+    return url

@@ -1,0 +1,79 @@
+"""Keeping the API key out of every log, Airflow's and the HTTP client's."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_cytechbot.api.redaction import Redactor, forms
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.transport.settings import Settings
+
+#: Those of the HTTP clients. They log URLs, of which a read's key is a part: each at DEBUG, and as a
+#: warning after headers that cannot be read.
+_LOGGERS_OF_URLS = (
+    "aiohttp.client",
+    "asyncio",
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.response",
+    "urllib3.util.retry",
+)
+
+
+class RedactSecrets(logging.Filter):
+    """
+    Masks each secret that it knows, and the value of each ``api_key=``, in a record and its traceback.
+
+    Airflow's masker does the same for task logs, but does not reach every other handler.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._secrets: frozenset[str] = frozenset()
+        self._redact = Redactor(())
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on, too."""
+        if not self._secrets.issuperset(secrets := set(secrets)):
+            self._secrets |= secrets
+            self._redact = Redactor(self._secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let each record pass, without secrets."""
+        message = record.getMessage()
+        redacted = self._redact(message)
+        if redacted != message:
+            record.msg, record.args = redacted, None
+        if record.exc_info and record.exc_info[0]:
+            text = "".join(traceback.format_exception(*record.exc_info))
+            redacted = self._redact(text)
+            if redacted != text:
+                record.exc_info, record.exc_text = None, redacted
+        return True
+
+
+_REDACT_SECRETS = RedactSecrets()
+
+
+def keep_secret(settings: Settings) -> None:
+    """
+    Register what is secret in a connection, in each form in which it travels, wherever logs are written.
+
+    :param settings: The connection's settings.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    proxy_password = urlsplit(settings.proxy or "").password or ""
+    secrets = {settings.api_key, proxy_password, unquote(proxy_password)} - {""}
+    for secret in secrets:
+        for form in forms(secret):
+            mask_secret(form)
+    _REDACT_SECRETS.know(secrets)
+    for name in _LOGGERS_OF_URLS:
+        logging.getLogger(name).addFilter(_REDACT_SECRETS)  # adding it twice has no effect

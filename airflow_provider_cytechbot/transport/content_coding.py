@@ -1,0 +1,74 @@
+"""The compression of a body on its way, read so that it is known whether all of it has come."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.transport.failures import TransportFailures
+
+#: What is asked for. Only what can be checked: other codings may end anywhere without a word.
+ACCEPTED = "gzip"
+#: How many bytes a block of a body has at most. Larger ones only cost memory.
+BLOCK_SIZE = 64 * 1024
+
+_PLAIN = frozenset({"", "identity"})
+_COMPRESSED = frozenset({ACCEPTED, "x-gzip", "deflate"})
+#: What zlib calls its largest window, and either framing: that of gzip, or its own, HTTP's "deflate".
+_GZIP_OR_ZLIB = 47
+
+
+class ContentDecoder:
+    """
+    Decompresses a body block by block. What a block holds too much waits for the next.
+
+    HTTP libraries take a gzip stream without its check sum, or without its end, for a whole one.
+
+    :param coding: The answer's ``Content-Encoding``, if it has one.
+    :param failures: Makes the errors of the call that is answered.
+    :raises CyTechBotTransportError: There is no decoder for it.
+    """
+
+    def __init__(self, coding: str | None, failures: TransportFailures) -> None:
+        name = (coding or "").strip().lower()
+        if name not in _PLAIN | _COMPRESSED:
+            raise failures.unknown_coding()
+        self._stream = None if name in _PLAIN else zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._failures = failures
+        self._is_empty = True
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield the blocks that some of the body makes.
+
+        :param data: Some bytes, cut anywhere.
+        :raises CyTechBotTransportError: They are damaged.
+        """
+        self._is_empty = False
+        if self._stream is None:
+            yield data
+            return
+        while data:
+            if self._stream.eof:  # one gzip stream may follow another
+                self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                block = self._stream.decompress(data, BLOCK_SIZE)
+            except zlib.error:
+                break
+            if block:
+                yield block
+            data = self._stream.unconsumed_tail or self._stream.unused_data
+        else:
+            return
+        raise self._failures.damaged()
+
+    def finish(self) -> None:
+        """
+        Say that no more of the body will come.
+
+        :raises CyTechBotTransportError: It may not end here.
+        """
+        if self._stream is not None and not self._stream.eof and not self._is_empty:
+            raise self._failures.compression_cut_off()

@@ -1,0 +1,135 @@
+"""Our words for each way to get no whole answer, into which each transport sorts its own exceptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.transport.settings import Settings
+
+
+class TransportFailures:
+    """
+    The failures of one call.
+
+    :param call: The call.
+    :param settings: The connection's settings.
+    """
+
+    def __init__(self, call: Call[Any], settings: Settings) -> None:
+        self._call = call
+        self._settings = settings
+        self._server = urlsplit(settings.base_url).netloc
+
+    def untrusted(self, reason: str) -> CyTechBotTransportError:
+        """
+        Return the error for a certificate that is not trusted.
+
+        :param reason: Why, in the words of the TLS library.
+        """
+        return CyTechBotTransportError(
+            f"the TLS certificate of {self._server} is not trusted: {reason.rstrip('.')}.",
+            "Check the host, or name the file of your own authority in the extra 'ca_bundle'.",
+            was_sent=False,
+            is_transient=False,
+        )
+
+    def by_proxy(self) -> CyTechBotTransportError:
+        """Return the error for a proxy that cannot be reached or will not connect."""
+        return CyTechBotTransportError(
+            f"the proxy could not be reached, or would not connect to {self._server}.",
+            "Check the extra 'proxy', or the environment's proxy variables.",
+            was_sent=False,
+        )
+
+    def unresolved(self) -> CyTechBotTransportError:
+        """Return the error for a name that DNS does not know."""
+        return CyTechBotTransportError(
+            f"the name of the host {self._server} could not be resolved.",
+            "Check the host in the connection, and the worker's DNS.",
+            was_sent=False,
+        )
+
+    def not_connected(self) -> CyTechBotTransportError:
+        """Return the error for a server that takes no connection."""
+        return CyTechBotTransportError(
+            f"no connection to {self._server} could be made.",
+            "Check the host in the connection, and whether the server can be reached from the worker.",
+            was_sent=False,
+        )
+
+    def timed_out(self) -> CyTechBotTransportError:
+        """Return the error for a server that sends nothing for too long."""
+        hint = "Raise the connection's extra 'timeout'"
+        return CyTechBotTransportError(
+            f"no data came for {self._settings.timeout:g} s.",
+            f"{hint}: on a large campaign this call takes the server minutes."
+            if self._call.endpoint.slow
+            else f"{hint}.",
+            is_transient=not self._call.endpoint.slow,  # the server would start its long work once more
+        )
+
+    def cut_off(self, received: int | None = None) -> CyTechBotTransportError:
+        """
+        Return the error for an answer that ended early.
+
+        :param received: After how many bytes, where that is known.
+        """
+        return CyTechBotTransportError(
+            f"the answer was cut off{'' if received is None else f' after {received} bytes'}."
+        )
+
+    def damaged(self) -> CyTechBotTransportError:
+        """Return the error for an answer that cannot be decompressed."""
+        return CyTechBotTransportError("the answer's compression is damaged.")
+
+    def unknown_coding(self) -> CyTechBotTransportError:
+        """Return the error for an answer in a ``Content-Encoding`` that was not asked for."""
+        return CyTechBotTransportError(
+            "the answer is compressed in a way that was not asked for.",
+            "Let the server, or a proxy before it, send it as gzip or as it is.",
+            is_transient=False,
+        )
+
+    def compression_cut_off(self) -> CyTechBotTransportError:
+        """Return the error for a compressed answer without its end."""
+        return CyTechBotTransportError("the answer's compression ends early.")
+
+    def no_tls(self, reason: str) -> CyTechBotTransportError:
+        """
+        Return the error for a TLS connection that failed.
+
+        :param reason: The TLS library's code for it.
+        """
+        is_tls = reason != "WRONG_VERSION_NUMBER"  # something else answered the greeting
+        return CyTechBotTransportError(
+            f"the TLS connection to {self._server} failed.",
+            "Does the host speak https?",
+            was_sent=is_tls,
+            is_transient=is_tls,
+        )
+
+    def closed(self) -> CyTechBotTransportError:
+        """Return the error for a connection that was closed or reset."""
+        return CyTechBotTransportError(f"{self._server} closed the connection before its answer was whole.")
+
+    def unusable_url(self) -> CyTechBotTransportError:
+        """Return the error for a URL that the client will not use."""
+        return CyTechBotTransportError(
+            f"a request to {self._server} could not be made: the host, or the proxy, is not a usable URL.",
+            "Check the host and the extra 'proxy', or the environment's proxy variables.",
+            was_sent=False,
+            is_transient=False,
+        )
+
+    def other(self, error: BaseException) -> CyTechBotTransportError:
+        """
+        Return the error for anything else, by its kind alone: its text can hold the URL.
+
+        :param error: What the client raised.
+        """
+        return CyTechBotTransportError(f"the request to {self._server} failed ({type(error).__name__}).")

@@ -1,0 +1,204 @@
+"""The synchronous transport: sends a call with ``requests`` and hands back what came."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_cytechbot.api.answers import is_success
+from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
+from airflow_provider_cytechbot.transport.environment import ca_bundle, proxies
+from airflow_provider_cytechbot.transport.failures import TransportFailures
+from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
+from airflow_provider_cytechbot.transport.user_agent import user_agent
+
+if TYPE_CHECKING:
+    import requests
+
+    from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.transport.settings import Settings
+
+T = TypeVar("T")
+
+#: Seconds to wait for a connection: a server takes it at once, however long it thinks afterwards.
+CONNECT_TIMEOUT = 10.0
+
+
+class RequestsTransport:
+    """
+    Sends calls over one ``requests.Session``, connections kept alive.
+
+    :param settings: The connection's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pace = rate_limiter_for(settings)
+
+    @cached_property
+    def session(self) -> requests.Session:
+        """The session, set up from the settings. It does not hold the API key."""
+        import requests
+
+        settings = self._settings
+        session = requests.Session()
+        # The environment is read here and not by requests, which would let it override the connection,
+        # and would send a password from ~/.netrc along.
+        session.trust_env = False
+        session.proxies = proxies(settings)
+        session.verify = settings.verify_tls and (ca_bundle(settings) or True)
+        session.headers["User-Agent"] = user_agent()
+        session.headers["Accept-Encoding"] = ACCEPTED
+        # Followed, a POST would arrive as a GET and a read's key at another host: requests sees no redirects.
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
+        return session
+
+    def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
+        """
+        Send a call and return status, headers and body of the answer, whatever they are.
+
+        :param call: The call.
+        :raises CyTechBotTransportError: No whole answer came.
+        """
+        with self.open(call) as response:
+            return response.status_code, response.headers, self.body(call, response)
+
+    @contextmanager
+    def open(self, call: Call[Any]) -> Iterator[requests.Response]:
+        """
+        Send a call and give access to the answer while its body is still on the way.
+
+        :param call: The call.
+        :raises CyTechBotTransportError: No answer came.
+        """
+        settings = self._settings
+        time.sleep(self._pace.reserve())
+        if not call.is_repeatable:
+            # A kept-alive connection may be closed by the server just as the next call goes out: a create
+            # that is lost so could not be sent again. The session itself goes on.
+            self.session.close()
+        response = _guarded(
+            call,
+            settings,
+            lambda: self.session.request(
+                call.endpoint.verb,
+                call.url(settings.base_url, settings.api_key),
+                data=call.body(settings.api_key),
+                headers=call.headers,
+                timeout=(min(CONNECT_TIMEOUT, settings.timeout), settings.timeout),
+                allow_redirects=False,
+                stream=True,
+            ),
+        )
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def body(self, call: Call[Any], response: requests.Response) -> bytes:
+        """
+        Return the whole decompressed body of an answer.
+
+        :param call: The call that was answered.
+        :param response: The answer, as :meth:`open` gives it.
+        :raises CyTechBotTransportError: The body ended early.
+        """
+        try:
+            return b"".join(self.blocks(call, response))
+        except CyTechBotTransportError:
+            if is_success(response.status_code):
+                raise
+            return b""  # an error page that is cut off: its status says all there is to know
+
+    def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:
+        """
+        Yield the decompressed body of an answer in blocks.
+
+        :param call: The call that was answered.
+        :param response: The answer, as :meth:`open` gives it.
+        :raises CyTechBotTransportError: The body ended early.
+        """
+        settings = self._settings
+        decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
+        while received := _guarded(
+            call, settings, lambda: response.raw.read(BLOCK_SIZE, decode_content=False)
+        ):
+            yield from decoder.decode(received)
+        decoder.finish()
+
+
+def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
+    """
+    Do some I/O and turn each transport exception into ours.
+
+    Theirs hold the URL, and in it the key. Ours is raised outside the ``except`` (and not in a context
+    manager's exit), so that theirs does not even stay behind as its ``__context__``.
+    """
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return do()
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        failure = _explain(list(_causes(error)), TransportFailures(call, settings))
+    raise failure
+
+
+def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTechBotTransportError:
+    """Say in our own words what a transport exception means."""
+    from requests import exceptions as of_requests
+    from urllib3 import exceptions as of_urllib3
+
+    def found(*types: type[BaseException]) -> BaseException | None:
+        return next((cause for cause in causes if isinstance(cause, types)), None)
+
+    if untrusted := found(ssl.SSLCertVerificationError):
+        return failures.untrusted(getattr(untrusted, "verify_message", "") or "verification failed")
+    not_connected = found(
+        of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout
+    )
+    refused_tunnel = any(str(cause).startswith("Tunnel connection failed") for cause in causes)
+    # In this order: a broken certificate is an SSL error too, a refused proxy a failed connection.
+    # A ProxyError alone proves nothing: urllib3 raises it too for a connection reset after the call was sent.
+    if refused_tunnel or (not_connected and found(of_urllib3.ProxyError)):
+        return failures.by_proxy()
+    if found(socket.gaierror):
+        return failures.unresolved()
+    if not_connected:
+        return failures.not_connected()
+    if found(of_urllib3.ReadTimeoutError, of_requests.ReadTimeout, TimeoutError):
+        return failures.timed_out()
+    if incomplete := found(http.client.IncompleteRead):
+        got = getattr(incomplete, "partial", None)
+        return failures.cut_off(got if isinstance(got, int) else None)
+    if tls := found(ssl.SSLError):
+        return failures.no_tls(getattr(tls, "reason", "") or "")
+    if found(ConnectionError, of_urllib3.ProtocolError):
+        return failures.closed()
+    if found(of_requests.InvalidURL, of_requests.InvalidSchema):
+        return failures.unusable_url()
+    return failures.other(causes[0])
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """
+    Yield an exception and all that is wrapped in it, in whichever way the libraries wrap.
+
+    Not its ``__context__``: where the caller is handling another exception, that one is at its end, and
+    would be taken for the reason of this one.
+    """
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [getattr(cause, "reason", None), cause.__cause__, *cause.args]

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import gzip
+import sys
+
+import pytest
+import zstandard
+
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.formats import compression as module
+from airflow_provider_cytechbot.formats.compression import compressor
+
+
+def compress(*contents, compression="gzip"):
+    compressing = compressor(compression)
+    return b"".join([*map(compressing.compress, contents), compressing.flush()])
+
+
+def test_none_writes_as_it_is():
+    assert compress(b"a", b"b", compression="none") == b"ab"
+
+
+@pytest.mark.parametrize("contents", [(), (b"",), (b"a", b"b" * 100_000)])
+def test_gzip_comes_back(contents):
+    assert gzip.decompress(compress(*contents)) == b"".join(contents)
+
+
+def test_gzip_is_the_same_at_any_time(monkeypatch):
+    first = compress(b"rows")
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    assert compress(b"rows") == first
+    assert first[3:8] == b"\0\0\0\0\0"  # neither name nor time
+
+
+def test_gzip_makes_it_small():
+    assert len(compress(b"the same again " * 10_000)) < 1000
+
+
+@pytest.mark.parametrize("contents", [(), (b"",), (b"a", b"b" * 100_000)])
+def test_zstd_comes_back_and_knows_damage(contents):
+    written = compress(*contents, compression="zstd")
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    assert reader.decompress(written) == b"".join(contents)
+    assert reader.eof
+    assert written[4] & 4  # a checksum
+
+
+def test_gzip_works_without_the_fast_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "isal", None)
+    assert gzip.decompress(compress(b"rows")) == b"rows"
+
+
+def test_zstd_that_is_not_installed_is_an_error_that_says_how_to(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(CyTechBotFieldError, match=r"'compression'.*pip install .*\[compression\]"):
+        module.check_installed("zstd")
+    module.check_installed("gzip")

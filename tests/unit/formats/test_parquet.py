@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from unittest.mock import Mock
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.formats import parquet as module
+from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
+
+from ..rows import COLUMNS, NAMES, ODD_ANSWERS, row, rows_of, table
+
+
+def write(*tables, codec="zstd"):
+    encoder = ParquetEncoder(COLUMNS, codec=codec)
+    return encoder.header() + b"".join(map(encoder.encode, tables)) + encoder.footer()
+
+
+def as_read(rows):
+    return [each | {"extracted_at": datetime.fromisoformat(each["extracted_at"])} for each in rows]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.text() | st.none()))
+def test_any_text_comes_back(answers):
+    rows = rows_of([*answers, *ODD_ANSWERS])
+    assert pq.read_table(io.BytesIO(write(table(rows)))).to_pylist() == as_read(rows)
+
+
+def test_schema_is_typed_and_described():
+    schema = pq.read_schema(io.BytesIO(write(table([row()]))))
+    assert schema.names == NAMES
+    assert str(schema.field("extracted_at").type) == "timestamp[us, tz=UTC]"
+    assert {str(schema.field(name).type) for name in NAMES[:-1]} == {"string"}
+    assert all(schema.field(name).metadata[b"description"] for name in NAMES)
+
+
+def test_no_rows_are_a_file_with_the_schema():
+    assert pq.read_table(io.BytesIO(write())).column_names == NAMES
+    assert pq.read_table(io.BytesIO(write(table([])))).num_rows == 0
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "none"])
+def test_codecs(codec):
+    column = pq.ParquetFile(io.BytesIO(write(table([row()]), codec=codec))).metadata.row_group(0).column(0)
+    assert column.compression == {"zstd": "ZSTD", "gzip": "GZIP", "none": "UNCOMPRESSED"}[codec]
+
+
+def test_rows_are_written_in_groups_of_some_size(monkeypatch):
+    monkeypatch.setattr(module, "ROWS_IN_A_GROUP", 10)
+    encoder = ParquetEncoder(COLUMNS)
+    start = encoder.header()
+    written = [encoder.encode(table(rows_of(["a"] * 4))) for _ in range(7)]
+    # Each comes when the next one is complete: it is written meanwhile.
+    assert [bool(each) for each in written] == [False, False, False, False, False, True, False]
+    metadata = pq.ParquetFile(io.BytesIO(start + b"".join(written) + encoder.footer())).metadata
+    assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [12, 12, 4]
+
+
+def test_long_answers_make_smaller_groups(monkeypatch):
+    monkeypatch.setattr(module, "BYTES_IN_A_GROUP", 100_000)
+    encoder = ParquetEncoder(COLUMNS)
+    start = encoder.header()
+    written = [encoder.encode(table(rows_of(["a" * 30_000]))) for _ in range(7)]
+    metadata = pq.ParquetFile(io.BytesIO(start + b"".join(written) + encoder.footer())).metadata
+    assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [4, 3]
+
+
+def test_an_error_of_the_writer_is_not_lost(monkeypatch):
+    encoder = ParquetEncoder(COLUMNS)
+    encoder.header()
+    monkeypatch.setattr(encoder._file, "write", Mock(side_effect=OSError("no room")))
+    encoder.encode(table(rows_of(["a"])))
+    with pytest.raises(OSError, match="no room"):
+        encoder.footer()
+
+
+def test_duckdb_reads_it(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(write(table(rows_of(ODD_ANSWERS))))
+    found = duckdb.sql(
+        f"SELECT subscriber_id, answer, epoch(extracted_at) FROM '{tmp_path}/a.parquet'"
+    ).fetchall()
+    moment = datetime(2026, 11, 22, 15, 14, 40, tzinfo=UTC).timestamp()
+    assert found == [(str(10**16 + at), each, moment) for at, each in enumerate(ODD_ANSWERS)]

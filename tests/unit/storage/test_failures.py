@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import errno
+import json
+import sys
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotRequestError,
+    CyTechBotStorageError,
+    CyTechBotStorageRefusedError,
+)
+from airflow_provider_cytechbot.storage import staged_files
+from airflow_provider_cytechbot.storage.failures import StorageFailures
+from airflow_provider_cytechbot.storage.locations import StorageLocation
+
+from ..stores import store
+
+PATH = "s3://mine@bucket/a.csv"
+
+
+class ClientError(Exception):
+    """As botocore's."""
+
+    def __init__(self, status, text="it says why"):
+        super().__init__(text)
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+class AzureError(Exception):
+    """As the Azure SDK's."""
+
+    def __init__(self, status):
+        super().__init__("it says why")
+        self.status_code = status
+
+
+class GoogleError(Exception):
+    """As gcsfs's."""
+
+    def __init__(self, code):
+        super().__init__("it says why")
+        self.code = code
+
+
+def by(cause, error=OSError):
+    """Return an error with another behind it, as s3fs and adlfs wrap them."""
+    wrapping = error("it says why")
+    wrapping.__cause__ = cause
+    return wrapping
+
+
+class ParamValidationError(Exception):
+    """As botocore's."""
+
+
+REFUSED = [
+    (PermissionError("Access Denied"), "permissions", "connection 'mine'"),
+    (by(ClientError(403)), "permissions", "connection 'mine'"),
+    (by(AzureError(401), RuntimeError), "permissions", "connection 'mine'"),
+    (GoogleError("403"), "permissions", "connection 'mine'"),
+    (OSError(errno.EROFS, "Read-only file system"), "permissions", "connection 'mine'"),
+    (FileNotFoundError("no such bucket"), "not there", "make the bucket"),
+    (GoogleError(404), "not there", "make the bucket"),
+    (by(ClientError(412)), "something is there", "another place"),
+    (FileExistsError("is there"), "something is there", "another place"),
+    (by(ClientError(301)), "refused", "its region"),
+    (OSError(errno.ENAMETOOLONG, "File name too long"), "cannot be used", "the path"),
+    (NotADirectoryError(errno.ENOTDIR, "Not a directory"), "cannot be used", "the path"),
+    (ParamValidationError("Invalid bucket name"), "cannot be used", "the path"),
+    (ValueError("embedded null byte"), "cannot be used", "the path"),
+    (AirflowNotFoundException("not defined"), "names the connection 'mine'", "Create it"),
+]
+PASSING = [
+    (OSError(errno.ENOSPC, "No space left on device"), "no room"),
+    (OSError(errno.EFBIG, "File too large"), "no room"),
+    (AzureError(507), "no room"),
+    (TimeoutError("too late"), "failed"),
+    (by(ClientError(503)), "failed"),
+    (GoogleError(429), "failed"),
+    (OSError("something else"), "failed"),
+    (Exception("something else"), "failed"),
+]
+
+
+@pytest.mark.parametrize(("error", "problem", "hint"), REFUSED, ids=lambda each: str(each)[:30])
+def test_what_no_retry_can_help(error, problem, hint):
+    failure = StorageFailures("Field 'path'", PATH).of(error)
+    assert isinstance(failure, CyTechBotStorageRefusedError)
+    assert failure.reason.startswith(f"Field 'path', {PATH}, ")
+    assert problem in failure.reason
+    assert hint in failure.hint
+
+
+@pytest.mark.parametrize(("error", "problem"), PASSING, ids=lambda each: str(each)[:30])
+def test_what_a_retry_can_help(error, problem):
+    failure = StorageFailures("Field 'path'", PATH).of(error)
+    assert type(failure) is CyTechBotStorageError
+    assert problem in failure.reason
+
+
+@pytest.mark.parametrize(("error", "problem", "hint"), REFUSED, ids=lambda each: str(each)[:30])
+def test_a_place_that_took_the_beginning_may_take_it_again_unless_it_is_taken(error, problem, hint):
+    with pytest.raises(CyTechBotStorageError) as caught:  # noqa: SIM117
+        with StorageFailures("Field 'path'", PATH).translate_errors(has_begun=True):
+            raise error
+    assert caught.value.retryable is (problem != "something is there")
+    assert problem in caught.value.reason
+
+
+def test_errors_of_the_tree_and_orders_to_stop_are_left_alone():
+    for error in (CyTechBotRequestError("x"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught, StorageFailures("x", PATH).translate_errors():
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET https://host/bucket/a?X-Amz-Credential=AKIA-secret&X-Amz-Signature=secret failed",
+        "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=secret;EndpointSuffix=x",
+        "SharedAccessSignature sig=secret&se=2026",
+        "the password is pass-secret-word, and the key my-secret-id",
+        'token: "secret"',
+    ],
+)
+def test_credentials_are_not_told(monkeypatch, text):
+    connection = {
+        "conn_type": "aws",
+        "password": "pass-secret-word",
+        "extra": {"aws_secret_access_key": "my-secret-id", "region_name": "eu-west-1", "nothing_key": None},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", json.dumps(connection))
+    failure = StorageFailures("Field 'path'", PATH).of(OSError(text))
+    assert "secret" not in str(failure)
+    assert "***" in str(failure)
+
+
+def test_region_is_told(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", '{"conn_type": "aws", "extra": {"region_name": "eu-west-1"}}')
+    assert "eu-west-1" in str(StorageFailures("Field 'path'", PATH).of(OSError("wrong region eu-west-1")))
+
+
+def test_a_long_text_of_several_lines_becomes_a_short_one():
+    reason = StorageFailures("Field 'path'", PATH).of(OSError("first\n\nsecond\t" + "x" * 10_000)).reason
+    assert "OSError: first second xx" in reason
+    assert len(reason) < 400
+
+
+class TestPlace:
+    @pytest.mark.parametrize("scheme", ["gs", "abfs", "adl"])
+    def test_filesystem_that_is_not_installed(self, monkeypatch, scheme):
+        monkeypatch.setattr(staged_files, "_has_filesystem", lambda _: False)
+        extra = {"gs": "gcs"}.get(scheme, "azure")
+        with pytest.raises(CyTechBotStorageRefusedError, match=rf"^Field 'path', {scheme}://.*\[{extra}\]"):
+            StorageLocation.from_parameter("path", f"{scheme}://bucket/a.csv")
+
+    def test_library_of_the_filesystem_that_is_not_installed(self, monkeypatch):
+        monkeypatch.setattr(store, "_STORE_CACHE", {})
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"airflow-provider-cytechbot\[s3\]"):
+            StorageLocation.from_parameter("path", "s3://other-bucket/a.csv")
+
+    @pytest.mark.parametrize("path", ["nowhere://bucket/a.csv", "http://127.0.0.1:1/a.csv"])
+    def test_scheme_that_nothing_opens(self, path):
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"not installed.*Known are file, s3"):
+            StorageLocation.from_parameter("path", path)
+
+    def test_unknown_connection(self):
+        with pytest.raises(CyTechBotStorageRefusedError, match="'no_such', which Airflow does not know"):
+            StorageLocation.from_parameter("state_path", "file://no_such@/tmp/state")
+
+    def test_password_in_a_path_is_not_told(self):
+        with pytest.raises(CyTechBotStorageRefusedError) as caught:
+            StorageLocation.from_parameter("path", "ftp://me:hunter2@host/a.csv")
+        assert "hunter2" not in str(caught.value)
+        assert "ftp://me:***@host/a.csv" in str(caught.value)
+
+    @pytest.mark.parametrize("path", ["s3:/bucket/a.csv", "file:/tmp/a.csv"])
+    def test_half_a_scheme_is_no_folder(self, path):
+        with pytest.raises(CyTechBotStorageRefusedError, match="two slashes"):
+            StorageLocation.from_parameter("path", path)
+
+    @pytest.mark.parametrize("name", ["a.csv", "a/b.csv", "12:30/a.csv"])
+    def test_relative_path_is_the_same_to_a_task_in_another_folder(self, tmp_path, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        assert str(StorageLocation.from_parameter("path", name).path) == str(tmp_path / name)
+
+    def test_names_in_a_folder(self, tmp_path):
+        place = StorageLocation.from_parameter("state_path", str(tmp_path / "state"))
+        assert place.names() == []
+        (tmp_path / "state").mkdir()
+        for name in ("b", "a"):
+            (tmp_path / "state" / name).write_text(name)
+        assert place.names() == ["a", "b"]
+        with place.child("b").open() as file:
+            assert file.read() == b"b"
+        place.child("b").remove()
+        place.child("b").remove()
+        assert place.names() == ["a"]

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotAuthError,
+    CyTechBotResponseError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.transport.retry import FIRST_WAIT, MAX_RETRY_AFTER, MAX_WAIT, repeat
+
+READ = build(endpoints.GET_CONTACT, contact_id=1)
+UPDATE = build(endpoints.UPDATE_CONTACT, contact_id=1, first_name="Ann")
+DELETE = build(endpoints.DELETE_CONTACT, contact_id=1)
+ASSIGN = build(endpoints.ASSIGN_LABELS, page_id=1, subscriber_id=2, label_ids=[3])
+CREATE = build(endpoints.CREATE_CONTACT_GROUP, name="Riders")
+
+LOST = CyTechBotTransportError("it was cut off.")
+NOT_SENT = CyTechBotTransportError("no connection.", was_sent=False)
+TURNED_AWAY = CyTechBotTransportError("HTTP 429.", was_rejected=True)
+NOT_THE_API = CyTechBotResponseError("a web page.")
+
+
+class Server:
+    """Ends each attempt with the next of what it was given."""
+
+    def __init__(self, *ends):
+        self.ends = list(ends)
+        self.lost_before = []
+
+    def __call__(self, call, answer_was_lost):
+        self.lost_before.append(answer_was_lost)
+        end = self.ends.pop(0)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    @property
+    def attempts(self):
+        return len(self.lost_before)
+
+
+@pytest.mark.parametrize("call", [READ, UPDATE, DELETE, ASSIGN], ids=lambda call: call.endpoint.name)
+@pytest.mark.parametrize("error", [LOST, NOT_SENT, TURNED_AWAY, NOT_THE_API])
+def test_what_may_be_repeated_is(call, error, waits):
+    server = Server(error, error, "answer")
+    assert repeat(server, call, 2) == "answer"
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 4])
+def test_as_often_as_allowed(max_retries, waits):
+    server = Server(*[LOST] * 9)
+    with pytest.raises(CyTechBotTransportError) as caught:
+        repeat(server, READ, max_retries)
+    assert server.attempts == max_retries + 1
+    assert str(caught.value) == "GET get_contact/: it was cut off."
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("error", [LOST, NOT_THE_API])
+def test_a_create_that_was_sent_is_not_repeated(error, waits):
+    server = Server(error, "answer")
+    with pytest.raises(CyTechBotAmbiguousWriteError) as caught:
+        repeat(server, CREATE, 4)
+    assert server.attempts == 1
+    assert caught.value.__context__ is None
+    assert str(caught.value) == (
+        f"POST create_contact_group: {error.reason} It was sent, so it may have happened, and is not sent "
+        "again. The API cannot list contact groups: look for the name in the CyTechBot dashboard."
+    )
+
+
+def test_a_create_that_was_turned_away_is_not_repeated_either_but_cannot_have_happened(waits):
+    server = Server(TURNED_AWAY, "answer")
+    with pytest.raises(CyTechBotTransportError):
+        repeat(server, CREATE, 4)
+    assert server.attempts == 1
+
+
+def test_a_create_that_was_not_sent_is_repeated(waits):
+    server = Server(NOT_SENT, NOT_SENT, "answer")
+    assert repeat(server, CREATE, 4) == "answer"
+
+
+def test_a_create_that_is_lost_at_last(waits):
+    server = Server(NOT_SENT, LOST, "answer")
+    with pytest.raises(CyTechBotAmbiguousWriteError):
+        repeat(server, CREATE, 4)
+    assert server.attempts == 2
+
+
+@pytest.mark.parametrize("call", [READ, CREATE])
+def test_what_no_repeat_helps_is_not_repeated(call, waits):
+    for error in (
+        CyTechBotAuthError("wrong key."),
+        CyTechBotTransportError("bad certificate.", was_sent=False, is_transient=False),
+        ZeroDivisionError(),
+    ):
+        server = Server(error, "answer")
+        with pytest.raises(type(error)):
+            repeat(server, call, 4)
+        assert server.attempts == 1
+    assert not waits
+
+
+@pytest.mark.parametrize(
+    ("ends", "lost_before"),
+    [
+        ([LOST, "answer"], [False, True]),
+        ([NOT_SENT, TURNED_AWAY, "answer"], [False, False, False]),
+        ([NOT_SENT, LOST, NOT_SENT, "answer"], [False, False, True, True]),
+    ],
+)
+def test_who_asks_is_told_whether_an_answer_was_lost(ends, lost_before, waits):
+    server = Server(*ends)
+    repeat(server, DELETE, 4)
+    assert server.lost_before == lost_before
+
+
+def test_waits_double_up_to_a_ceiling_with_jitter(waits):
+    with pytest.raises(CyTechBotTransportError):
+        repeat(Server(*[LOST] * 10), READ, 9)
+    for number, wait in enumerate(waits):
+        bare = min(FIRST_WAIT * 2**number, MAX_WAIT)
+        assert bare <= wait <= bare + FIRST_WAIT
+    assert len({wait % FIRST_WAIT for wait in waits}) > 5
+
+
+@pytest.mark.parametrize(("retry_after", "wait"), [(0.0, 0), (7.0, 7), (1.5, 1.5), (3600.0, MAX_RETRY_AFTER)])
+def test_the_server_says_how_long(retry_after, wait, monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    repeat(Server(CyTechBotTransportError("HTTP 503.", retry_after=retry_after), "answer"), READ, 1)
+    assert waits == [wait]
+
+
+def test_each_repeat_is_told_in_the_log(waits, caplog):
+    repeat(Server(LOST, LOST, "answer"), READ, 4)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("GET get_contact/: it was cut off. Asking again in ")
+    assert first.endswith(" s (attempt 1 failed).")
+    assert second.endswith("(attempt 2 failed).")
+
+
+def test_no_deprecated_part_of_tenacity_is_used(waits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        repeat(Server(LOST, "answer"), READ, 4)
+
+
+def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
+    errors = [LOST, NOT_SENT]
+
+    def ask(call, answer_was_lost):
+        raise errors.pop(0)
+
+    with pytest.raises(CyTechBotTransportError, match="no connection") as raised:
+        repeat(ask, DELETE, 1)
+    assert raised.value.may_have_acted
+    assert not NOT_SENT.may_have_acted

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_cytechbot.triggers.waiters import FIRST_WAIT, MAX_BACKOFF, PollSchedule, backoff
+
+
+def moments(schedule, until):
+    """Return when polls happen that each take no time."""
+    found, now = [], schedule.started_at + schedule.first(schedule.started_at)
+    while now <= until:
+        found.append(now)
+        now += schedule.after(now)
+    return found
+
+
+def test_regular():
+    assert moments(PollSchedule(10), 45) == [10, 20, 30, 40]
+
+
+def test_each_interval_twice_the_one_before():
+    assert moments(PollSchedule(10, exponential_backoff=True), 400) == [10, 30, 70, 150, 310]
+
+
+def test_up_to_max_wait():
+    assert moments(PollSchedule(10, exponential_backoff=True, max_wait=25), 120) == [10, 30, 55, 80, 105]
+
+
+def test_max_wait_is_about_growing_intervals_alone():
+    assert moments(PollSchedule(10, max_wait=3), 25) == [10, 20]
+
+
+def test_a_restart_makes_up_for_a_poll_that_was_missed_and_keeps_to_the_rhythm():
+    schedule = PollSchedule(60, started_at=1000)
+    assert schedule.first(1010) == 50
+    assert schedule.first(1500) == FIRST_WAIT
+    assert PollSchedule(10, exponential_backoff=True).after(150) == 160
+
+
+def test_gives_up_when_its_time_is_over_but_not_before_the_task_is_deferred():
+    schedule = PollSchedule(60, started_at=1000)
+    assert schedule.until_timeout(300, 1010) == 290
+    assert schedule.until_timeout(300, 1299.9) == schedule.until_timeout(0, 5000) == FIRST_WAIT
+
+
+def test_nothing_spins():
+    assert PollSchedule(0).after(5) >= FIRST_WAIT
+    assert PollSchedule(0, exponential_backoff=True, max_wait=0).after(5) >= FIRST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("interval", "failed", "retry_after", "seconds"),
+    [
+        (60, 1, None, 120),
+        (60, 2, None, 240),
+        (60, 9, None, MAX_BACKOFF),
+        (60, 5000, None, MAX_BACKOFF),
+        (900, 3, None, 900),
+        (1, 1, 30, 30),
+        (1, 1, 86_400, MAX_BACKOFF),
+    ],
+)
+def test_failed_polls_are_further_and_further_apart(interval, failed, retry_after, seconds):
+    assert backoff(interval, failed, retry_after) == seconds
