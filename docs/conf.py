@@ -32,7 +32,10 @@ highlight_language = "none"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(?!airflow_provider_cytechbot\.).*"),
-    ("py:class", r".*\.(_\w+|Answer|CyTechBotBaseHook|Field|NewAnswers|PollSchedule|Progress|Repeat|State|T)"),
+    (
+        "py:class",
+        r".*\.(_\w+|Answer|CyTechBotBaseHook|Field|NewAnswers|PollSchedule|Progress|Repeat|State|T)",
+    ),
     ("py:obj", r".*\.T"),
     ("py:exc", "Airflow.*"),
 ]

@@ -42,7 +42,7 @@ def _report(method: str, context: object, uri: Callable[[], str]) -> None:
     try:
         getattr(get_hook_lineage_collector(), method)(context=context, uri=uri())  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 - Airflow before 3.0 takes ASCII alone; no task fails for that
-        log.warning("Lineage was not told: %s", error)
+        log.warning("Lineage was not reported: %s", error)
 
 
 def _is_in_a_task() -> bool:

@@ -11,6 +11,7 @@ from airflow_provider_cytechbot.assets.flow_campaigns import (
     convert_asset_to_openlineage,
     create_asset,
     flow_campaign_uri,
+    openlineage_name,
 )
 
 
@@ -73,3 +74,17 @@ def test_openlineage(monkeypatch):
     monkeypatch.setattr(facet, "Dataset", dataset)
     asset = Asset(uri="cytechbot://host/chat/flow_campaigns/5")
     assert convert_asset_to_openlineage(asset, None) == ("cytechbot://host", "chat/flow_campaigns/5")
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("s3://aws_default@bucket/a b/answers.csv", ("s3://bucket", "a b/answers.csv")),
+        ("s3a://bucket/answers.csv", ("s3://bucket", "answers.csv")),
+        ("gcs://bucket/answers.csv", ("gs://bucket", "answers.csv")),
+        ("file:///data/why?/answers.csv", ("file", "/data/why?/answers.csv")),
+        ("cytechbot://host:8443/chat/flow_campaigns/7", ("cytechbot://host:8443", "chat/flow_campaigns/7")),
+    ],
+)
+def test_openlineage_name(uri, name):
+    assert openlineage_name(uri) == name

@@ -1,58 +1,17 @@
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 
 import pytest
-from airflow.providers.common.compat import sdk
 from airflow.providers.common.compat.assets import Asset
 
+from airflow_provider_cytechbot.assets.flow_campaigns import openlineage_name
 from airflow_provider_cytechbot.exports.files import WrittenFile
 from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.exports.lineage import ExportedCampaign, lineage_of_exports
-from airflow_provider_cytechbot.hooks import lineage
 
 BASE_URL = "https://cytechbot.com/api"
-
-
-class TestHookLineage:
-    @pytest.mark.parametrize(
-        ("uri", "told"),
-        [
-            ("s3://aws_default@bucket/flows/answers.csv", "s3://bucket/flows/answers.csv"),
-            ("file:///data/answers.csv", "file:///data/answers.csv"),
-            ("/data/answers.csv", "file:///data/answers.csv"),
-        ],
-    )
-    def test_a_file_is_told_without_the_connection_of_its_store(self, hook_lineage, uri, expected):
-        lineage.report_file_written(self, uri)
-        assert (hook_lineage.inputs, hook_lineage.outputs) == ([], [expected])
-
-    def test_outside_of_a_task_there_is_nobody_to_tell(self, monkeypatch):
-        monkeypatch.setattr(sdk, "get_hook_lineage_collector", pytest.fail, raising=False)
-        lineage.report_file_written(self, "/data/answers.csv")
-
-    @pytest.mark.parametrize("base_url", ["https://cytechbot.com/two//slashes/api", "https:///api"])
-    def test_what_cannot_be_told_fails_nothing(self, hook_lineage, caplog, base_url):
-        with caplog.at_level(logging.WARNING):
-            lineage.report_campaign_read(self, base_url, "7")
-        assert "Lineage was not told" in caplog.text
-        assert hook_lineage.inputs == []
-
-
-@pytest.mark.parametrize(
-    ("uri", "name"),
-    [
-        ("s3://aws_default@bucket/a b/answers.csv", ("s3://bucket", "a b/answers.csv")),
-        ("s3a://bucket/answers.csv", ("s3://bucket", "answers.csv")),
-        ("gcs://bucket/answers.csv", ("gs://bucket", "answers.csv")),
-        ("file:///data/why?/answers.csv", ("file", "/data/why?/answers.csv")),
-        ("cytechbot://host:8443/chat/flow_campaigns/7", ("cytechbot://host:8443", "chat/flow_campaigns/7")),
-    ],
-)
-def test_openlineage_name(uri, name):
-    assert lineage.openlineage_name(uri) == name
 
 
 class TestOpenLineage:
@@ -76,7 +35,7 @@ class TestOpenLineage:
         if uri.startswith("s3:"):
             pytest.importorskip("airflow.providers.amazon", reason="the Amazon provider is not installed")
         dataset = translate_airflow_asset(Asset(uri=uri), None)
-        assert lineage.openlineage_name(uri) == (dataset.namespace, dataset.name)
+        assert openlineage_name(uri) == (dataset.namespace, dataset.name)
 
     def test_each_campaign_and_each_file_is_a_dataset(self):
         columns = LongLayout().columns
