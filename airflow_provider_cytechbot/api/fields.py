@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from numbers import Integral, Number
 from typing import TypeAlias, TypeGuard
 
@@ -23,6 +23,7 @@ _KEEP_TEXT = (
     "Pass it as text; in a DAG with render_template_as_native_obj, write a template as {{ ... | tojson }}: "
     "otherwise Airflow makes a number of it, and loses a plus or leading zeros."
 )
+_NO_BASE = "Operators count a period of days from the date of the run; a hook has no date to count from."
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -133,6 +134,8 @@ def encode_date(name: str, value: object) -> str:
     :param name: The field, for the error.
     :param value: Such text, a ``date``, or a ``datetime`` (also pendulum's), of which the day is taken.
     """
+    if isinstance(value, timedelta) or (isinstance(value, str) and value.strip()[:1] in ("+", "-")):
+        raise field_error(name, f"must be a date as YYYY-MM-DD, not {str(value)[:40]!r}", _NO_BASE)
     if not isinstance(value, str | date):
         raise field_error(name, f"must be a date, not {type(value).__name__}")
     try:

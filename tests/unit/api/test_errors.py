@@ -60,7 +60,7 @@ def test_survives_a_process_boundary_as_it_stands(cls, duplicate):
     again = duplicate(error)
     assert type(again) is cls
     assert vars(again) == vars(error)
-    assert str(again) == "GET y/ (connection 'c'): later advice"
+    assert str(again) == "GET y/ (connection 'c'): later hint"
 
 
 def test_what_it_was_sent_with_survives_too():
@@ -84,7 +84,7 @@ def test_what_was_masked_stays_in_no_copy():
 
 
 @pytest.mark.parametrize(
-    ("was_sent", "was_turned_away", "may_have_acted"),
+    ("was_sent", "was_rejected", "may_have_acted"),
     [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
 )
 def test_whether_the_server_can_have_acted(was_sent, was_rejected, may_have_acted):
