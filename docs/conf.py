@@ -13,10 +13,6 @@ home = tempfile.TemporaryDirectory(prefix="airflow-home-of-the-docs-")
 os.environ["AIRFLOW_HOME"] = home.name
 
 from airflow_provider_cytechbot import __version__  # noqa: E402
-from airflow_provider_cytechbot.operators.base import CyTechBotEmailOperator  # noqa: E402
-
-# Else its signature would be shown for that of the operators derived from it.
-del CyTechBotEmailOperator.__new__
 
 project = "airflow-provider-cytechbot"
 author = copyright = "The airflow-provider-cytechbot authors"  # noqa: A001 (Sphinx's name for it)

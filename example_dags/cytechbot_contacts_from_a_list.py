@@ -27,7 +27,7 @@ with DAG(
         "contact_type_id": Param("1", type="string", description="The group that the contacts join."),
         "contacts": Param(
             [
-                {"email": "lea@example.com", "first_name": "Lea"},
+                {"contact_email": "lea@example.com", "first_name": "Lea"},
                 {"phone_number": "+4915112345679", "first_name": "Noor", "last_name": "Haddad"},
                 {"first_name": "Nobody", "last_name": "Reachable"},
             ],

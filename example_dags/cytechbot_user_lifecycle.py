@@ -39,7 +39,7 @@ with DAG(
     create_user = CyTechBotCreateUserOperator(
         task_id="create_user",
         name="{{ params.name }}",
-        email="{{ params.email }}",
+        user_email="{{ params.email }}",
         password="{{ var.value.cytechbot_initial_password }}",  # noqa: S106
         package_id="{{ params.package_id }}",
         expired_date="{{ macros.ds_add(dag_run.start_date | ds, params.trial_days) }}",

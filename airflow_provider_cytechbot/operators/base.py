@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -16,6 +16,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class CyTechBotBaseOperator(BaseOperator):
+class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
     """
     Base of the operators that write to CyTechBot, and of the sensors.
 
@@ -128,44 +129,3 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
                 raise
             self.log.info("Nothing was left to delete: %s", error.reason)
         return str(deleted_id)
-
-
-class CyTechBotEmailOperator(CyTechBotBaseOperator):
-    """
-    Base of the operators whose parameter ``email`` is a contact's or a user's address.
-
-    Airflow has a parameter of that name too: whom to alert, usually set in a DAG's ``default_args``. Those
-    people are still alerted, but they must not become a contact, and a contact must not be alerted.
-    """
-
-    _was_given_email = False
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Map the operator. Addresses in ``default_args`` are not in the way of ``expand(email=…)``."""
-        partial = super().partial(**kwargs)
-        if "email" not in kwargs:
-            partial.kwargs.pop("email", None)
-        return partial
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note whether an address was given, before Airflow adds the ``default_args``."""
-        operator = super().__new__(cls)
-        if "email" in kwargs:
-            # Not by setattr: Airflow's own needs its __init__ first.
-            vars(operator)["_was_given_email"] = True
-        return operator
-
-    def own_email(self, email: str | None, kwargs: dict[str, Any]) -> str | None:
-        """
-        Return the e-mail address that was given to the operator itself.
-
-        :param email: The operator's parameter.
-        :param kwargs: The other parameters, among which Airflow hands on the ``default_args``.
-        """
-        alerted = (kwargs.get("default_args") or {}).get("email")
-        was_given = self._was_given_email
-        # Nobody asks again; and Airflow 2 cannot deep-copy a task whose attributes do not begin with its own.
-        vars(self).pop("_was_given_email", None)
-        # A subclass may hand on an address that __new__ has not seen.
-        return None if email is alerted and not was_given else email

@@ -13,8 +13,8 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
 )
 from airflow_provider_cytechbot.operators.base import (
+    CyTechBotBaseOperator,
     CyTechBotDeleteOperator,
-    CyTechBotEmailOperator,
 )
 from airflow_provider_cytechbot.operators.create_once import Create, create_once, is_deleted
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.fields import IdInput
 
 
-class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
+class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
     """
     Create a contact in a contact group. It needs an e-mail address or a phone number.
 
@@ -32,8 +32,7 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
     sent again: the task fails at once and says how to check. All parameters are templated.
 
     :param contact_type_id: The id of the contact group.
-    :param email: The contact's e-mail address. (Not Airflow's parameter of the same name: no alerts go
-        there.) The UI shows it as ``contact_email``.
+    :param contact_email: The contact's e-mail address.
     :param phone_number: The contact's phone number, as text, so that it keeps its leading zeros.
     :param first_name: The contact's first name.
     :param last_name: The contact's last name.
@@ -49,14 +48,14 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
         "phone_number",
         "first_name",
         "last_name",
-        *CyTechBotEmailOperator.template_fields,
+        *CyTechBotBaseOperator.template_fields,
     )
 
     def __init__(
         self,
         *,
         contact_type_id: IdInput,
-        email: str | None = None,
+        contact_email: str | None = None,
         phone_number: str | None = None,
         first_name: str | None = None,
         last_name: str | None = None,
@@ -64,7 +63,7 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.contact_type_id = contact_type_id
-        self.contact_email = self.own_email(email, kwargs)
+        self.contact_email = contact_email
         self.phone_number = phone_number
         self.first_name = first_name
         self.last_name = last_name
@@ -86,7 +85,7 @@ class CyTechBotCreateContactOperator(CyTechBotEmailOperator):
         return create_once(create, self.hook, context)
 
 
-class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
+class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
     """
     Update a contact. Fields that are not given stay as they are.
 
@@ -94,9 +93,8 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
     field cannot be set to either. All parameters are templated.
 
     :param contact_id: The contact's id.
-    :param email: The e-mail address; the vendor says that it can be set only if the contact has none yet.
-        The UI shows it as ``contact_email``.
-    :param phone_number: The phone number; the vendor says the same of it.
+    :param contact_email: The e-mail address; it can be set only if the contact has none yet.
+    :param phone_number: The phone number; it can be set only if the contact has none yet.
     :param first_name: The new first name.
     :param last_name: The new last name.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
@@ -111,14 +109,14 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
         "phone_number",
         "first_name",
         "last_name",
-        *CyTechBotEmailOperator.template_fields,
+        *CyTechBotBaseOperator.template_fields,
     )
 
     def __init__(
         self,
         *,
         contact_id: IdInput,
-        email: str | None = None,
+        contact_email: str | None = None,
         phone_number: str | None = None,
         first_name: str | None = None,
         last_name: str | None = None,
@@ -126,7 +124,7 @@ class CyTechBotUpdateContactOperator(CyTechBotEmailOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.contact_id = contact_id
-        self.contact_email = self.own_email(email, kwargs)
+        self.contact_email = contact_email
         self.phone_number = phone_number
         self.first_name = first_name
         self.last_name = last_name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
 from airflow_provider_cytechbot.api.redaction import forms
-from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, CyTechBotEmailOperator
+from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CLOCKS_DIFFER = timedelta(days=1)
 
 
-class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
+class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
     """
     Create a user of the platform. The connection needs an admin's API key.
 
@@ -30,8 +30,7 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
     operator looks the user up instead of sending the create again. All parameters are templated.
 
     :param name: The user's name.
-    :param email: The user's e-mail address, which no other user may have. (Not Airflow's parameter of the
-        same name: no alerts go there.) The UI shows it as ``user_email``.
+    :param user_email: The user's e-mail address, which no other user may have.
     :param password: The user's password. Template it from a secret, for instance
         ``{{ var.value.new_user_password }}``: it then appears in no log, rendered template, XCom or error.
         Do not write it into the DAG file, which Airflow stores in its database, and do not pass it through
@@ -54,14 +53,14 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
         "expired_date",
         "mobile",
         "address",
-        *CyTechBotEmailOperator.template_fields,
+        *CyTechBotBaseOperator.template_fields,
     )
 
     def __init__(
         self,
         *,
         name: str,
-        email: str,
+        user_email: str,
         password: str,
         package_id: IdInput,
         expired_date: DateInput,
@@ -71,7 +70,7 @@ class CyTechBotCreateUserOperator(CyTechBotEmailOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
-        self.user_email = self.own_email(email, kwargs)
+        self.user_email = user_email
         self.password = password
         self.package_id = package_id
         self.expired_date = expired_date

@@ -13,6 +13,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStora
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.task_errors import as_task_error
+from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -29,7 +30,7 @@ ALL = "all"
 OUTCOMES = "outcomes"
 
 
-class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
+class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArgumentsMeta):
     """
     Export all answers of flow campaigns to files on any object storage.
 

@@ -32,7 +32,7 @@ from airflow_provider_cytechbot.operators.users import (
 PAGE = "104857600000001"
 USER = {
     "name": "Kim",
-    "email": "kim.new@example.com",
+    "user_email": "kim.new@example.com",
     "password": "a-password",
     "package_id": 1,
     "expired_date": "2027-01-01",
@@ -53,7 +53,7 @@ CAN_LOOK = ("create_system_user", "create_label")
 IDEMPOTENT = {
     "update_user": (CyTechBotUpdateUserOperator, {"user_id": 2, "mobile": "+4900"}),
     "update_contact_group": (CyTechBotUpdateContactGroupOperator, {"contact_type_id": 1, "name": "New name"}),
-    "update_contact": (CyTechBotUpdateContactOperator, {"contact_id": 1, "email": "new@example.com"}),
+    "update_contact": (CyTechBotUpdateContactOperator, {"contact_id": 1, "contact_email": "new@example.com"}),
     "delete_contact_group": (CyTechBotDeleteContactGroupOperator, {"contact_type_id": 1}),
     "delete_contact": (CyTechBotDeleteContactOperator, {"contact_id": 1}),
     "assign_label": (CyTechBotAssignLabelsOperator, {"page_id": PAGE}),
@@ -232,7 +232,7 @@ def test_an_independent_server_is_looked_at_after_a_lost_user(server, task):
     server.script["create_system_user"] = "reset"
     server.script["get_user_info"] = {
         "status": "success",
-        "user_info": {"id": "77", "name": "Kim", "email": USER["email"]},
+        "user_info": {"id": "77", "name": "Kim", "email": USER["user_email"]},
     }
     assert task().run(make(CyTechBotCreateUserOperator, USER)) == "77"
     assert server.received == {"create_system_user": 1, "get_user_info": 1}
@@ -281,7 +281,7 @@ def test_a_user_that_was_there_before_is_no_success_when_the_refusal_is_lost(san
     there = next(iter(sandbox.state.users.values()))
     sandbox.fault("reset_after", "create_system_user")
     with pytest.raises(CyTechBotAmbiguousWriteError):
-        task().run(make(CyTechBotCreateUserOperator, {**USER, "email": there["email"]}))
+        task().run(make(CyTechBotCreateUserOperator, {**USER, "user_email": there["email"]}))
 
 
 def test_a_label_made_by_two_tasks_at_once(sandbox, task):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 import json
@@ -14,10 +13,6 @@ from airflow.providers.common.compat.sdk import DAG, AirflowException, BaseOpera
 
 import airflow_provider_cytechbot.operators as package
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
-from airflow_provider_cytechbot.operators.contacts import (
-    CyTechBotCreateContactOperator,
-    CyTechBotUpdateContactOperator,
-)
 from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
 from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
 
@@ -32,12 +27,6 @@ FOUND = {
     if inspect.isclass(each) and issubclass(each, CyTechBotBaseOperator) and "execute" in vars(each)
 }
 OPERATORS = sorted(FOUND, key=lambda operator: operator.__name__)
-#: Airflow has an attribute of this name, so the operators keep theirs under another.
-RENAMED = {
-    ("CyTechBotCreateUserOperator", "email"): "user_email",
-    ("CyTechBotCreateContactOperator", "email"): "contact_email",
-    ("CyTechBotUpdateContactOperator", "email"): "contact_email",
-}
 
 
 def own_parameters(operator):
@@ -47,11 +36,6 @@ def own_parameters(operator):
         if "__init__" in vars(cls):
             found |= inspect.signature(cls.__init__).parameters
     return [name for name in found if name not in ("self", "kwargs")]
-
-
-def attribute_of(operator, parameter):
-    """The attribute under which an operator keeps a parameter."""
-    return RENAMED.get((operator.__name__, parameter), parameter)
 
 
 def make(operator, **kwargs):
@@ -77,8 +61,7 @@ def test_these_are_the_ten():
 @pytest.mark.parametrize("operator", OPERATORS)
 class TestEach:
     def test_every_parameter_is_templated(self, operator):
-        attributes = [attribute_of(operator, name) for name in own_parameters(operator)]
-        assert sorted(operator.template_fields) == sorted(attributes)
+        assert sorted(operator.template_fields) == sorted(own_parameters(operator))
         assert "cytechbot_conn_id" in operator.template_fields
 
     def test_the_constructor_only_assigns(self, operator, monkeypatch):
@@ -86,7 +69,7 @@ class TestEach:
         monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", raising=False)
         task = make(operator)
         for name in own_parameters(operator):
-            assert getattr(task, attribute_of(operator, name)) == f"{{{{ params.{name} }}}}"
+            assert getattr(task, name) == f"{{{{ params.{name} }}}}"
 
     def test_what_is_not_text_reaches_it_by_native_rendering(self, operator):
         values = {name: ["a", {"b": [1, name]}] for name in own_parameters(operator)}
@@ -94,7 +77,7 @@ class TestEach:
             task = make(operator)
         task.render_template_fields({"params": values})
         for name in own_parameters(operator):
-            assert getattr(task, attribute_of(operator, name)) == values[name]
+            assert getattr(task, name) == values[name]
 
     def test_the_docstring_names_endpoint_parameters_and_result(self, operator):
         doc = inspect.getdoc(operator)
@@ -113,7 +96,7 @@ class TestEach:
             mapped = operator.partial(task_id="t", **dict.fromkeys(partial, "x")).expand(**{last: ["1", "2"]})
             operator.partial(task_id="u").expand_kwargs([dict.fromkeys(own_parameters(operator), "x")])
         task = mapped.unmap({**dict.fromkeys(partial, "x"), last: "2"})
-        assert getattr(task, attribute_of(operator, last)) == "2"
+        assert getattr(task, last) == "2"
 
     def test_it_is_a_setup_or_a_teardown(self, operator):
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
@@ -138,7 +121,7 @@ def test_a_date_may_be_a_template_of_macros():
     task = CyTechBotCreateUserOperator(
         task_id="t",
         name="n",
-        email="e",
+        user_email="e",
         password="p",
         package_id=1,
         expired_date="{{ macros.ds_add(ds, 30) }}",
@@ -150,91 +133,6 @@ def test_a_date_may_be_a_template_of_macros():
 
     task.render_template_fields({"ds": "2026-12-15", "macros": macros})
     assert task.expired_date == "2027-01-14"
-
-
-class TestEmail:
-    """Airflow hands a DAG's `default_args={"email": …}` to whichever parameter is named so."""
-
-    ALERTED = ("ops@example.com", ["ops@example.com", "boss@example.com"])
-    OPERATORS = (
-        (CyTechBotCreateContactOperator, "contact_email", {"contact_type_id": 1}),
-        (CyTechBotUpdateContactOperator, "contact_email", {"contact_id": 1}),
-        (
-            CyTechBotCreateUserOperator,
-            "user_email",
-            {"name": "n", "password": "p", "package_id": 1, "expired_date": "2027-01-01"},
-        ),
-    )
-
-    @pytest.fixture(params=ALERTED, ids=["text", "list"])
-    def alerted(self, request):
-        return request.param
-
-    @pytest.fixture(params=OPERATORS, ids=lambda each: each[0].__name__)
-    def case(self, request):
-        return request.param
-
-    def dag(self, alerted):
-        return DAG("d", schedule=None, default_args={"email": alerted})
-
-    def test_alerted_people_become_no_contact(self, alerted, case):
-        operator, attribute, fields = case
-        with self.dag(alerted):
-            task = operator(task_id="t", **fields)
-        assert getattr(task, attribute) is None
-        assert task.email == alerted
-
-    def test_a_contact_is_not_alerted(self, alerted, case):
-        operator, attribute, fields = case
-        with self.dag(alerted):
-            task = operator(task_id="t", email="kim@example.com", **fields)
-        assert getattr(task, attribute) == "kim@example.com"
-        assert task.email == alerted
-
-    def test_a_contact_may_be_the_one_who_is_alerted(self, case):
-        operator, attribute, fields = case
-        with self.dag("kim@example.com"):
-            task = operator(task_id="t", email="kim@example.com", **fields)
-            mapped = operator.partial(task_id="m", email="kim@example.com").expand_kwargs([fields])
-        for each in (task, copy.copy(task), copy.deepcopy(task), mapped.unmap(fields)):
-            assert getattr(each, attribute) == "kim@example.com"
-            assert each.email == "kim@example.com"
-
-    def test_nobody_is_alerted_where_nobody_was_to_be(self, case):
-        operator, attribute, fields = case
-        task = operator(task_id="t", email="kim@example.com", **fields)
-        assert getattr(task, attribute) == "kim@example.com"
-        assert task.email is None
-
-    def test_of_a_task_by_itself(self, alerted, case):
-        operator, attribute, fields = case
-        with DAG("d", schedule=None):
-            task = operator(task_id="t", default_args={"email": alerted}, **fields)
-        assert getattr(task, attribute) is None
-
-    def test_mapped_without_an_address(self, alerted, case):
-        operator, attribute, fields = case
-        with self.dag(alerted):
-            mapped = operator.partial(task_id="t").expand_kwargs([fields])
-        task = mapped.unmap(fields)
-        assert getattr(task, attribute) is None
-        assert task.email == alerted
-
-    def test_mapped_with_addresses(self, alerted, case):
-        operator, attribute, fields = case
-        with self.dag(alerted):
-            mapped = operator.partial(task_id="t", **fields).expand(email=["kim@example.com"])
-        task = mapped.unmap({**fields, "email": "kim@example.com"})
-        assert getattr(task, attribute) == "kim@example.com"
-        assert task.email == alerted
-
-    def test_mapped_with_default_args_of_the_task(self, alerted, case):
-        operator, attribute, fields = case
-        with DAG("d", schedule=None):
-            fields = {"email": None, **fields}  # a user needs one
-            mapped = operator.partial(task_id="t", default_args={"email": alerted}).expand_kwargs([fields])
-        task = mapped.unmap(fields)
-        assert getattr(task, attribute) is None
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -20,7 +20,9 @@ CONTACT = {"id": "4", "email": "a@b.org", "phone_number": "+1", "first_name": "A
 
 def test_create_sends_what_is_given_and_returns_the_id(run, hook):
     hook.answers["create_contact"] = "4"
-    operator = CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, email="a@b.org", first_name="A")
+    operator = CyTechBotCreateContactOperator(
+        task_id="t", contact_type_id=1, contact_email="a@b.org", first_name="A"
+    )
     assert run(operator) == "4"
     assert hook.calls == [
         ("create_contact", {"contact_type_id": "1", "email": "a@b.org", "first_name": "A"}),
@@ -59,7 +61,7 @@ class TestRefusedUpdate:
             "update_contact": CyTechBotRequestError("Please try a different email"),
             "get_contact": CONTACT,
         }
-        assert run(self.update(email="a@b.org", first_name="A")) == "4"
+        assert run(self.update(contact_email="a@b.org", first_name="A")) == "4"
         assert "The contact already has these values, though Please try a different email" in caplog.text
 
     @pytest.mark.parametrize("other", [{"first_name": "B"}, {"last_name": "B"}])
@@ -69,13 +71,13 @@ class TestRefusedUpdate:
             "get_contact": CONTACT,
         }
         with pytest.raises(CyTechBotRequestError, match="try a different email"):
-            run(self.update(email="a@b.org", **other))
+            run(self.update(contact_email="a@b.org", **other))
 
     def test_is_a_failure_where_there_is_no_contact(self, run, hook):
         gone = CyTechBotNotFoundError("The contact ID does not exist")
         hook.answers |= {"update_contact": gone, "get_contact": gone}
         with pytest.raises(CyTechBotNotFoundError):
-            run(self.update(email="a@b.org"))
+            run(self.update(contact_email="a@b.org"))
 
     def test_is_the_error_that_is_told_when_the_look_fails(self, run, hook):
         hook.answers |= {
@@ -83,7 +85,7 @@ class TestRefusedUpdate:
             "get_contact": CyTechBotTransportError("x"),
         }
         with pytest.raises(CyTechBotRequestError, match="no"):
-            run(self.update(email="a@b.org"))
+            run(self.update(contact_email="a@b.org"))
 
     def test_is_not_looked_at_where_nothing_was_sent(self, run, hook):
         with pytest.raises(CyTechBotFieldError):

@@ -378,7 +378,7 @@ def test_no_password_in_what_is_stored_or_shown(run, hook, tries, time_machine):
     user = CyTechBotCreateUserOperator(
         task_id="t",
         name="Kim",
-        email="k@x.org",
+        user_email="k@x.org",
         password="hunter2hunter2",
         package_id=1,
         expired_date="2027-01-01",

@@ -26,7 +26,7 @@ DATES = [
 def create(**fields):
     given = {
         "name": "Kim",
-        "email": "kim@example.com",
+        "user_email": "kim@example.com",
         "password": "s3cret/pass word",
         "package_id": "1",
         "expired_date": "2027-03-01",

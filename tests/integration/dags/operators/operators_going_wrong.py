@@ -33,14 +33,14 @@ with DAG(
     },
     render_template_as_native_obj=True,
 ):
-    user_made = CyTechBotCreateUserOperator(task_id="user_made", email="made@example.com", **USER)
-    user_lost = CyTechBotCreateUserOperator(task_id="user_lost", email="lost@example.com", **USER)
-    user_refused = CyTechBotCreateUserOperator(task_id="user_refused", email="echo@example.com", **USER)
+    user_made = CyTechBotCreateUserOperator(task_id="user_made", user_email="made@example.com", **USER)
+    user_lost = CyTechBotCreateUserOperator(task_id="user_lost", user_email="lost@example.com", **USER)
+    user_refused = CyTechBotCreateUserOperator(task_id="user_refused", user_email="echo@example.com", **USER)
     wrong_key = CyTechBotCreateUserOperator(
         task_id="wrong_key",
         trigger_rule="all_done",
         cytechbot_conn_id="wrong_key",
-        email="key@example.com",
+        user_email="key@example.com",
         **USER,
     )
     user_made >> user_lost >> user_refused >> wrong_key

@@ -56,7 +56,9 @@ with DAG(
 ):
     CyTechBotCreateContactGroupOperator(task_id="contact_group", name="Group of {{ dag_run.run_id }}")
     CyTechBotCreateContactOperator(
-        task_id="contact", contact_type_id=1, email="{{ dag_run.run_id | replace('+', '_') }}@example.com"
+        task_id="contact",
+        contact_type_id=1,
+        contact_email="{{ dag_run.run_id | replace('+', '_') }}@example.com",
     )
     CyTechBotCreateLabelOperator(
         task_id="label", label_name="Label of {{ dag_run.run_id }}", page_id="{{ params.page_id }}"
@@ -64,7 +66,7 @@ with DAG(
     CyTechBotCreateUserOperator(
         task_id="user",
         name="Kim",
-        email="{{ dag_run.run_id | replace('+', '_') }}@example.org",
+        user_email="{{ dag_run.run_id | replace('+', '_') }}@example.org",
         password="{{ var.value.new_password }}",
         package_id=1,
         expired_date="2027-01-01",
