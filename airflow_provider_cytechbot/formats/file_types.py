@@ -53,13 +53,16 @@ class FileType(NamedTuple):
     compression: str
 
     @classmethod
-    def of(cls, path: str, file_format: str | None, compression: str | None) -> FileType:
+    def of(
+        cls, path: str, file_format: str | None, compression: str | None, *, field: str = "path"
+    ) -> FileType:
         """
         Return the type that was asked for by name, or else by the suffixes of the path.
 
         :param path: Where the file is to be written.
         :param file_format: The format's name, if given.
         :param compression: The compression's name, if given; ``none`` for none whatever the suffix.
+        :param field: The parameter that names the path, for errors.
         :raises CyTechBotFieldError: The format or the compression is not known, or not installed.
         """
         name = path.rsplit("/", 1)[-1].lower()
@@ -67,10 +70,10 @@ class FileType(NamedTuple):
         suffix = next((s for s in _FORMAT_OF_SUFFIX if name.removesuffix(compressed).endswith(s)), "")
         file_format = file_format or _FORMAT_OF_SUFFIX.get(suffix)
         if not name:
-            raise field_error("path", "is empty, or ends in a slash", "Give the path of a file.")
+            raise field_error(field, "is empty, or ends in a slash", "Give the path of a file.")
         if file_format is None:
             known = ", ".join(_FORMAT_OF_SUFFIX)
-            raise field_error("path", f"has no suffix that names a format ({known})", "Or give file_format.")
+            raise field_error(field, f"has no suffix that names a format ({known})", "Or give file_format.")
         if file_format not in FORMATS:
             raise field_error("file_format", f"must be one of {', '.join(FORMATS)}, not {file_format!r}")
         default = "zstd" if file_format == "parquet" else compressions.NONE
