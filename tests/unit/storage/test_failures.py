@@ -12,7 +12,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotStorageError,
     CyTechBotStorageRefusedError,
 )
-from airflow_provider_cytechbot.storage import staged_files
+from airflow_provider_cytechbot.storage import locations
 from airflow_provider_cytechbot.storage.failures import StorageFailures
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 
@@ -153,7 +153,7 @@ def test_a_long_text_of_several_lines_becomes_a_short_one():
 class TestPlace:
     @pytest.mark.parametrize("scheme", ["gs", "abfs", "adl"])
     def test_filesystem_that_is_not_installed(self, monkeypatch, scheme):
-        monkeypatch.setattr(staged_files, "_has_filesystem", lambda _: False)
+        monkeypatch.setattr(locations, "_has_filesystem", lambda _: False)
         extra = {"gs": "gcs"}.get(scheme, "azure")
         with pytest.raises(CyTechBotStorageRefusedError, match=rf"^Field 'path', {scheme}://.*\[{extra}\]"):
             StorageLocation.from_parameter("path", f"{scheme}://bucket/a.csv")

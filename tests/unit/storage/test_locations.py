@@ -269,7 +269,7 @@ class TestFiles:
             from airflow_provider_cytechbot.storage.locations import StorageLocation
             from airflow_provider_cytechbot.storage.staged_files import whole_or_nothing
 
-            with whole_or_nothing(Place.of("path", sys.argv[1])) as file:
+            with whole_or_nothing(StorageLocation.from_parameter("path", sys.argv[1])) as file:
                 file.write(b"half")
                 os.kill(os.getpid(), 9)
         """
