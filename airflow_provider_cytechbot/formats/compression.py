@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from importlib.util import find_spec
-from typing import Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 from airflow_provider_cytechbot.api.fields import field_error
 
@@ -14,6 +19,9 @@ KNOWN = (*SUFFIXES.values(), NONE)
 
 #: What zlib calls a gzip file around its stream, with the largest window.
 _GZIP = 31
+
+#: A zstd block of 4 bytes can hold 128 KiB: little is decompressed at a time, so that memory stays bounded.
+_ZSTD_READ = 1024
 
 
 class Compressor(Protocol):
@@ -63,6 +71,69 @@ def compressor(compression: str) -> Compressor:
     # Its first level makes what the second of zlib makes, ten times as fast.
     faster: Compressor = isal_zlib.compressobj(1, wbits=_GZIP)
     return faster
+
+
+def decompressed(file: IO[bytes], compression: str) -> IO[bytes]:
+    """
+    Return a file that reads what another one holds compressed.
+
+    :param file: The compressed file.
+    :param compression: One of :data:`KNOWN`.
+    """
+    if compression == "gzip":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+    if compression == "zstd":
+        return cast("IO[bytes]", _ZstdFile(file))
+    return file
+
+
+class DamagedFileError(Exception):
+    """A zstd file is cut short or damaged."""
+
+
+class _ZstdFile(io.RawIOBase):
+    """
+    Reads zstd frames. The reader of the library does not report a file that was cut short.
+
+    :param file: The compressed file.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._compressed = b""
+        self._content = memoryview(b"")
+        self._frame: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        while not self._content:
+            self._compressed = self._compressed or self._file.read(_ZSTD_READ)
+            if not self._compressed:
+                if self._frame is not None:
+                    raise DamagedFileError("it ends early")
+                return 0
+            self._content = memoryview(self._decompress())
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._content))
+        target[:size] = self._content[:size]
+        self._content = self._content[size:]
+        return size
+
+    def _decompress(self) -> bytes:
+        import zstandard
+
+        if self._frame is None:
+            self._frame = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            content: bytes = self._frame.decompress(self._compressed)
+        except zstandard.ZstdError as error:
+            raise DamagedFileError(str(error)) from None
+        self._compressed = self._frame.unused_data if self._frame.eof else b""
+        if self._frame.eof:
+            self._frame = None
+        return content
 
 
 class _Uncompressed:
