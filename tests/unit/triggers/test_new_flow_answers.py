@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import aclosing
+from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
@@ -14,8 +15,7 @@ if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("event triggers are new in Airflow 3.0", allow_module_level=True)
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
-from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
-from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
+from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED, CyTechBotNewFlowAnswersTrigger
 from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
 from airflow_provider_cytechbot.triggers.waiters import NewAnswers
 
@@ -95,7 +95,7 @@ def answer(server, *subscribers):
 
 def test_serialization_names_the_public_module(trigger, interval):
     path, kwargs = trigger().serialize()
-    assert path == "airflow_provider_cytechbot.triggers.flow_answers.CyTechBotNewFlowAnswersTrigger"
+    assert path == "airflow_provider_cytechbot.triggers.new_flow_answers.CyTechBotNewFlowAnswersTrigger"
     assert kwargs == {
         "flow_campaign_id": NOBODY,
         "complete": False,
@@ -112,11 +112,26 @@ def test_serialization_names_the_public_module(trigger, interval):
         ({"complete": "False"}, "complete"),
         ({"poll_interval": 0}, "poll_interval"),
         ({"poll_interval": "60"}, "poll_interval"),
+        ({"poll_interval": True}, "poll_interval"),
+        ({"poll_interval": float("nan")}, "poll_interval"),
+        ({"poll_interval": float("inf")}, "poll_interval"),
+        ({"poll_interval": 1e300}, "poll_interval"),
+        ({"poll_interval": timedelta(0)}, "poll_interval"),
+        ({"cytechbot_conn_id": ""}, "cytechbot_conn_id"),
+        ({"cytechbot_conn_id": None}, "cytechbot_conn_id"),
     ],
 )
 def test_an_argument_that_cannot_be_meant_fails_where_the_dag_is_read(wrong, named):
     with pytest.raises(CyTechBotFieldError, match=named):
         CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
+    # A triggerer that creates a trigger from the database survives a TypeError only.
+    with pytest.raises(TypeError):
+        CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
+
+
+def test_an_interval_can_be_a_timedelta():
+    trigger = CyTechBotNewFlowAnswersTrigger(flow_campaign_id=7, poll_interval=timedelta(minutes=5))
+    assert trigger.serialize()[1]["poll_interval"] == 300.0
 
 
 @has_store
@@ -247,7 +262,8 @@ def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run
     assert run(first_event())["subscriber_ids"] == ["32"]
     # Logged by the one or the other logging, and in Airflow 3.0 shown by both.
     shown = [
-        text.count("a restart starts from the present") for text in (caplog.text, capsys.readouterr().out)
+        text.count("after a restart, the trigger fires for later answers only")
+        for text in (caplog.text, capsys.readouterr().out)
     ]
     assert max(shown) == 1
 
@@ -262,4 +278,4 @@ def test_airflow_2_says_what_is_missing_and_imports_the_rest(monkeypatch):
     rest = importlib.import_module(f"{package}.flow_answers")
     assert rest.CyTechBotFlowCampaignTrigger
     with pytest.raises(ImportError, match=r"needs Airflow 3\.0 or newer"):
-        _ = rest.CyTechBotNewFlowAnswersTrigger
+        importlib.import_module(f"{package}.new_flow_answers")
