@@ -44,9 +44,9 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     Base of the sensors that wait for answers to a flow campaign.
 
     A deferrable sensor makes its first check on the worker, too, and does not defer if the answers are
-    already there. Up to five polls in a row may fail for a temporary reason. In the mode ``reschedule``, where each
-    poke is a process of its own, they cannot be counted: there, a request is retried up to the connection's
-    ``max_retries``, and then the task fails.
+    already there. Up to five polls in a row may fail for a temporary reason. In the mode ``reschedule``,
+    where each poke is a process of its own, they cannot be counted: there, a request is retried up to the
+    connection's ``max_retries``, and then the task fails.
 
     :param flow_campaign_id: The campaign's id.
     :param complete: Whether every question must be answered; with ``False``, any one will do.

@@ -94,6 +94,14 @@ class CampaignPoll:
         """
         self._waiters.pop(waiter, None)
 
+    def time_limit(self, timeout: float) -> float:
+        """
+        Return the seconds that a poll may take.
+
+        :param timeout: The connection's ``timeout``.
+        """
+        return max(MIN_POLL_LIMIT, 4 * self._interval(), 4 * timeout)
+
     async def stop(self) -> None:
         """End the poll and close its sockets."""
         self._task.cancel()
@@ -142,7 +150,7 @@ class CampaignPoll:
 
     async def _poll(self, session: _Session, participants: list[Waiter], is_whole: bool) -> None:
         """Poll once, within the time limit."""
-        limit = max(MIN_POLL_LIMIT, 4 * self._interval(), 4 * session.hook.settings.timeout)
+        limit = self.time_limit(session.hook.settings.timeout)
         try:
             async with asyncio.timeout(limit) as deadline:
                 if any(waiter.counts_completed for waiter in participants):

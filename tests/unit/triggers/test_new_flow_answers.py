@@ -16,15 +16,13 @@ if not AIRFLOW_V_3_0_PLUS:
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED, CyTechBotNewFlowAnswersTrigger
-from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
+from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
 from airflow_provider_cytechbot.triggers.waiters import NewAnswers
 
 from .polls import until_asked
 
 if AIRFLOW_V_3_3_PLUS:
     from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
-
-    from airflow_provider_cytechbot.triggers.stored_events import StoredEventsProducer
 
 has_store = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the assets' state store is new in Airflow 3.3")
 
@@ -229,22 +227,80 @@ def test_a_failing_store_or_server_does_not_end_it(server, run, trigger):
     assert [event["subscriber_ids"] for event in run(live_once())] == [["31"], ["32"]]
 
 
+async def results(*polls):
+    """Poll results, each after a step: a list of subscribers, or a coroutine function to await."""
+    for each in polls:
+        if callable(each):
+            await each()
+        else:
+            yield NewAnswers(each, "Campaign", len(each), 0)
+
+
+def fired(run, trigger, polls):
+    """Return the subscribers of each event."""
+
+    async def collect():
+        found = []
+        async for event in trigger.filter_shared_stream(results(*polls)):
+            found.append(event.payload["subscriber_ids"])  # noqa: PERF401
+        return found
+
+    return run(collect())
+
+
 @has_store
-def test_the_newest_of_several_is_stored_though_nothing_was_new_after_it(run):
-    """While Airflow confirms an event, further polls find nothing new, and come back together with it."""
-    stored = []
+def test_a_triggerer_that_was_frozen_does_not_repeat_the_events_of_another(run, trigger):
+    store = Store()
 
-    def item(name, failed=0):
-        async def remember():
-            stored.append(name)
+    async def set_up():
+        await trigger(store)._store(SeenSubscribers().with_also(["31"]))
 
-        sighting = NewAnswers([], None, 0, 0, remember if name else None)
-        return AdvanceItem(sighting, AdvanceOutcome(acked=1, failed=failed))
+    async def other_triggerer_stores():
+        await trigger(store)._store(SeenSubscribers().with_also(["31", "32"]))
 
-    producer = StoredEventsProducer(None)
-    run(producer.advance([item("old"), item("new"), item(None), item("not stored", failed=1)]))
-    run(producer.advance([item(None)]))
-    assert stored == ["new"]
+    run(set_up())
+    polls = [["31"], other_triggerer_stores, ["31", "32"], ["31", "32", "33"]]
+    assert fired(run, trigger(store), polls) == [["33"]]
+
+
+@has_store
+def test_a_state_is_never_replaced_by_an_older_one(run, trigger):
+    store = Store()
+
+    async def write():
+        late = SeenSubscribers().with_also(["31", "33"])  # of a triggerer that was frozen
+        await trigger(store)._store(SeenSubscribers().with_also(["31", "32"]))
+        await trigger(store)._store(late)
+        return await trigger(store)._load()
+
+    assert run(write()).unseen(["31", "32", "33", "34"]) == ["34"]
+
+
+@has_store
+def test_a_store_that_cannot_be_read_again_does_not_lose_an_event(run, trigger):
+    store = Store()
+
+    async def set_up():
+        await trigger(store)._store(SeenSubscribers().with_also(["31"]))
+
+    async def break_store():
+        async def aget(key, default=None):
+            raise OSError("down")
+
+        store.aget = aget
+
+    run(set_up())
+    assert fired(run, trigger(store), [break_store, ["31", "32"], ["31", "32"]]) == [["32"]]
+
+
+@has_store
+def test_an_event_with_long_ids_and_names_is_bounded(run, trigger):
+    made = trigger()
+    answers = NewAnswers([], "n" * 1_000_000, 0, 0)
+    payload = made._payload(answers, ["a", "b" * 1_000_000, "c"])
+    assert payload["count"] == 3
+    assert payload["subscriber_ids"] == ["a"]
+    assert len(json.dumps(payload)) < 3_000
 
 
 def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run, trigger, caplog, capsys):
