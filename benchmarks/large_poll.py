@@ -2,9 +2,9 @@
 
     python benchmarks/large_poll.py    (takes a minute)
 
-First a wait for many subscribers polls, then an event trigger's watch, which must know each subscriber. What
-blocks is measured by the time that the loop's thread itself worked between two turns of the loop: it does not
-change with what else the machine does.
+The first poll is for a sensor's trigger, the second for an event trigger, which needs each subscriber's
+progress. Blocking is measured as the CPU time of the loop's thread between two turns of the loop, which does
+not depend on other load.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from pathlib import Path
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
 
 import psutil
-from airflow_provider_cytechbot.triggers.schedule import PollSchedule
 from waiting import sandbox
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
-from airflow_provider_cytechbot.triggers.campaign_poll import waiting
+from airflow_provider_cytechbot.triggers.campaign_poll import joined_poll
 from airflow_provider_cytechbot.triggers.flow_answers import _CampaignWaiter
 from airflow_provider_cytechbot.triggers.new_flow_answers import _compare
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers
-from airflow_provider_cytechbot.triggers.waiters import EventWaiter
+from airflow_provider_cytechbot.triggers.waiters import EventWaiter, PollSchedule
 
 
 def main() -> None:
@@ -48,22 +47,22 @@ def main() -> None:
 
 async def count(subscribers: int) -> None:
     """Wait for all subscribers."""
-    wait = _CampaignWaiter(PollSchedule(1), "100", subscribers, Progress.ANSWERED)
-    async with waiting("cytechbot_default", "100", wait):
-        assert (await wait.event)["result"]["answered"] == subscribers
+    waiter = _CampaignWaiter(PollSchedule(1), "100", subscribers, Progress.ANSWERED)
+    async with joined_poll("cytechbot_default", "100", waiter):
+        assert (await waiter.event)["result"]["answered"] == subscribers
 
 
 async def watch(subscribers: int) -> None:
-    """Look once who has answered, and remember it."""
-    watch = EventWaiter(PollSchedule(1), Progress.ANSWERED)
-    async with waiting("cytechbot_default", "100", watch):
-        sighting = await watch.next()
-    new, _ = await asyncio.to_thread(_compare, sighting.subscriber_ids, SeenSubscribers())
+    """Poll once, and compare the subscribers with a state."""
+    waiter = EventWaiter(PollSchedule(1), Progress.ANSWERED)
+    async with joined_poll("cytechbot_default", "100", waiter):
+        answers = await waiter.next()
+    new, _ = await asyncio.to_thread(_compare, answers.subscriber_ids, SeenSubscribers())
     assert len(new) == subscribers
 
 
 async def measured(what, subscribers: int) -> None:
-    """Do it, and print what it cost."""
+    """Run one measurement and print the figures."""
     turns = []
 
     async def look() -> None:

@@ -4,7 +4,7 @@
 
 A real triggerer watches a campaign that a thousand subscribers have answered. Six more answer, one by one.
 The triggerer is killed, three more answer, it is started again, and nobody answers any more. Then the asset's
-events are read from Airflow's database: whom do they tell of, and how many tell nothing new.
+events are read from Airflow's database: which subscribers do they name, and how many name no new one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measure(kind: str) -> dict[str, float]:
         }
         with AirflowServices(ROOT / "benchmarks" / "dags", env=env) as airflow:
             airflow.wait_until(lambda: server.journal.received(ENDPOINT), 120, "the first poll")
-            time.sleep(INTERVAL)  # who has answered until now is stored
+            time.sleep(INTERVAL)  # until the state is stored
             rss = max(each.memory_info().rss for each in triggerer(airflow)) / 2**20
             processes, requests, start = triggerer(airflow), server.journal.received(ENDPOINT), time.time()
             before = cpu(processes)
@@ -74,18 +74,18 @@ def measure(kind: str) -> dict[str, float]:
             events = [
                 json.loads(extra) for (extra,) in airflow.query("SELECT extra FROM asset_event ORDER BY id")
             ]
-            translate_errors, repeated = read(events)
+            reported, repeated = read(events)
             return {
                 "requests in a minute": 60 * requests / lasted,
                 "CPU seconds in a minute": 60 * used / lasted,
                 "memory, MiB": rss,
                 "events": len(events),
-                "events that tell nothing new": repeated,
+                "events without a new subscriber": repeated,
                 "KiB of an event in the database": sum(len(json.dumps(e)) for e in events)
                 / 1024
                 / max(1, len(events)),
-                "of 6, told of while it ran": len(translate_errors & set(WHILE_IT_RUNS)),
-                "of 3 during the restart, told of": len(translate_errors & set(WHILE_IT_IS_DOWN)),
+                "of 6 while it ran, reported": len(reported & set(WHILE_IT_RUNS)),
+                "of 3 during the restart, reported": len(reported & set(WHILE_IT_IS_DOWN)),
                 "files with the API key": len(airflow.places_of(quote(server.api_key))),
             }
 
@@ -97,18 +97,18 @@ def triggerer(airflow: AirflowServices):
 
 
 def read(events: list[dict]) -> tuple[set[str], int]:
-    """Return whom the events tell of who had not answered before, and how many tell of nobody new."""
-    translate_errors, repeated = set(BEFORE), 0
+    """Return the new subscribers that the events name, and the number of events without a new one."""
+    reported, repeated = set(BEFORE), 0
     for event in events:
         payload = event["payload"]
-        new = set(subscribers(payload)) - translate_errors
+        new = set(subscribers(payload)) - reported
         repeated += not new
-        translate_errors |= new
-    return translate_errors - set(BEFORE), repeated
+        reported |= new
+    return reported - set(BEFORE), repeated
 
 
 def subscribers(payload: dict) -> list[str]:
-    """Return whom an event names: ours the new ones, the other has the server's answer whole."""
+    """Return the subscribers in an event: the new ones in ours, all of them in the other."""
     if "subscriber_ids" in payload:
         return payload["subscriber_ids"]
     return list(json.loads(base64.b64decode(payload["response"]["content"]))["data"])

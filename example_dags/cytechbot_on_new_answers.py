@@ -17,7 +17,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
+from airflow_provider_cytechbot.triggers.new_flow_answers import CyTechBotNewFlowAnswersTrigger
 
 # [START watch_campaign]
 answers = Asset(

@@ -1,4 +1,4 @@
-"""What both sensors share: waiting, in the worker or deferred, and what ends a wait without success."""
+"""The common part of the sensors: waiting in the worker or deferred, timeouts and errors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.api.flow_progress import Progress
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.triggers.events import CyTechBotTriggerEventError, error_of, validate
-from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
+from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS, read_seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds beyond the sensor's timeout after which Airflow itself gives a deferred wait up, where no
-#: triggerer runs that would.
+#: Seconds after the sensor's timeout at which Airflow itself ends a deferred wait, for the case that no
+#: triggerer runs.
 GRACE = 60.0
 
 
@@ -42,14 +43,23 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     """
     Base of the sensors that wait for answers to a flow campaign.
 
-    Even a deferrable sensor makes its first check on the worker, so it does not defer if the answers are
-    already there. Up to five polls in a row may fail for a passing reason. In the mode ``reschedule``, where
-    each poke is a process of its own, nothing counts them: there, a poke is repeated as often as the
-    connection's ``max_retries`` says, and then fails the task.
+    A deferrable sensor makes its first check on the worker, too, and does not defer if the answers are
+    already there. Up to five polls in a row may fail for a temporary reason. In the mode ``reschedule``,
+    where each poke is a process of its own, they cannot be counted: there, a request is retried up to the
+    connection's ``max_retries``, and then the task fails.
 
     :param flow_campaign_id: The campaign's id.
     :param complete: Whether every question must be answered; with ``False``, any one will do.
-    :param deferrable: Whether to wait in the triggerer, where a wait costs next to nothing.
+    :param deferrable: Whether to wait in the triggerer, which needs no worker slot.
+    :param poke_interval: Time between two checks, in seconds or as ``timedelta``.
+    :param timeout: Time after which the sensor fails, in seconds or as ``timedelta``.
+    :param mode: ``poke`` or ``reschedule``, for a sensor that is not deferrable.
+    :param exponential_backoff: Whether each interval is twice the one before.
+    :param max_wait: The longest interval between two checks, in seconds or as ``timedelta``.
+    :param soft_fail: Whether to skip the task instead of failing it.
+    :param silent_fail: Whether to log errors of a check that may be temporary, and go on.
+    :param never_fail: Whether to skip the task after any error.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     """
 
     template_fields: Sequence[str] = (
@@ -65,39 +75,64 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         flow_campaign_id: IdInput,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta = 60,
+        timeout: float | timedelta | None = None,
+        mode: str = "poke",
+        exponential_backoff: bool = False,
+        max_wait: float | timedelta | None = None,
+        soft_fail: bool = False,
+        silent_fail: bool = False,
+        never_fail: bool = False,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        for name, value in (("poke_interval", poke_interval), ("timeout", timeout), ("max_wait", max_wait)):
+            if value is not None:
+                read_seconds(name, value)
+        # Airflow's default of a timeout depends on its version.
+        with_timeout = {} if timeout is None else {"timeout": timeout}
+        super().__init__(
+            poke_interval=poke_interval,
+            mode=mode,
+            exponential_backoff=exponential_backoff,
+            max_wait=max_wait,
+            soft_fail=soft_fail,
+            silent_fail=silent_fail,
+            never_fail=never_fail,
+            cytechbot_conn_id=cytechbot_conn_id,
+            **with_timeout,
+            **kwargs,
+        )
         self.flow_campaign_id = flow_campaign_id
         self.complete = complete
         self.deferrable = deferrable
-        #: When the wait began; set where the triggerer is to do the waiting.
+        #: When a deferrable wait started; ``None`` for a sensor that waits in the worker.
         self._started_at: float | None = None
         self._failed_polls = 0
 
     def check(self) -> Any:
-        """Look once, and return what the sensor returns, or ``None`` if the wait goes on."""
+        """Check once, and return the sensor's result, or ``None`` if the wait goes on."""
         raise NotImplementedError
 
     def trigger(self, **kwargs: Any) -> BaseTrigger:
         """
-        Return the trigger that waits instead of the worker.
+        Return the trigger to defer to.
 
-        :param kwargs: The arguments that both triggers have.
+        :param kwargs: The arguments that both triggers take.
         """
         raise NotImplementedError
 
     def result(self, found: Any) -> Any:
         """
-        Return what the sensor returns after a deferral, or ``None`` if the wait goes on.
+        Return the sensor's result after a deferral, or ``None`` if the wait goes on.
 
-        :param found: What the trigger found out.
+        :param found: The result in the trigger's event.
         """
         raise NotImplementedError
 
     @cached_property
-    def wanted(self) -> Progress:
-        """The progress that is waited for."""
+    def required(self) -> Progress:
+        """The progress to wait for."""
         return Progress.wanted(self.checked(read_switch, "complete", self.complete))
 
     @cached_property
@@ -106,15 +141,15 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         return self.hook.get_flow_campaign(self.flow_campaign_id)
 
     def execute(self, context: Context) -> Any:
-        """Wait, here or deferred."""
+        """Wait, in the worker or deferred."""
         if self.deferrable:
             self._started_at = time.time()
-        with self._skipping_if_it_must_not_fail():
+        with self._skip_if_never_fail():
             return super().execute(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once; defer where that is wanted and the wait goes on."""
-        found = self._bearing_failures(self.check)
+        """Check once; a deferrable sensor defers if the wait goes on."""
+        found = self._tolerate_failures(self.check)
         if found is not None:
             return PokeReturnValue(is_done=True, xcom_value=found)
         if self._started_at is not None:
@@ -122,38 +157,38 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         return False
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral."""
-        with self._skipping_if_it_must_not_fail():
+        """Resume after a deferral."""
+        with self._skip_if_never_fail():
             return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Any, started_at: float | None = None) -> Any:
         """
-        Go on after a deferral.
+        Resume after a deferral.
 
-        :param event: What the trigger said.
-        :param started_at: When the wait began; ``airflow dags test`` forgets it.
+        :param event: The trigger's event.
+        :param started_at: When the wait started; ``airflow dags test`` does not pass it.
         """
         started_at = time.time() if started_at is None else started_at
-        translate_errors = validate(event)
-        if translate_errors["status"] == "timeout":
+        checked = validate(event)
+        if checked["status"] == "timeout":
             raise AirflowSensorTimeout(
-                f"Sensor has timed out: what it waits for was not there within {self.timeout:g} seconds."
+                f"Sensor has timed out: the answers did not come within {self._time_limit():g} seconds."
             )
-        if translate_errors["status"] == "error":
-            failure = self.hook.task_error(error_of(translate_errors))
-            if not (self.silent_fail and failure.retryable):  # as Airflow's own loop has it
+        if checked["status"] == "error":
+            failure = self.hook.task_error(error_of(checked))
+            if not (self.silent_fail and failure.retryable):  # like the loop in Airflow's own sensors
                 raise failure
             self.log.error("%s", failure)
             self._defer(started_at)
         self._started_at = started_at
-        found = self._bearing_failures(lambda: self.result(translate_errors["result"]))
+        found = self._tolerate_failures(lambda: self.result(checked["result"]))
         if found is None:
             self._defer(started_at)
         return found
 
     @contextmanager
-    def _skipping_if_it_must_not_fail(self) -> Iterator[None]:
-        """Make a skip also of what Airflow, depending on its version, does not take for a failure."""
+    def _skip_if_never_fail(self) -> Iterator[None]:
+        """Skip also after errors that Airflow, depending on its version, does not skip for."""
         try:
             yield
         except (AirflowSensorTimeout, CyTechBotError, CyTechBotTriggerEventError) as error:
@@ -164,18 +199,18 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
             return
         raise AirflowSkipException(f"Skipping due to never_fail is set to True: {problem}")
 
-    def _bearing_failures(self, look: Callable[[], T]) -> T | None:
-        """Look; return ``None`` where that failed for a passing reason, which has not happened too often."""
+    def _tolerate_failures(self, check: Callable[[], T]) -> T | None:
+        """Check; return ``None`` after a temporary failure, until there were too many."""
         try:
-            found = look()
+            found = check()
         except CyTechBotUnansweredError as error:
             failure = error
         else:
             self._failed_polls = 0
             return found
         self._failed_polls += 1
-        nobody_counts = self.mode == "reschedule" and self._started_at is None
-        if nobody_counts or self._failed_polls > MAX_FAILED_POLLS:
+        is_uncounted = self.mode == "reschedule" and self._started_at is None
+        if is_uncounted or self._failed_polls > MAX_FAILED_POLLS:
             raise failure
         self.log.warning(
             "%s Failed polls in a row: %d; up to %d may fail.", failure, self._failed_polls, MAX_FAILED_POLLS
@@ -183,13 +218,13 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         return None
 
     def _defer(self, started_at: float) -> None:
-        timeout = float(self.timeout)
+        timeout, now = self._time_limit(), time.time()
         max_wait = self.max_wait.total_seconds() if isinstance(self.max_wait, timedelta) else self.max_wait
         self.defer(
             trigger=self.trigger(
                 cytechbot_conn_id=self.cytechbot_conn_id,
                 flow_campaign_id=self.checked(encode_number, "flow_campaign_id", self.flow_campaign_id),
-                complete=self.wanted is Progress.COMPLETED,
+                complete=self.required is Progress.COMPLETED,
                 poke_interval=float(self.poke_interval),
                 exponential_backoff=self.exponential_backoff,
                 max_wait=max_wait,
@@ -198,5 +233,12 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
             ),
             method_name="execute_complete",
             kwargs={"started_at": started_at},
-            timeout=timedelta(seconds=max(0.0, started_at + timeout - time.time()) + GRACE),
+            timeout=timedelta(seconds=max(0.0, started_at + timeout - now) + GRACE),
         )
+
+    def _time_limit(self) -> float:
+        """Return the seconds that a deferrable sensor may wait in all."""
+        if self.execution_timeout is None:
+            return float(self.timeout)
+        # Airflow itself does not apply an execution_timeout while a task is deferred.
+        return min(float(self.timeout), self.execution_timeout.total_seconds())

@@ -1,1 +1,1 @@
-"""Triggers that wait in the triggerer; everything that waits on one campaign shares one poll."""
+"""Triggers that wait in the triggerer. All triggers of one campaign share one poll."""

@@ -1,4 +1,4 @@
-"""What a trigger tells its sensor: one place that writes such an event, and one that reads it."""
+"""The events that triggers send to their sensors: written and read here only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, Literal, TypeAlias
 from airflow_provider_cytechbot.api import errors
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 
-#: Raised by one whenever events change, so that a triggerer and a worker of different versions notice.
+#: Increased whenever events change, to detect a triggerer and a worker of different versions.
 EVENT_VERSION = 1
+#: The longest text of an error in an event, in characters.
+MAX_TEXT = 2_000
 
 Event: TypeAlias = dict[str, Any]
 Status: TypeAlias = Literal["success", "timeout", "error"]
@@ -22,20 +24,20 @@ _ERRORS = {
 
 
 class CyTechBotTriggerEventError(Exception):
-    """A trigger event that this version of the provider cannot have sent. A retry of the task waits anew."""
+    """A trigger event that this version of the provider cannot have sent. A retry of the task waits again."""
 
 
 def reached(result: Any = None) -> Event:
     """
     Return the event for a wait that is over.
 
-    :param result: What the trigger found out.
+    :param result: What the sensor returns.
     """
     return {"version": EVENT_VERSION, "status": "success", "result": result}
 
 
 def timed_out() -> Event:
-    """Return the event for a wait that lasted longer than its sensor's ``timeout``."""
+    """Return the event for a wait that exceeded its sensor's ``timeout``."""
     return {"version": EVENT_VERSION, "status": "timeout"}
 
 
@@ -43,30 +45,30 @@ def failed(error: CyTechBotError, failed_polls: int) -> Event:
     """
     Return the event for a wait that failed.
 
-    :param error: Why.
-    :param failed_polls: How many polls in a row had failed.
+    :param error: The error.
+    :param failed_polls: The number of failed polls in a row.
     """
     public = next(cls for cls in type(error).__mro__ if cls in _ERRORS.values())
     return {
         "version": EVENT_VERSION,
         "status": "error",
         "error": public.__name__,
-        "reason": error.reason,
-        "hint": error.hint,
-        "request": error.request,
+        "reason": _shorten(error.reason),
+        "hint": _shorten(error.hint),
+        "request": _shorten(error.request),
         "failed_polls": failed_polls,
     }
 
 
 def validate(event: Any) -> Event:
     """
-    Return an event if it is one of those above.
+    Return an event if it has one of the forms above.
 
-    :param event: What Airflow hands to ``execute_complete``.
-    :raises CyTechBotTriggerEventError: It is something else; the message says what.
+    :param event: The event that Airflow passes to ``execute_complete``.
+    :raises CyTechBotTriggerEventError: It has another form.
     """
     if event is None:
-        raise _reject("there is none (None): the trigger ended without saying anything")
+        raise _reject("there is none (None): the trigger ended without an event")
     if not isinstance(event, Mapping):
         raise _reject(f"it is a {type(event).__name__}, not a dictionary")
     if event.get("version") != EVENT_VERSION:
@@ -91,7 +93,7 @@ def validate(event: Any) -> Event:
 
 def error_of(event: Event) -> CyTechBotError:
     """
-    Return the error that an event tells of.
+    Return the error in an event.
 
     :param event: A valid event of the status ``error``.
     """
@@ -99,6 +101,10 @@ def error_of(event: Event) -> CyTechBotError:
     if event["failed_polls"] > 1:
         reason = f"{event['failed_polls']} polls in a row failed, the last because: {reason}"
     return _ERRORS[event["error"]](reason, str(event["hint"]), str(event["request"]))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _reject(problem: str) -> CyTechBotTriggerEventError:

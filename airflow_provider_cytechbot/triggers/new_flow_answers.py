@@ -6,23 +6,25 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import aclosing
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.api.fields import encode_number, field_error
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.triggers.events import EVENT_VERSION
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
-from airflow_provider_cytechbot.triggers.waiters import EventWaiter, NewAnswers, PollSchedule
+from airflow_provider_cytechbot.triggers.waiters import EventWaiter, NewAnswers, PollSchedule, read_seconds
 
 try:
     from airflow.triggers.base import BaseEventTrigger
 except ImportError:
     raise ImportError(
-        "CyTechBotNewFlowAnswersTrigger needs Airflow 3.0 or newer: before it, no event could start a DAG. "
-        "A sensor of airflow_provider_cytechbot.sensors.flow_answers waits on every version."
+        "CyTechBotNewFlowAnswersTrigger needs Airflow 3.0 or newer: older versions have no event triggers. "
+        "The sensors of airflow_provider_cytechbot.sensors.flow_answers work on every version."
     ) from None
 
 if TYPE_CHECKING:
@@ -30,8 +32,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_cytechbot.api.fields import IdInput
 
-#: An event names so many of the new subscribers at the most; beyond that, their number and digest must do.
+#: An event names at most this many of the new subscribers; it always has their number and digest.
 MAX_NAMED = 100
+#: The longest name of a campaign and the longest ids that an event holds, in characters.
+MAX_NAME = 1_000
+MAX_IDS = 20_000
+
+
+class _ArgumentError(CyTechBotFieldError, TypeError):
+    """A wrong argument. Of the exceptions in a trigger's ``__init__``, a triggerer survives ``TypeError``."""
 
 
 class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
@@ -44,28 +53,30 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
             "version": 1,
             "flow_campaign_id": "1",
             "flow_name": "Feedback",
-            "complete": True,  # whether they have answered every question
-            "count": 2,  # how many are new
-            "subscriber_ids": ["24994546734902201", "24994546734902202"],  # the first 100 of them
+            "complete": True,  # the trigger's parameter
+            "count": 2,  # the number of new subscribers
+            "subscriber_ids": ["24994546734902201", "24994546734902202"],  # at most 100 of them
             "digest": "…",  # of all of them
-            "answered": 40,  # how many in all have answered
-            "completed": 31,  # and how many of those every question
+            "answered": 40,  # all subscribers that have answered
+            "completed": 31,  # those that have answered every question
         }
 
-    Subscribers who had already answered when the trigger first ran are not new. On Airflow 3.3 and newer, the
-    asset's state store remembers who has been seen, and is written only after Airflow has stored the event.
-    So a restart loses no event. It repeats one only if the triggerer dies in the second or two between those
-    two writes, which Airflow gives a trigger no way to detect. Before 3.3, a restart begins with whoever
-    answers from then on.
+    Subscribers that had already answered when the trigger first ran are not new. On Airflow 3.3 and newer,
+    the asset's state store holds the subscribers seen so far. It is written after Airflow has stored the
+    event, so a restart loses no event. Before each event the stored state is read again, so a triggerer that
+    was frozen while another one took over does not repeat the other's events. An event is repeated only if the triggerer
+    dies or freezes in the second or two around storing it: between reading the state and storing the event,
+    or between storing the event and writing the state. Before Airflow 3.3, a restarted trigger fires only for
+    subscribers that answer after the restart.
 
-    The trigger shares its polls with the deferred sensors that wait on the same campaign. A failed poll, even
-    one with a wrong key, is logged and does not end the trigger.
+    The trigger shares its polls with the deferred sensors of the same campaign. A failed poll, even one with
+    a wrong key, is logged and does not end the trigger.
 
     :param flow_campaign_id: The campaign's id.
     :param complete: Whether to fire for subscribers who have answered every question; with ``False``, any one
         will do.
-    :param poll_interval: Seconds between polls. A poll of a large campaign costs the server a lot: the page
-        on waiting says which interval to choose.
+    :param poll_interval: Seconds between polls, or a ``timedelta``. A poll of a large campaign is expensive
+        for the server.
     :param cytechbot_conn_id: The id of the Airflow connection.
     :raises CyTechBotFieldError: An argument cannot be used.
     """
@@ -75,30 +86,28 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         *,
         flow_campaign_id: IdInput,
         complete: bool = True,
-        poll_interval: float = 300.0,
+        poll_interval: float | timedelta = 300.0,
         cytechbot_conn_id: str = "cytechbot_default",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        # Here and not when it runs: it is made where the DAG is read, by whoever can put it right.
-        self.flow_campaign_id = encode_number("flow_campaign_id", flow_campaign_id)
-        if not isinstance(complete, bool):
-            raise field_error("complete", f"must be True or False, not {complete!r}")
+        try:
+            self.flow_campaign_id = encode_number("flow_campaign_id", flow_campaign_id)
+            if not isinstance(complete, bool):
+                raise field_error("complete", f"must be True or False, not {str(complete)[:40]!r}")
+            self.poll_interval = read_seconds("poll_interval", poll_interval)
+            if self.poll_interval == 0:
+                raise field_error("poll_interval", "must be above zero")
+            if not isinstance(cytechbot_conn_id, str) or not cytechbot_conn_id:
+                raise field_error("cytechbot_conn_id", "must be the id of a connection")
+        except CyTechBotFieldError as error:
+            raise _ArgumentError(error.reason, error.hint) from None
         self.complete = complete
-        if (
-            isinstance(poll_interval, bool)
-            or not isinstance(poll_interval, int | float)
-            or poll_interval <= 0
-        ):
-            raise field_error(
-                "poll_interval", f"must be a number of seconds above zero, not {poll_interval!r}"
-            )
-        self.poll_interval = poll_interval
         self.cytechbot_conn_id = cytechbot_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments; the connection's id is all they say of the connection."""
+        """Return the class path and the arguments. Of the connection, they hold its id only."""
         return (
-            f"airflow_provider_cytechbot.triggers.flow_answers.{type(self).__qualname__}",
+            f"{__name__}.{type(self).__qualname__}",
             {
                 "flow_campaign_id": self.flow_campaign_id,
                 "complete": self.complete,
@@ -109,10 +118,10 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
 
     def shared_stream_key(self) -> Hashable | None:
         """
-        Return a key of its own, where who was seen can be kept.
+        Return a key for this trigger alone, if there is a state store.
 
-        A stream is the only way in which Airflow says that an event was stored. Its sharing is not made use
-        of: polls are shared below it, with the sensors too.
+        Only a shared stream is notified when Airflow has stored an event. Its sharing is not used, because
+        polls are shared below it, with the sensors too.
         """
         if getattr(self, "asset_state_store", None) is None:
             return None
@@ -121,72 +130,72 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """Return what polls, and stores who was seen once Airflow has stored the event."""
+        """Return the producer, which polls and writes the state once Airflow has stored the event."""
         from airflow_provider_cytechbot.triggers.stored_events import StoredEventsProducer
 
-        return StoredEventsProducer(cls(**kwargs).sightings)
+        return StoredEventsProducer(cls(**kwargs).poll_results)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event whenever there are new subscribers, without remembering them across a restart."""
+        """Yield an event for new subscribers, without a state that survives a restart."""
         self.log.warning(
-            "Nothing keeps who has already answered flow campaign %s (Airflow 3.3 and newer do, for an "
-            "asset's watcher): a restart starts from the present, and passes over what came meanwhile.",
+            "The subscribers that have answered flow campaign %s are not stored (only Airflow 3.3 and newer "
+            "can, for an asset's watcher): after a restart, the trigger fires for later answers only.",
             self.flow_campaign_id,
         )
-        async with aclosing(self.sightings()) as sightings:
-            async for event in self._events(sightings, None):
+        async with aclosing(self.poll_results()) as results:
+            async for event in self._events(results, None):
                 yield event
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
-        """Yield an event whenever there are new subscribers since the last one that was stored."""
+        """Yield an event for subscribers that are not in the stored state."""
         try:
             seen = await self._load()
         except StateError as error:
-            problem = (
-                f"What is kept under {self._state_key!r} in the asset's state store cannot be read: {error}. "
-                "Has a newer version of the provider written it? Update this one, or delete it: then the "
-                "trigger starts from the present."
-            )
-            self.log.error("%s", problem)
-            # Airflow begins anew with a trigger that fails: not at once, again and again.
-            await asyncio.sleep(self.poll_interval)
-            raise StateError(problem) from None
+            self.log.error("%s", error)
+            await asyncio.sleep(self.poll_interval)  # Airflow restarts a failed trigger at once
+            raise
         async for event in self._events(shared_stream, seen):
             yield event
 
-    async def sightings(self) -> AsyncGenerator[NewAnswers, None]:
-        """Yield what each poll of the campaign finds, for ever."""
-        # A DAG file imports this module to name the trigger, and polls nothing.
+    async def poll_results(self) -> AsyncGenerator[NewAnswers, None]:
+        """Yield the result of each poll of the campaign, for ever."""
+        # Not above: DAG files import this module.
         from airflow_provider_cytechbot.triggers.campaign_poll import joined_poll
 
-        wait = EventWaiter(PollSchedule(self.poll_interval), Progress.wanted(self.complete))
-        async with joined_poll(self.cytechbot_conn_id, self.flow_campaign_id, wait):
+        waiter = EventWaiter(PollSchedule(self.poll_interval), Progress.wanted(self.complete))
+        async with joined_poll(self.cytechbot_conn_id, self.flow_campaign_id, waiter):
             while True:
-                yield await wait.next()
+                yield await waiter.next()
 
     async def _events(
-        self, sightings: AsyncIterator[NewAnswers], seen: SeenSubscribers | None
+        self, results: AsyncIterator[NewAnswers], seen: SeenSubscribers | None
     ) -> AsyncGenerator[TriggerEvent, None]:
-        async for sighting in sightings:
-            # Sorting and digests of a large campaign would hold up the event loop.
-            new, now_seen = await asyncio.to_thread(_compare, sighting.subscriber_ids, seen)
+        async for answers in results:
+            # In threads: sorting and digests of a large campaign would block the event loop.
+            new, now_seen = await asyncio.to_thread(_compare, answers.subscriber_ids, seen)
+            is_first = seen is None
+            if new and not is_first and (stored := await self._stored_meanwhile()) is not None:
+                # Another triggerer may have fired for them while this one was frozen.
+                known = await asyncio.to_thread(stored.union, seen or stored)
+                new, now_seen = await asyncio.to_thread(_compare, answers.subscriber_ids, known)
             if now_seen is not seen:
-                sighting.remember = partial(self._store, now_seen)
-            is_first, seen = seen is None, now_seen
+                answers.remember = partial(self._store, now_seen)
+            seen = now_seen
             if new and not is_first:
-                yield TriggerEvent(self._payload(sighting, new))  # type: ignore[no-untyped-call]
+                payload = await asyncio.to_thread(self._payload, answers, new)
+                yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
-    def _payload(self, sighting: NewAnswers, new: list[str]) -> dict[str, Any]:
+    def _payload(self, answers: NewAnswers, new: list[str]) -> dict[str, Any]:
         return {
             "version": EVENT_VERSION,
             "flow_campaign_id": self.flow_campaign_id,
-            "flow_name": sighting.flow_name,
+            "flow_name": answers.flow_name and answers.flow_name[:MAX_NAME],
             "complete": self.complete,
             "count": len(new),
-            "subscriber_ids": new[:MAX_NAMED],
+            "subscriber_ids": _named(new),
             "digest": hashlib.sha256("\n".join(new).encode("utf-8", "surrogatepass")).hexdigest(),
-            "answered": sighting.answered,
-            "completed": sighting.completed,
+            "answered": answers.answered,
+            "completed": answers.completed,
         }
 
     @property
@@ -195,26 +204,62 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         return f"cytechbot.{self.cytechbot_conn_id}.flow_campaign.{self.flow_campaign_id}.{what}"
 
     async def _load(self) -> SeenSubscribers | None:
-        if self.asset_state_store is None:
+        store = getattr(self, "asset_state_store", None)
+        if store is None:
             return None
         try:
-            state = await self.asset_state_store.aget(self._state_key)
-        except ValueError:  # Airflow cannot tell whose store is meant
+            state = await store.aget(self._state_key)
+        except ValueError:  # Airflow cannot choose between the stores of several assets
             self.log.error(
-                "The trigger for flow campaign %s watches for several assets, so Airflow keeps nothing for "
-                "it, and a restart starts from the present. Give each asset another poll_interval.",
+                "The trigger for flow campaign %s watches for several assets, so Airflow stores no state for "
+                "it, and after a restart it fires for later answers only. Give each asset its own "
+                "poll_interval.",
                 self.flow_campaign_id,
             )
             return None
-        return None if state is None else await asyncio.to_thread(SeenSubscribers.from_state, state)
+        try:
+            return None if state is None else await asyncio.to_thread(SeenSubscribers.from_state, state)
+        except StateError as error:
+            problem = (
+                f"The state {self._state_key!r} in the asset's state store cannot be read: {error}. If a "
+                "newer version of the provider has written it, update this one. Otherwise delete it: "
+                "then the trigger fires for later answers only."
+            )
+        raise StateError(problem)
+
+    async def _stored_meanwhile(self) -> SeenSubscribers | None:
+        """Return the stored state; ``None`` if there is none, or the store does not respond."""
+        try:
+            return await self._load()
+        except StateError:
+            raise
+        except Exception as error:  # noqa: BLE001 (an event that is repeated is better than one that is lost)
+            self.log.warning("The stored state could not be read again (%s).", type(error).__name__)
+            return None
 
     async def _store(self, seen: SeenSubscribers) -> None:
-        if self.asset_state_store is not None:
-            await self.asset_state_store.aset(self._state_key, await asyncio.to_thread(seen.to_state))
+        store = getattr(self, "asset_state_store", None)
+        if store is None:
+            return
+        # A triggerer that was frozen must not replace a newer state by its own.
+        if (stored := await self._load()) is not None:
+            seen = await asyncio.to_thread(stored.union, seen)
+        await store.aset(self._state_key, await asyncio.to_thread(seen.to_state))
 
 
 def _compare(subscriber_ids: list[str], seen: SeenSubscribers | None) -> tuple[list[str], SeenSubscribers]:
-    """Return who is new, in the order of their ids, and who has been seen from now on."""
+    """Return the new subscribers, sorted by id, and all that are seen from now on."""
     known = SeenSubscribers() if seen is None else seen
     new = sorted(known.unseen(subscriber_ids))
     return new, known if seen is not None and not new else known.with_also(new)
+
+
+def _named(subscriber_ids: list[str]) -> list[str]:
+    """Return the first ids, within the limits for an event."""
+    named, size = [], 0
+    for each in subscriber_ids[:MAX_NAMED]:
+        size += len(each)
+        if size > MAX_IDS:
+            break
+        named.append(each)
+    return named

@@ -1,4 +1,4 @@
-"""A set of subscribers as small as it needs to be, in memory and in Airflow's asset state store."""
+"""A set of subscribers, compact in memory and in Airflow's asset state store."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
-#: Raised by one whenever the stored form changes.
+#: Increased whenever the stored form changes.
 STATE_VERSION = 1
-#: Of a subscriber's id, so many bytes of a digest are kept. With 100,000 seen, the odds that a new one is
-#: taken for one of them are 1 in 10**14, and what is stored is 1.07 MB. Ids themselves would not be smaller,
-#: as on some channels they are long text, and they are personal data that has no business in Airflow's
-#: database.
+#: Bytes of the digest of each subscriber's id. With 100,000 subscribers, a new one is mistaken for a seen one
+#: with probability 1 in 10**14, and the state takes 1.07 MB. Ids themselves can be long, and are personal
+#: data that does not belong into Airflow's database.
 DIGEST_SIZE = 8
 
 
@@ -25,7 +24,7 @@ class StateError(Exception):
 
 class SeenSubscribers:
     """
-    Remembers which subscribers were seen, by digests of their ids.
+    The subscribers seen so far, by digests of their ids.
 
     :param digests: The digests, as numbers.
     """
@@ -34,12 +33,12 @@ class SeenSubscribers:
         self._sorted = array("Q", sorted(digests))
 
     def __len__(self) -> int:
-        """Return how many were seen."""
+        """Return the number of subscribers seen."""
         return len(self._sorted)
 
     def unseen(self, subscriber_ids: Iterable[str]) -> list[str]:
         """
-        Return those who were not seen, in the order given.
+        Return the subscribers that were not seen, in the order given.
 
         :param subscriber_ids: Some subscribers.
         """
@@ -47,11 +46,19 @@ class SeenSubscribers:
 
     def with_also(self, subscriber_ids: Iterable[str]) -> SeenSubscribers:
         """
-        Return what is remembered once these were seen too.
+        Return a set that holds these, too.
 
         :param subscriber_ids: Some subscribers.
         """
         return SeenSubscribers({*self._sorted, *map(_digest, subscriber_ids)})
+
+    def union(self, other: SeenSubscribers) -> SeenSubscribers:
+        """
+        Return a set that holds the subscribers of both.
+
+        :param other: Another set.
+        """
+        return SeenSubscribers({*self._sorted, *other._sorted})
 
     def to_state(self) -> dict[str, Any]:
         """Return the form that is stored."""
@@ -67,10 +74,10 @@ class SeenSubscribers:
     @classmethod
     def from_state(cls, state: Any) -> SeenSubscribers:
         """
-        Return what was stored.
+        Return the set of a stored state.
 
-        :param state: What :meth:`to_state` returned.
-        :raises StateError: It is something else.
+        :param state: A result of :meth:`to_state`.
+        :raises StateError: The state is damaged or of another version.
         """
         if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
             version = state.get("version") if isinstance(state, dict) else type(state).__name__

@@ -1,4 +1,9 @@
-"""Remembering what was seen once Airflow has stored the event of it. Airflow 3.3 and newer."""
+"""
+Writes the state of seen subscribers once Airflow has stored the event. Airflow 3.3 and newer.
+
+A module of its own, because its base class does not exist in the older versions that ``new_flow_answers``
+supports.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +24,25 @@ log = logging.getLogger(__name__)
 
 class StoredEventsProducer(SharedStreamProducer):
     """
-    Hands sightings to a trigger, and lets each be remembered once the trigger's event is in the database.
+    Passes poll results to a trigger, and writes its state once the trigger's event is in the database.
 
-    :param open_sightings: Begins to poll.
+    :param open_results: Starts polling.
     """
 
-    def __init__(self, open_sightings: Callable[[], AsyncGenerator[NewAnswers, None]]) -> None:
-        self._open_sightings = open_sightings
+    def __init__(self, open_results: Callable[[], AsyncGenerator[NewAnswers, None]]) -> None:
+        self._open_results = open_results
 
     async def open_stream(self) -> AsyncIterator[tuple[NewAnswers, NewAnswers]]:
-        """Yield each sighting, and once more as what is handed back when all is done with it."""
-        async with aclosing(self._open_sightings()) as sightings:
-            async for sighting in sightings:
-                yield sighting, sighting
+        """Yield each result twice: for the trigger, and as what :meth:`advance` receives later."""
+        async with aclosing(self._open_results()) as results:
+            async for result in results:
+                yield result, result
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """
-        Remember the newest sighting in which there was something new.
+        Write the state of the newest result that had new subscribers.
 
-        :param batch: Sightings whose events are stored, or were given up.
+        :param batch: Results whose events are stored or have failed.
         """
         remember = [
             item.broker_payload.remember
@@ -47,6 +52,8 @@ class StoredEventsProducer(SharedStreamProducer):
         if not remember:
             return
         try:
-            await remember[-1]()  # the newest comprises those before it
-        except Exception as error:  # noqa: BLE001 (a raise would end the trigger; the next event stores it all)
-            log.error("Who was seen could not be stored (%s): %s", type(error).__name__, error)
+            await remember[-1]()  # the newest state includes the older ones
+        except Exception as error:  # noqa: BLE001 (an exception would end the trigger; the next event writes the whole state)
+            log.error(
+                "The state of seen subscribers could not be stored (%s): %s", type(error).__name__, error
+            )

@@ -1,13 +1,17 @@
-"""What waits on a flow campaign: when it polls next, and what a poll tells it. No I/O."""
+"""Waiters on a flow campaign: when each wants the next poll, and what it does with a result. No I/O."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from airflow_provider_cytechbot.api.fields import field_error
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotError
@@ -15,25 +19,44 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds before a trigger's first poll, even if it is overdue, and between any two; and before it gives up.
+#: Seconds before a trigger's first poll, even an overdue one, between any two polls, and before a timeout.
 #: On Airflow 3.2 and 3.3 an event within 0.3 s of the deferral can find the task not yet deferred.
 FIRST_WAIT = 1.0
-#: Polls in a row that may fail for a passing reason, in the worker and deferred; with one more, the wait
-#: fails.
+#: Polls in a row that may fail for a temporary reason, in the worker and deferred; one more fails the wait.
 MAX_FAILED_POLLS = 5
-#: Failed polls are further and further apart, up to so many seconds, or the interval where that is longer.
+#: The longest pause in seconds after a failed poll, unless the interval is longer.
 MAX_BACKOFF = 300.0
+#: The longest interval or timeout in seconds: ten years. Longer ones overflow Airflow's dates.
+MAX_SECONDS = 10 * 366 * 86_400.0
+
+
+def read_seconds(name: str, value: object) -> float:
+    """
+    Return a duration in seconds.
+
+    :param name: The parameter, for the error.
+    :param value: A number of seconds or a ``timedelta``.
+    :raises CyTechBotFieldError: The value is of another type, negative, not finite, or over ten years.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise field_error(name, f"must be a number of seconds or a timedelta, not {type(value).__name__}")
+    if not 0 <= value <= MAX_SECONDS:  # false for nan, too
+        raise field_error(name, "must be a number of seconds from zero to ten years")
+    return float(value)
 
 
 @dataclass(frozen=True)
 class PollSchedule:
     """
-    The times at which a wait asks to poll: after its start, at regular or at growing intervals.
+    The times at which a waiter wants a poll: after its start, at regular or at growing intervals.
 
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
-    :param max_wait: Seconds that an interval does not grow beyond; ``None``: as long as the wait lasts.
-    :param started_at: When the wait began with its first check, as :func:`time.time` gives it.
+    :param max_wait: The longest interval in seconds; ``None``: no limit.
+    :param started_at: The time of the first check, in seconds of the epoch.
+    :raises CyTechBotFieldError: A value cannot be used.
     """
 
     poke_interval: float
@@ -41,20 +64,35 @@ class PollSchedule:
     max_wait: float | None = None
     started_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse values that would break the poll that the waiter shares with others."""
+        read_seconds("poke_interval", self.poke_interval)
+        if self.max_wait is not None:
+            read_seconds("max_wait", self.max_wait)
+        exponential_backoff: object = self.exponential_backoff
+        if not isinstance(exponential_backoff, bool):
+            kind = type(exponential_backoff).__name__
+            raise field_error("exponential_backoff", f"must be True or False, not {kind}")
+        started_at: object = self.started_at
+        if isinstance(started_at, bool) or not isinstance(started_at, int | float):
+            raise field_error("started_at", f"must be a time in seconds, not {type(started_at).__name__}")
+        if not math.isfinite(started_at) or abs(started_at) > 100 * MAX_SECONDS:
+            raise field_error("started_at", "must be a time in seconds of the epoch")
+
     def first(self, now: float) -> float:
         """
-        Return the seconds until the first poll of this process; one that a restart delayed is made up for.
+        Return the seconds until this process's first poll. A poll missed during a restart is due at once.
 
-        :param now: The time, as :func:`time.time` gives it.
+        :param now: The time, as :func:`time.time` returns it.
         """
         return max(FIRST_WAIT, self.started_at + self.after(self.started_at) - now)
 
     def until_timeout(self, timeout: float, now: float) -> float:
         """
-        Return the seconds until the wait is given up.
+        Return the seconds until the wait times out.
 
-        :param timeout: Seconds from its start on.
-        :param now: The time, as :func:`time.time` gives it.
+        :param timeout: The timeout in seconds, counted from the first check.
+        :param now: The time, as :func:`time.time` returns it.
         """
         return max(FIRST_WAIT, self.started_at + timeout - now)
 
@@ -62,27 +100,27 @@ class PollSchedule:
         """
         Return the seconds from one poll to the next.
 
-        :param now: The time of the poll, as :func:`time.time` gives it.
+        :param now: The time of the poll, as :func:`time.time` returns it.
         """
-        wait = max(self.poke_interval, FIRST_WAIT)
+        interval = max(self.poke_interval, FIRST_WAIT)
         if self.exponential_backoff:
-            # The intervals w, 2w, 4w ... end at w, 3w, 7w ...: at each such moment the next one is begun.
+            # The intervals w, 2w, 4w, ... end at w, 3w, 7w, ... after the start.
             longest = self.max_wait or float("inf")
-            end = wait
-            while self.started_at + end <= now + wait / 2 and wait < longest:
-                wait *= 2
-                end += wait
-            wait = max(min(wait, longest), FIRST_WAIT)
-        return wait
+            end = interval
+            while self.started_at + end <= now + interval / 2 and interval < longest:
+                interval *= 2
+                end += interval
+            interval = max(min(interval, longest), FIRST_WAIT)
+        return interval
 
 
 def backoff(interval: float, failed_polls: int, retry_after: float | None = None) -> float:
     """
     Return the seconds to wait after a failed poll.
 
-    :param interval: Seconds between polls that do not fail.
-    :param failed_polls: How many failed in a row.
-    :param retry_after: Seconds that the server asked to wait.
+    :param interval: Seconds between polls that succeed.
+    :param failed_polls: The number of failed polls in a row.
+    :param retry_after: The server's ``Retry-After`` in seconds.
     """
     return max(
         interval,
@@ -94,28 +132,28 @@ def backoff(interval: float, failed_polls: int, retry_after: float | None = None
 @dataclass
 class PollResult:
     """
-    What one poll found out, and no more than was asked for.
+    The result of one poll, reduced to what its waiters need.
 
-    :param flow_name: The campaign's name, where it is known.
-    :param tally: How many subscribers have come how far; ``None`` where single subscribers were asked for.
-    :param progress: How far those have come who were asked for; one who is missing has not begun.
-    :param everyone: Whether ``progress`` holds all that have begun.
+    :param flow_name: The campaign's name, if known.
+    :param counts: The numbers of subscribers; ``None`` if single subscribers were requested.
+    :param progress: The progress by subscriber id. A subscriber that is missing has not answered.
+    :param has_all_subscribers: Whether ``progress`` covers all subscribers that have answered.
     """
 
     flow_name: str | None
     counts: ProgressCounts | None
     progress: Mapping[str, Progress] = field(repr=False)
-    everyone: bool = False
+    has_all_subscribers: bool = False
 
 
 class Waiter:
     """
-    One that waits on a campaign. What it is told, it judges at once and without waiting for anything.
+    Base of the waiters. The methods that take results must neither block nor await.
 
-    :param rhythm: When it asks to poll.
-    :param subscriber_id: The one subscriber whose progress it is about; ``None``: the campaign as a whole.
-    :param counts_completed: Whether it must know who has answered every question.
-    :param everyone: Whether it must know each subscriber's progress, and not just how many have come how far.
+    :param schedule: When it wants polls.
+    :param subscriber_id: The one subscriber it waits for; ``None``: it waits for the campaign as a whole.
+    :param counts_completed: Whether it needs to know if every question is answered.
+    :param needs_all_subscribers: Whether it needs each subscriber's progress, not only the counts.
     """
 
     def __init__(
@@ -124,32 +162,40 @@ class Waiter:
         *,
         subscriber_id: str | None = None,
         counts_completed: bool = True,
-        everyone: bool = False,
+        needs_all_subscribers: bool = False,
     ) -> None:
         self.schedule = schedule
         self.subscriber_id = subscriber_id
         self.counts_completed = counts_completed
-        self.everyone = everyone
-        #: When it wants the next poll, by the clock of :func:`time.monotonic`.
+        self.needs_all_subscribers = needs_all_subscribers
+        #: The time of the next poll, by the clock of :func:`time.monotonic`.
         self.due = time.monotonic() + schedule.first(time.time())
 
     def polled(self) -> None:
-        """Ask for the next poll one interval from now: this one was for it too, whoever had asked."""
+        """Set the next poll one interval from now, also if another waiter caused this poll."""
         self.due = time.monotonic() + self.schedule.after(time.time())
 
     def on_result(self, poll_result: PollResult) -> None:
         """
-        Take note of what a poll found.
+        Handle a poll that succeeded.
 
-        :param census: It.
+        :param poll_result: The result.
         """
         raise NotImplementedError
 
     def on_error(self, error: CyTechBotError) -> None:
         """
-        Take note of a poll that failed.
+        Handle a poll that failed.
 
-        :param error: Why.
+        :param error: The error.
+        """
+        raise NotImplementedError
+
+    def abort(self, error: CyTechBotError) -> None:
+        """
+        End this wait, because one of the methods above raised an exception.
+
+        :param error: The error to report.
         """
         raise NotImplementedError
 
@@ -157,13 +203,13 @@ class Waiter:
 @dataclass
 class NewAnswers:
     """
-    Who has come as far as a trigger wants to know of.
+    The subscribers with the progress that an event trigger watches for, after one poll.
 
-    :param subscriber_ids: All of them.
+    :param subscriber_ids: All of them, new or not.
     :param flow_name: The campaign's name.
-    :param answered: How many subscribers have answered any question.
-    :param completed: How many have answered every question.
-    :param remember: Stores that they were seen; ``None`` where that is stored already.
+    :param answered: The number of subscribers that have answered any question.
+    :param completed: The number of subscribers that have answered every question.
+    :param remember: Stores these subscribers as seen; ``None`` if they are stored already.
     """
 
     subscriber_ids: list[str] = field(repr=False)
@@ -175,39 +221,51 @@ class NewAnswers:
 
 class EventWaiter(Waiter):
     """
-    A wait without end. Of several sightings that nobody has looked at, the last one counts: it comprises all.
+    A waiter of an event trigger, which waits for ever. A newer result replaces one that was not fetched.
 
-    :param rhythm: When it polls.
-    :param wanted: How far the subscribers must have come.
+    :param schedule: When it wants polls.
+    :param required: The progress to watch for.
     """
 
-    def __init__(self, schedule: PollSchedule, wanted: Progress) -> None:
-        super().__init__(schedule, everyone=True)
-        self._wanted = wanted
-        self._sighting: NewAnswers | None = None
-        self._is_there = asyncio.Event()
+    def __init__(self, schedule: PollSchedule, required: Progress) -> None:
+        super().__init__(schedule, needs_all_subscribers=True)
+        self._required = required
+        self._answers: NewAnswers | None = None
+        self._error: CyTechBotError | None = None
+        self._changed = asyncio.Event()
 
     async def next(self) -> NewAnswers:
-        """Wait for a poll, and return what it found."""
-        while self._sighting is None:
-            self._is_there.clear()
-            await self._is_there.wait()
-        sighting, self._sighting = self._sighting, None
-        return sighting
+        """
+        Wait for the next poll and return its result.
+
+        :raises CyTechBotError: The waiter was aborted.
+        """
+        while self._answers is None:
+            if self._error is not None:
+                raise self._error
+            self._changed.clear()
+            await self._changed.wait()
+        answers, self._answers = self._answers, None
+        return answers
 
     def on_result(self, poll_result: PollResult) -> None:
-        """Keep what a poll found until it is asked for."""
-        if poll_result.counts is None or not poll_result.everyone:
+        """Keep the result until :meth:`next` fetches it."""
+        if poll_result.counts is None or not poll_result.has_all_subscribers:
             return
-        self._sighting = NewAnswers(
-            [each for each, progress in poll_result.progress.items() if progress >= self._wanted],
+        self._answers = NewAnswers(
+            [each for each, progress in poll_result.progress.items() if progress >= self._required],
             poll_result.flow_name,
             poll_result.counts.answered,
             poll_result.counts.completed,
         )
-        self._is_there.set()
+        self._changed.set()
 
     def on_error(self, error: CyTechBotError) -> None:
-        """Go on: there is no task that could fail, and a wrong key may be put right."""
+        """Go on: there is no task to fail, and somebody may correct the connection."""
         if not error.retryable:
-            log.error("%s No event can come until this is put right.", error)
+            log.error("%s The trigger fires no event until this is corrected.", error)
+
+    def abort(self, error: CyTechBotError) -> None:
+        """Let :meth:`next` raise the error."""
+        self._error = error
+        self._changed.set()

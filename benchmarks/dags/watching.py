@@ -8,7 +8,7 @@ from airflow.sdk import DAG, Asset, AssetWatcher
 
 trigger = None
 if os.environ.get("WATCHING") == "cytechbot":
-    from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
+    from airflow_provider_cytechbot.triggers.new_flow_answers import CyTechBotNewFlowAnswersTrigger
 
     trigger = CyTechBotNewFlowAnswersTrigger(
         flow_campaign_id="1", complete=False, poll_interval=float(os.environ["WATCHING_INTERVAL"])

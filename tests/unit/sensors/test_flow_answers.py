@@ -93,7 +93,7 @@ def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
     with caplog.at_level(logging.INFO):
         campaign_sensor().execute({})
     shown = caplog.text + capsys.readouterr().out  # logged by the one or the other logging
-    line = r"8 of them completely; asking took (\S+) s. Wanted: 1 who have answered completely\."
+    line = r"8 of them completely; the request took (\S+) s. Required: 1 that have answered completely\."
     (seconds,) = set(re.findall(line, shown))
     assert float(seconds) >= 0.3
 

@@ -4,10 +4,12 @@ import asyncio
 import json
 import logging
 import time
+from datetime import timedelta
 
 import psutil
 import pytest
 
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers import campaign_poll, flow_answers
 from airflow_provider_cytechbot.triggers.campaign_poll import FEW
@@ -338,3 +340,75 @@ def test_a_large_answer_is_read_in_slices(run, kwargs, monkeypatch):
         event = run(wait())
     assert event["result"]["answered"] == subscribers
     assert max(slices) < 0.15
+
+
+WRONG_ARGUMENTS = [
+    ("min_subscribers", "1"),
+    ("min_subscribers", 0),
+    ("min_subscribers", True),
+    ("min_subscribers", None),
+    ("complete", "yes"),
+    ("complete", None),
+    ("poke_interval", float("nan")),
+    ("poke_interval", float("inf")),
+    ("poke_interval", -1),
+    ("poke_interval", 1e300),
+    ("poke_interval", "60"),
+    ("max_wait", float("nan")),
+    ("exponential_backoff", "no"),
+    ("started_at", None),
+    ("started_at", float("nan")),
+    ("timeout", None),
+    ("timeout", float("nan")),
+    ("flow_campaign_id", "feedback"),
+    ("flow_campaign_id", None),
+    ("cytechbot_conn_id", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_ARGUMENTS)
+def test_a_wrong_argument_is_refused_where_a_task_defers_and_is_an_error_event(run, kwargs, name, value):
+    trigger = CyTechBotFlowCampaignTrigger(**{"min_subscribers": 1, **kwargs, name: value})
+    with pytest.raises(CyTechBotFieldError, match=name):
+        trigger.serialize()
+    assert repr(trigger)
+    event = run(fire(trigger))
+    assert (event["status"], event["error"]) == ("error", "CyTechBotFieldError")
+    assert name in event["reason"]
+
+
+@pytest.mark.parametrize("subscriber_id", ["", None, 1.5, "1,2"])
+def test_a_wrong_subscriber_is_an_error_event(run, kwargs, subscriber_id):
+    event = run(fire(CyTechBotSubscriberFlowTrigger(subscriber_id=subscriber_id, **kwargs)))
+    assert "subscriber_id" in event["reason"]
+
+
+def test_a_trigger_with_a_wrong_argument_does_not_stop_the_others(server, run, kwargs):
+    async def wait():
+        good = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
+        wrong = [
+            CyTechBotFlowCampaignTrigger(**{"min_subscribers": 1, **kwargs, name: value})
+            for name, value in WRONG_ARGUMENTS
+        ]
+        events = await asyncio.gather(*map(fire, wrong))
+        answer(server, "31")
+        return {event["status"] for event in events}, await good
+
+    statuses, event = run(wait())
+    assert statuses == {"error"}
+    assert event["status"] == "success"
+
+
+def test_durations_can_be_timedeltas(kwargs):
+    durations = {
+        "poke_interval": timedelta(minutes=5),
+        "timeout": timedelta(hours=1),
+        "max_wait": timedelta(hours=2),
+    }
+    trigger = CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | durations)
+    arguments = trigger.serialize()[1]
+    assert (arguments["poke_interval"], arguments["timeout"], arguments["max_wait"]) == (
+        300.0,
+        3600.0,
+        7200.0,
+    )

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import aclosing
+from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
@@ -14,17 +15,14 @@ if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("event triggers are new in Airflow 3.0", allow_module_level=True)
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
-from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
-from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED
-from airflow_provider_cytechbot.triggers.seen_subscribers import StateError
+from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED, CyTechBotNewFlowAnswersTrigger
+from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
 from airflow_provider_cytechbot.triggers.waiters import NewAnswers
 
 from .polls import until_asked
 
 if AIRFLOW_V_3_3_PLUS:
     from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
-
-    from airflow_provider_cytechbot.triggers.stored_events import StoredEventsProducer
 
 has_store = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the assets' state store is new in Airflow 3.3")
 
@@ -95,7 +93,7 @@ def answer(server, *subscribers):
 
 def test_serialization_names_the_public_module(trigger, interval):
     path, kwargs = trigger().serialize()
-    assert path == "airflow_provider_cytechbot.triggers.flow_answers.CyTechBotNewFlowAnswersTrigger"
+    assert path == "airflow_provider_cytechbot.triggers.new_flow_answers.CyTechBotNewFlowAnswersTrigger"
     assert kwargs == {
         "flow_campaign_id": NOBODY,
         "complete": False,
@@ -112,11 +110,26 @@ def test_serialization_names_the_public_module(trigger, interval):
         ({"complete": "False"}, "complete"),
         ({"poll_interval": 0}, "poll_interval"),
         ({"poll_interval": "60"}, "poll_interval"),
+        ({"poll_interval": True}, "poll_interval"),
+        ({"poll_interval": float("nan")}, "poll_interval"),
+        ({"poll_interval": float("inf")}, "poll_interval"),
+        ({"poll_interval": 1e300}, "poll_interval"),
+        ({"poll_interval": timedelta(0)}, "poll_interval"),
+        ({"cytechbot_conn_id": ""}, "cytechbot_conn_id"),
+        ({"cytechbot_conn_id": None}, "cytechbot_conn_id"),
     ],
 )
 def test_an_argument_that_cannot_be_meant_fails_where_the_dag_is_read(wrong, named):
     with pytest.raises(CyTechBotFieldError, match=named):
         CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
+    # A triggerer that creates a trigger from the database survives a TypeError only.
+    with pytest.raises(TypeError):
+        CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
+
+
+def test_an_interval_can_be_a_timedelta():
+    trigger = CyTechBotNewFlowAnswersTrigger(flow_campaign_id=7, poll_interval=timedelta(minutes=5))
+    assert trigger.serialize()[1]["poll_interval"] == 300.0
 
 
 @has_store
@@ -214,22 +227,80 @@ def test_a_failing_store_or_server_does_not_end_it(server, run, trigger):
     assert [event["subscriber_ids"] for event in run(live_once())] == [["31"], ["32"]]
 
 
+async def results(*polls):
+    """Poll results, each after a step: a list of subscribers, or a coroutine function to await."""
+    for each in polls:
+        if callable(each):
+            await each()
+        else:
+            yield NewAnswers(each, "Campaign", len(each), 0)
+
+
+def fired(run, trigger, polls):
+    """Return the subscribers of each event."""
+
+    async def collect():
+        found = []
+        async for event in trigger.filter_shared_stream(results(*polls)):
+            found.append(event.payload["subscriber_ids"])  # noqa: PERF401
+        return found
+
+    return run(collect())
+
+
 @has_store
-def test_the_newest_of_several_is_stored_though_nothing_was_new_after_it(run):
-    """While Airflow confirms an event, further polls find nothing new, and come back together with it."""
-    stored = []
+def test_a_triggerer_that_was_frozen_does_not_repeat_the_events_of_another(run, trigger):
+    store = Store()
 
-    def item(name, failed=0):
-        async def remember():
-            stored.append(name)
+    async def set_up():
+        await trigger(store)._store(SeenSubscribers().with_also(["31"]))
 
-        sighting = NewAnswers([], None, 0, 0, remember if name else None)
-        return AdvanceItem(sighting, AdvanceOutcome(acked=1, failed=failed))
+    async def other_triggerer_stores():
+        await trigger(store)._store(SeenSubscribers().with_also(["31", "32"]))
 
-    producer = StoredEventsProducer(None)
-    run(producer.advance([item("old"), item("new"), item(None), item("not stored", failed=1)]))
-    run(producer.advance([item(None)]))
-    assert stored == ["new"]
+    run(set_up())
+    polls = [["31"], other_triggerer_stores, ["31", "32"], ["31", "32", "33"]]
+    assert fired(run, trigger(store), polls) == [["33"]]
+
+
+@has_store
+def test_a_state_is_never_replaced_by_an_older_one(run, trigger):
+    store = Store()
+
+    async def write():
+        late = SeenSubscribers().with_also(["31", "33"])  # of a triggerer that was frozen
+        await trigger(store)._store(SeenSubscribers().with_also(["31", "32"]))
+        await trigger(store)._store(late)
+        return await trigger(store)._load()
+
+    assert run(write()).unseen(["31", "32", "33", "34"]) == ["34"]
+
+
+@has_store
+def test_a_store_that_cannot_be_read_again_does_not_lose_an_event(run, trigger):
+    store = Store()
+
+    async def set_up():
+        await trigger(store)._store(SeenSubscribers().with_also(["31"]))
+
+    async def break_store():
+        async def aget(key, default=None):
+            raise OSError("down")
+
+        store.aget = aget
+
+    run(set_up())
+    assert fired(run, trigger(store), [break_store, ["31", "32"], ["31", "32"]]) == [["32"]]
+
+
+@has_store
+def test_an_event_with_long_ids_and_names_is_bounded(run, trigger):
+    made = trigger()
+    answers = NewAnswers([], "n" * 1_000_000, 0, 0)
+    payload = made._payload(answers, ["a", "b" * 1_000_000, "c"])
+    assert payload["count"] == 3
+    assert payload["subscriber_ids"] == ["a"]
+    assert len(json.dumps(payload)) < 3_000
 
 
 def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run, trigger, caplog, capsys):
@@ -247,7 +318,8 @@ def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run
     assert run(first_event())["subscriber_ids"] == ["32"]
     # Logged by the one or the other logging, and in Airflow 3.0 shown by both.
     shown = [
-        text.count("a restart starts from the present") for text in (caplog.text, capsys.readouterr().out)
+        text.count("after a restart, the trigger fires for later answers only")
+        for text in (caplog.text, capsys.readouterr().out)
     ]
     assert max(shown) == 1
 
@@ -262,4 +334,4 @@ def test_airflow_2_says_what_is_missing_and_imports_the_rest(monkeypatch):
     rest = importlib.import_module(f"{package}.flow_answers")
     assert rest.CyTechBotFlowCampaignTrigger
     with pytest.raises(ImportError, match=r"needs Airflow 3\.0 or newer"):
-        _ = rest.CyTechBotNewFlowAnswersTrigger
+        importlib.import_module(f"{package}.new_flow_answers")

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from airflow_provider_cytechbot.triggers.waiters import FIRST_WAIT, MAX_BACKOFF, PollSchedule, backoff
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.triggers.waiters import (
+    FIRST_WAIT,
+    MAX_BACKOFF,
+    PollSchedule,
+    backoff,
+    read_seconds,
+)
 
 
 def moments(schedule, until):
@@ -62,3 +71,38 @@ def test_nothing_spins():
 )
 def test_failed_polls_are_further_and_further_apart(interval, failed, retry_after, seconds):
     assert backoff(interval, failed, retry_after) == seconds
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF, -1, 1e300, "60", None, True, timedelta(-1), timedelta.max])
+def test_a_duration_that_cannot_be_used_is_refused(value):
+    with pytest.raises(CyTechBotFieldError, match="poke_interval"):
+        read_seconds("poke_interval", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(0, 0.0), (5, 5.0), (2.5, 2.5), (timedelta(minutes=5), 300.0)]
+)
+def test_a_duration_is_a_number_or_a_timedelta(value, seconds):
+    assert read_seconds("timeout", value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("poke_interval", NAN),
+        ("poke_interval", "60"),
+        ("max_wait", INF),
+        ("max_wait", -1),
+        ("exponential_backoff", "yes"),
+        ("started_at", None),
+        ("started_at", NAN),
+        ("started_at", 1e300),
+        ("started_at", "2026-01-01"),
+    ],
+)
+def test_a_schedule_refuses_values_that_would_break_a_shared_poll(name, value):
+    with pytest.raises(CyTechBotFieldError, match=name):
+        PollSchedule(**{"poke_interval": 60, name: value})

@@ -12,7 +12,7 @@ from airflow_provider_cytechbot.sensors.flow_answers import (
     CyTechBotFlowCampaignSensor,
     CyTechBotSubscriberFlowSensor,
 )
-from airflow_provider_cytechbot.triggers.flow_answers import CyTechBotNewFlowAnswersTrigger
+from airflow_provider_cytechbot.triggers.new_flow_answers import CyTechBotNewFlowAnswersTrigger
 
 #: Where a sensor waits, and its `deferrable`.
 MODES = {"worker": False, "deferred": True}
