@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_cytechbot.transport import rate_limiter as pace
+from airflow_provider_cytechbot.transport import rate_limiter
 from airflow_provider_cytechbot.transport.rate_limiter import RateLimiter, rate_limiter_for
 from airflow_provider_cytechbot.transport.settings import Settings
 
@@ -12,7 +12,7 @@ from airflow_provider_cytechbot.transport.settings import Settings
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rate_limiter.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -58,4 +58,4 @@ def test_a_server_and_key_have_one_pace_in_a_process():
 
 def test_the_keys_are_not_kept():
     rate_limiter_for(Settings("a", "https://one.example/api", "1-the-api-key"))
-    assert "1-the-api-key" not in repr(pace._PACES)
+    assert "1-the-api-key" not in repr(rate_limiter._LIMITERS)
