@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -214,7 +215,8 @@ def _read_count(text: str) -> int:
 
 
 def _read_ca_bundle(text: str) -> str:
-    if problem := ca_bundle_problem(text):
+    problem = ca_bundle_problem(text) or ("is a folder" if Path(text).is_dir() else None)
+    if problem:
         raise _UnreadableError(f"names a file that {problem}: {text!r}")
     return text
 

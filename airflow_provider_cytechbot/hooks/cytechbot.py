@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.calls import Call
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_cytechbot.api import records
+    from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream

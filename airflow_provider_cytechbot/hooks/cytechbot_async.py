@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.calls import Call
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields, reveal
 
 if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream

@@ -63,7 +63,7 @@ class AiohttpTransport:
         timeout = self._settings.timeout
         for keep_alive in (True, False):
             self._sessions[keep_alive] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=not keep_alive),
+                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=not keep_alive, limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
                 auto_decompress=False,
@@ -115,7 +115,7 @@ class AiohttpTransport:
                 trace_request_ctx=[],
             ),
             # The first byte may take the whole timeout, and the headers after it as long again.
-            within=2 * settings.timeout + CONNECT_TIMEOUT,
+            within=2 * settings.timeout + min(CONNECT_TIMEOUT, settings.timeout),
         )
         try:
             yield response

@@ -69,11 +69,11 @@ def ca_bundle_problem(path: str) -> str | None:
 
     :param path: The path of a PEM file, or of a folder as OpenSSL reads it.
     """
-    if not Path(path).exists():
-        return "does not exist"
-    if Path(path).is_dir():
-        return None
     try:
+        if not Path(path).exists():
+            return "does not exist"
+        if Path(path).is_dir():
+            return None
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         return "is no PEM file of certificates"

@@ -30,7 +30,7 @@ class FinalResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         if timeout := sock.gettimeout():
-            stream = self.fp.detach()  # type: ignore[attr-defined]
+            stream = self.fp.detach()
             watched = _WatchedStream(stream, ProgressWatch(timeout))
             self.fp = io.BufferedReader(cast("io.RawIOBase", watched), BLOCK_SIZE)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-#: Bytes that must arrive in each ``timeout`` seconds of waiting, once the first byte is there.
+#: Bytes that must arrive while the waiting adds up to :data:`WINDOW_TIMEOUTS` times the ``timeout``.
 MIN_BYTES = 1024
-#: How many times the ``timeout`` the waiting for an answer that is not streamed may add up to.
+WINDOW_TIMEOUTS = 2
+#: How many times the ``timeout`` an answer that is not streamed may take, from its first byte to its last.
 MAX_TIMEOUTS = 10
 
 
@@ -16,19 +17,16 @@ class ProgressWatch:
     """
     Measures how fast an answer arrives. Only time spent waiting for the server counts.
 
-    The first byte may take as long as a single read may. After it, each ``timeout`` seconds of waiting must
-    bring :data:`MIN_BYTES` bytes. The waiting as a whole is limited only where ``total`` is given.
+    The first byte may take as long as a single read may. After it, :data:`MIN_BYTES` bytes must arrive
+    each time the waiting has added up to :data:`WINDOW_TIMEOUTS` timeouts.
 
     :param timeout: The connection's ``timeout`` in seconds.
-    :param total: Seconds that the waiting after the first byte may add up to; ``None``: no limit.
     """
 
-    def __init__(self, timeout: float, total: float | None = None) -> None:
+    def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._total = total
         self._has_begun = False
-        self._window_bytes = 0
-        self._window_waited = 0.0
+        self._bytes = 0
         self._waited = 0.0
 
     def received(self, size: int, waited: float) -> None:
@@ -41,13 +39,11 @@ class ProgressWatch:
         """
         if not size:
             return
-        if not self._has_begun:
-            self._has_begun = True
-            waited = 0.0
-        self._waited += waited
-        self._window_waited += waited
-        self._window_bytes += size
-        if self._window_bytes >= MIN_BYTES:
-            self._window_bytes, self._window_waited = 0, 0.0
-        if self._window_waited > self._timeout or (self._total is not None and self._waited > self._total):
+        if self._has_begun:
+            self._waited += waited
+        self._has_begun = True
+        self._bytes += size
+        if self._bytes >= MIN_BYTES:
+            self._bytes, self._waited = 0, 0.0
+        if self._waited > WINDOW_TIMEOUTS * self._timeout:
             raise SlowAnswerError

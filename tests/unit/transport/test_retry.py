@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 
 import pytest
 
@@ -9,10 +10,17 @@ from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotAuthError,
+    CyTechBotError,
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.transport.retry import FIRST_WAIT, MAX_RETRY_AFTER, MAX_WAIT, send_with_retries
+from airflow_provider_cytechbot.transport.rate_limiter import RateLimiter
+from airflow_provider_cytechbot.transport.retry import (
+    FIRST_WAIT,
+    MAX_RETRY_AFTER,
+    MAX_WAIT,
+    send_with_retries,
+)
 
 READ = build(endpoints.GET_CONTACT, contact_id=1)
 UPDATE = build(endpoints.UPDATE_CONTACT, contact_id=1, first_name="Ann")
@@ -137,7 +145,9 @@ def test_waits_double_up_to_a_ceiling_with_jitter(waits):
 def test_the_server_says_how_long(retry_after, wait, monkeypatch):
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)
-    send_with_retries(Server(CyTechBotTransportError("HTTP 503.", retry_after=retry_after), "answer"), READ, 1)
+    send_with_retries(
+        Server(CyTechBotTransportError("HTTP 503.", retry_after=retry_after), "answer"), READ, 1
+    )
     assert waits == [wait]
 
 
@@ -165,3 +175,21 @@ def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
         send_with_retries(ask, DELETE, 1)
     assert raised.value.may_have_acted
     assert not NOT_SENT.may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("error", "paused"),
+    [
+        (TURNED_AWAY, FIRST_WAIT),
+        (CyTechBotTransportError("HTTP 503.", retry_after=7.0), 7),
+        (CyTechBotTransportError("HTTP 429.", was_rejected=True, retry_after=3600.0), MAX_RETRY_AFTER),
+        (LOST, 0),
+        (NOT_SENT, 0),
+    ],
+)
+@pytest.mark.parametrize("call", [READ, CREATE], ids=["read", "create"])
+def test_a_rate_limit_pauses_all_calls_of_the_process(call, error, paused, waits):
+    limiter = RateLimiter(None)
+    with pytest.raises(CyTechBotError):
+        send_with_retries(Server(copy(error)), call, 0, limiter)
+    assert limiter.reserve() == pytest.approx(paused, abs=0.1)
