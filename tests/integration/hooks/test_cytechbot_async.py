@@ -37,7 +37,7 @@ def same_error(holds_no_key):
         with pytest.raises(CyTechBotError) as asynchronous:
             asyncio.run(ask())
         assert type(asynchronous.value).__name__ == type(sync.value).__name__
-        for attribute in ("hint", "request", "was_sent", "was_turned_away", "worth_repeating"):
+        for attribute in ("hint", "request", "was_sent", "was_rejected", "is_transient"):
             assert getattr(asynchronous.value, attribute, None) == getattr(sync.value, attribute, None)
         holds_no_key(asynchronous.value)
         return str(asynchronous.value)
@@ -137,12 +137,15 @@ class TestTls:
         assert "is not trusted" in same_error(connect(server.base_url))
         assert not server.requests
 
-    @pytest.mark.parametrize(("host", "days"), [("example.com", 1), ("127.0.0.1", -1)])
+    @pytest.mark.parametrize(
+        ("host", "days", "reason"),
+        [("example.com", 1, "IP address mismatch"), ("127.0.0.1", -1, "certificate has expired")],
+    )
     def test_a_wrong_host_and_an_expired_certificate(
-        self, host, days, authority, start_server, connect, same_error
+        self, host, days, reason, authority, start_server, connect, same_error
     ):
         server = start_server(authority.server(host, days))
-        assert "is not trusted" in same_error(connect(server.base_url, ca_bundle=authority.bundle))
+        assert reason in same_error(connect(server.base_url, ca_bundle=authority.bundle))
         assert not server.requests
 
     def test_ca_bundle(self, authority, server, connect):
@@ -156,6 +159,19 @@ class TestTls:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
         with pytest.raises(CyTechBotSettingsError, match="variable REQUESTS_CA_BUNDLE"):
             asyncio.run(ask())
+
+    @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_a_file_of_junk_in_the_environment(self, name, connect, monkeypatch, tmp_path):
+        (tmp_path / "junk.pem").write_text("junk")
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        monkeypatch.setenv(name, str(tmp_path / "junk.pem"))
+        hook = connect("https://127.0.0.1:1")
+        with pytest.raises(CyTechBotSettingsError, match="is no PEM file of certificates"):
+            hook.get_flow_campaign("1")
+        with pytest.raises(CyTechBotSettingsError, match="is no PEM file of certificates"):
+            asyncio.run(ask())
+        with pytest.raises(CyTechBotSettingsError, match="'cytechbot_default'"):
+            connect("https://127.0.0.1:1").get_conn()
 
     def test_verify_tls_false(self, authority, start_server, answers, connect):
         server = start_server(authority.server("example.com", -1))
@@ -211,6 +227,10 @@ class TestProxies:
         reason = same_error(hook)
         assert "the proxy could not be reached" in reason
         assert "pass-word" not in caplog.text + reason
+
+    def test_one_whose_name_is_unknown(self, connect, same_error):
+        hook = connect("https://bot.example", proxy="http://no-such-proxy.invalid:3128", max_retries=0)
+        assert "the proxy could not be reached" in same_error(hook)
 
     def test_one_that_refuses_the_tunnel(self, answers, proxy, connect, same_error):
         proxy.will(answers.ok("", status="407 Proxy Authentication Required"))

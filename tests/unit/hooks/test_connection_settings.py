@@ -287,7 +287,7 @@ class TestExtras:
         assert "must be a number above 0 and at most 86400, not 'soon'" in refusal(timeout="soon")
         assert "such as Asia/Singapore, not 'Mars/Phobos'" in refusal(server_timezone="Mars/Phobos")
         assert "is no PEM file of certificates" in refusal(ca_bundle=__file__)
-        assert "cannot be read: '/no/such/file'" in refusal(ca_bundle="/no/such/file")
+        assert "does not exist: '/no/such/file'" in refusal(ca_bundle="/no/such/file")
 
     def test_a_proxy_without_a_scheme(self):
         assert settings_of(proxy="proxy.example.com:3128").proxy == "http://proxy.example.com:3128"
@@ -362,3 +362,38 @@ class TestAsAirflowReadsIt:
         assert hook.settings.api_key == KEY
         assert hook.settings.timeout == 5
         assert hook.settings.verify_tls is False
+
+
+class TestProxyInClear:
+    @pytest.mark.parametrize("proxy", ["http://proxy.example.com:3128", "proxy.example.com", "10.0.0.1:3128"])
+    @pytest.mark.parametrize("host", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"])
+    def test_plain_http_through_a_proxy_elsewhere_is_refused(self, host, proxy):
+        assert "would receive the API key unencrypted" in refusal(host=host, proxy=proxy)
+        assert settings_of(host=host, proxy=proxy, allow_http=True).proxy
+
+    @pytest.mark.parametrize("proxy", ["http://127.0.0.1:3128", "localhost:3128"])
+    def test_a_proxy_on_this_machine_may_be_used(self, proxy):
+        assert settings_of(host="http://127.0.0.1:8080", proxy=proxy).proxy
+
+    def test_https_goes_through_any_proxy(self):
+        assert settings_of(host="https://bot.example", proxy="http://proxy.example.com:3128").proxy
+
+
+@pytest.mark.parametrize(
+    "proxy", [True, False, 1, 3128, 1.5, "true", "off", "-1", "http:/x", "http:x", "a\u202eb"]
+)
+def test_what_is_no_proxy_is_refused(proxy):
+    assert "must be the URL of an http proxy" in refusal(proxy=proxy)
+
+
+@pytest.mark.parametrize(
+    "host", ["http:/bot.example", "https//bot.example", "http:bot.example", "HTTPS:/bot.example", "https/bot"]
+)
+def test_half_a_scheme_is_refused(host):
+    assert "must begin with https://" in refusal(host=host)
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u200b", "\u2066", "\ufeff", "\u00ad", "\x07"])
+def test_invisible_characters_in_the_host_are_refused(character):
+    assert "invisible characters" in refusal(host=f"bot{character}.example")
+    assert "invisible characters" in refusal(host=f"https://bot.example/a{character}b")
