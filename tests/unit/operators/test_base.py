@@ -18,7 +18,6 @@ from airflow_provider_cytechbot.operators.contacts import (
     CyTechBotCreateContactOperator,
     CyTechBotUpdateContactOperator,
 )
-from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
 from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
 
 MODULES = [
@@ -247,17 +246,3 @@ def test_a_dag_of_it_can_be_serialized(operator):
         make(operator)
     text = json.dumps(to_dict(dag))
     assert "{{ params.cytechbot_conn_id }}" in text
-
-
-def test_subscribers_may_come_from_a_mapped_task():
-    """What Airflow gives there is a lazy sequence, not a list."""
-
-    class Lazy:
-        def __len__(self):
-            return 2
-
-        def __iter__(self):
-            return iter(["1", "2"])
-
-    task = CyTechBotAssignLabelsOperator(task_id="t", page_id="9", label_ids="5", subscriber_ids=Lazy())
-    assert task._subscribers() == ["1", "2"]
