@@ -30,7 +30,7 @@ def test_any_iterable_is_a_list(rows):
 
 @pytest.mark.parametrize("rows", ["1,2", "['1']", b"1", {"subscriber_id": "1"}, 5, None])
 def test_what_is_no_list_is_refused(rows):
-    with pytest.raises(CyTechBotFieldError, match="'rows'.*render_template_as_native_obj"):
+    with pytest.raises(CyTechBotFieldError, match=r"'rows'.*render_template_as_native_obj"):
         rows_of_list(rows)
 
 
