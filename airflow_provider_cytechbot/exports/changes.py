@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import struct
-import tempfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
-from airflow_provider_cytechbot.storage.spool import Spool
+from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
+from airflow_provider_cytechbot.storage.scratch_file import open_scratch_file
 from airflow_provider_cytechbot.storage.staged_files import StagedFile
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ class ChangeLog:
     def __init__(self, folder: StorageLocation, flow_campaign_id: str, interval: datetime) -> None:
         self._folder = folder.child(f"flow_campaign_id={flow_campaign_id}")
         self._name = interval.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ") + _SUFFIX
-        self._spool = Spool()
-        self._places: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
+        self._spool = AnswerSpool()
+        self._places: list[list[int]] = [[] for _ in range(BUCKETS)]
         self._waiting: list[Batch] = [[] for _ in range(BUCKETS)]
-        self._blocks: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._blocks = open_scratch_file()
         self._digest = ""
         self._states = [name for name in self._folder.names() if name.endswith(_SUFFIX)]
         self._own = _StoredState(self._folder.child(self._name)) if self._name in self._states else None

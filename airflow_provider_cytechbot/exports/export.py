@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
+from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
 from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
@@ -16,9 +16,8 @@ from airflow_provider_cytechbot.exports.progress import Progress
 from airflow_provider_cytechbot.exports.repeated_subscribers import RepeatedSubscribers
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 from airflow_provider_cytechbot.hooks import lineage
-from airflow_provider_cytechbot.storage.failures import StorageFailures
 from airflow_provider_cytechbot.storage.locations import StorageLocation
-from airflow_provider_cytechbot.storage.spool import Spool
+from airflow_provider_cytechbot.storage.scratch_file import scratch_error
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
@@ -113,25 +112,25 @@ class Export:
                             files.write(table)
                     return self._commit(files, stream, progress)
         except OSError as error:  # the storage's own are told by then: this is of the disk below the spool
-            raise StorageFailures("The worker's folder TMPDIR", tempfile.gettempdir()).of(error) from None
+            raise scratch_error(error) from None
 
     def _open(self, flow_campaign_id: str) -> AbstractContextManager[FlowAnswersStream]:
         self._tell("Asking for the answers of flow campaign %s", flow_campaign_id)
         return self._hook.open_flow_answers(flow_campaign_id)
 
     @contextmanager
-    def _spool(self) -> Iterator[Spool | None]:
+    def _spool(self) -> Iterator[AnswerSpool | None]:
         """Give a place on the worker's disk to an export that needs all answers before it can write."""
         # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
         # server is not kept waiting meanwhile.
         if self._options.layout == "long" and not self._options.subscriber_fields:
             yield None
             return
-        with closing(Spool()) as spool:
+        with closing(AnswerSpool()) as spool:
             yield spool
 
     def _tables(
-        self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress, spool: Spool | None
+        self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress, spool: AnswerSpool | None
     ) -> Iterator[Table]:
         fields = self._options.subscriber_fields
         layout: LongLayout | WideLayout = LongLayout(fields)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 LAYOUTS = ("long", "wide")
 
-_FLOW_CAMPAIGN_ID = Column("flow_campaign_id", "Id of the flow campaign")
+_FLOW_CAMPAIGN_ID = Column("flow_campaign_id", "Id of the flow campaign", "id")
 _FLOW_NAME = Column("flow_name", "Name of the flow campaign")
-_SUBSCRIBER_ID = Column("subscriber_id", "Id of the subscriber, digits that do not fit into a float")
-_QUESTION_ID = Column("question_id", "Id of the question")
+_SUBSCRIBER_ID = Column("subscriber_id", "Id of the subscriber, digits that do not fit into a float", "id")
+_QUESTION_ID = Column("question_id", "Id of the question", "id")
 _QUESTION = Column("question", "Text of the question")
 _ANSWER = Column("answer", "What the subscriber answered, as typed")
-_EXTRACTED_AT = Column("extracted_at", "When the answers were asked for, the same in all rows", is_time=True)
+_EXTRACTED_AT = Column("extracted_at", "When the answers were asked for, the same in all rows", kind="time")
 _CHANGE = Column("change", "new, changed or gone since the export before")
 
 #: What the API says of an answer: the columns that no parameter adds.

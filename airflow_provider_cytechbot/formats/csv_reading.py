@@ -16,7 +16,7 @@ DELIMITERS = (",", ";", "\t")
 MAX_COLUMNS = 100_000
 
 #: An id that was written as text for spreadsheets: ="24994546734902201".
-_TEXT_ID = re.compile(r'="(\d+)"').fullmatch
+_TEXT_ID = re.compile(r'="(\+?\d+)"', re.ASCII).fullmatch
 _QUOTE_HINT = 'Put fields with delimiters, quotes or line ends in quotes, and double each quote in them: "".'
 _ENCODING_HINT = "Save the file as UTF-8."
 

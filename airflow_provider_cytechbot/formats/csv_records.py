@@ -3,62 +3,96 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 
-from airflow_provider_cytechbot.formats.table import Column, Same, Table
+from airflow_provider_cytechbot.formats.table import Column, Same, Table, Value
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]').search
-#: What makes a spreadsheet take a field for a formula: the last four are = + - @ in their full width.
-#: Answers are strangers' text.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: Where a spreadsheet could begin a formula: at = + - @, also in full width, behind blanks or quotes, at the
+#: beginning of a field or after a character that another reader takes for a separator. Answers are untrusted.
+_FORMULA = re.compile(r"(?:^|(?<=[;|\t\r\n]))(?=(?:[^\S\t\r\n]|[\0\"'])*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+#: What some spreadsheets drop from the beginning of a field before they look for a formula.
+_DROPPED_STARTS = ("\t", "\r", "\n", "\0")
+_DIGITS = re.compile(r"\+?\d+", re.ASCII).fullmatch
 
 
 class CsvEncoder:
     """
-    Turns rows into records.
+    Encodes rows as records.
 
     :param columns: The columns, in order.
-    :param byte_order_mark: Begin with one: without it, some spreadsheets do not take the file for UTF-8.
-    :param escape_formulas: Put an apostrophe before a field that a spreadsheet would take for a formula.
+    :param byte_order_mark: Whether to begin with one. Without it, some spreadsheets do not expect UTF-8.
+    :param escape_formulas: Whether to put an apostrophe before everything that a spreadsheet would take for a
+        formula, and quotes around every field.
+    :param text_ids: Whether to write digits in columns of ids as ``="24994546734902201"``, which spreadsheets
+        show as text. They would round a number of more than 15 digits.
     """
 
     def __init__(
-        self, columns: Sequence[Column], *, byte_order_mark: bool = False, escape_formulas: bool = False
+        self,
+        columns: Sequence[Column],
+        *,
+        byte_order_mark: bool = False,
+        escape_formulas: bool = False,
+        text_ids: bool = False,
     ) -> None:
         self._columns = [column.name for column in columns]
         self._byte_order_mark = byte_order_mark
-        self._escape_formulas = escape_formulas
+        self._text = _escaped if escape_formulas else _quoted_if_needed
+        self._fields = [self._id if text_ids and column.kind == "id" else self._text for column in columns]
 
     def header(self) -> bytes:
         """Return the names of the columns."""
         mark = "\ufeff" if self._byte_order_mark else ""
-        return (mark + ",".join(map(self._field, self._columns)) + "\r\n").encode()
+        # Always in quotes: some readers look for quotes in the beginning of the file only.
+        return (mark + ",".join(map(self._header_field, self._columns)) + "\r\n").encode()
 
     def encode(self, table: Table) -> bytes:
         """Return a record for each row."""
         pieces: list[Iterable[str]] = []
-        before = ""  # commas, and what is the same in all rows
-        for at, name in enumerate(self._columns):
-            before += "," if at else ""
+        constant = ""  # commas, and fields with the same value in all rows
+        for at, (name, field) in enumerate(zip(self._columns, self._fields, strict=True)):
+            constant += "," if at else ""
             values = table.columns[name]
             if isinstance(values, Same):
-                before += self._field(values.value)
+                constant += _field(values.value, field)
             else:
-                # Many answers are given often: each text is looked at once.
-                fields = {value: before + self._field(value) for value in set(values)}
+                # Many answers occur often: each text is encoded once.
+                fields = {value: constant + _field(value, field) for value in set(values)}
                 pieces.append(map(fields.__getitem__, values))
-                before = ""
-        pieces.append(repeat(f"{before}\r\n", table.rows))
+                constant = ""
+        pieces.append(repeat(f"{constant}\r\n", table.rows))
         return "".join(chain.from_iterable(zip(*pieces, strict=True))).encode()
 
     def footer(self) -> bytes:
-        """Return what stands at the end of the file."""
+        """Return the end of the file, which is empty."""
         return b""
 
-    def _field(self, value: str | None) -> str:
-        if value is None:
-            return ""
-        if self._escape_formulas and value.startswith(_FORMULA_STARTS):
-            value = f"'{value}"
-        return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES(value) else value
+    def _header_field(self, name: str) -> str:
+        field = self._text(name)
+        return field if field.startswith('"') else _quoted(name)
+
+    def _id(self, value: str) -> str:
+        return f'"=""{value}"""' if _DIGITS(value) else self._text(value)
+
+
+def _field(value: Value, encode_text: Callable[[str], str]) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else encode_text(value)
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _quoted_if_needed(value: str) -> str:
+    return _quoted(value) if _NEEDS_QUOTES(value) else value
+
+
+def _escaped(value: str) -> str:
+    escaped = _FORMULA.sub("'", value)
+    if value.startswith(_DROPPED_STARTS) and not escaped.startswith("'"):
+        escaped = f"'{escaped}"
+    return _quoted(escaped)

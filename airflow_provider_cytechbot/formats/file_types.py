@@ -103,7 +103,12 @@ class FileType(NamedTuple):
         return self.file_format == "parquet"
 
     def encoder(
-        self, columns: Sequence[Column], *, byte_order_mark: bool = False, escape_formulas: bool = False
+        self,
+        columns: Sequence[Column],
+        *,
+        byte_order_mark: bool = False,
+        escape_formulas: bool = False,
+        text_ids: bool = False,
     ) -> Encoder:
         """
         Return what turns rows into bytes of this format.
@@ -111,6 +116,7 @@ class FileType(NamedTuple):
         :param columns: The columns, in order.
         :param byte_order_mark: Begin a CSV file with one.
         :param escape_formulas: Keep spreadsheets from taking a CSV field for a formula.
+        :param text_ids: Keep spreadsheets from rounding ids in a CSV file.
         """
         if self.file_format == "parquet":
             from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
@@ -119,7 +125,12 @@ class FileType(NamedTuple):
         if self.file_format == "csv":
             from airflow_provider_cytechbot.formats.csv_records import CsvEncoder
 
-            return CsvEncoder(columns, byte_order_mark=byte_order_mark, escape_formulas=escape_formulas)
+            return CsvEncoder(
+                columns,
+                byte_order_mark=byte_order_mark,
+                escape_formulas=escape_formulas,
+                text_ids=text_ids,
+            )
         from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
 
         return JsonLinesEncoder(columns)

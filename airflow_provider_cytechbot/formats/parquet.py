@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_cytechbot.formats.table import Column, Same, Table
+from airflow_provider_cytechbot.formats.table import Column, Same, Table, Value
 
 #: What is held in memory until it is written, twice. Readers prefer more, but 50,000 cost 10 MB more.
 ROWS_IN_A_GROUP = 25_000
@@ -29,10 +29,11 @@ class ParquetEncoder:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        types = {"time": pa.timestamp("us", tz="UTC"), "integer": pa.int64()}
         self._schema = pa.schema(
             pa.field(
                 column.name,
-                pa.timestamp("us", tz="UTC") if column.is_time else pa.string(),
+                types.get(column.kind, pa.string()),
                 metadata={"description": column.description},
             )
             for column in columns
@@ -92,10 +93,12 @@ class ParquetEncoder:
         return self._file.take()
 
 
-def _array(values: Sequence[str | None] | Same, rows: int, kind: Any) -> Any:
+def _array(values: Sequence[Value] | Same, rows: int, kind: Any) -> Any:
     import pyarrow as pa
 
     if not isinstance(values, Same):
+        if pa.types.is_timestamp(kind):
+            return pa.array(values, pa.string()).cast(kind)
         return pa.array(values, kind)
     value: Any = values.value
     if value is not None and pa.types.is_timestamp(kind):

@@ -81,9 +81,7 @@ def read_folder(
         raise location.failures.refused(
             f"has files of several formats: {found}.", "Keep files of one format in a folder."
         )
-    readers = [
-        read_rows(file, file_format, compression=compression, delimiter=delimiter) for file in files
-    ]
+    readers = [read_rows(file, file_format, compression=compression, delimiter=delimiter) for file in files]
     return (row for rows in readers for row in rows)
 
 

@@ -1,31 +1,35 @@
-"""Rows as columns, which is how they are made and written quickly: what layouts return and formats take."""
+"""Rows as columns, the form that is fast to make and to write: what layouts return and encoders take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+#: A cell. Only columns of the kind ``integer`` hold numbers.
+Value: TypeAlias = str | int | None
 
 
 class Column(NamedTuple):
     """
-    A column of an export.
+    A column of a file.
 
     :param name: Its name in the file.
-    :param description: What it holds, for formats that can say so.
-    :param is_time: Whether its values are ISO 8601 times.
+    :param description: What it holds, for formats that store descriptions.
+    :param kind: ``text``; ``id``, text that may look like a number; ``time``, an ISO 8601 text; or
+        ``integer``, for counts.
     """
 
     name: str
     description: str
-    is_time: bool = False
+    kind: Literal["text", "id", "time", "integer"] = "text"
 
 
 class Same(NamedTuple):
     """The values of a column that holds one value in all rows."""
 
-    value: str | None
+    value: Value
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,20 @@ class Table:
     """
     Some rows.
 
-    :param rows: How many.
-    :param columns: The values by the column's name: one a row, or one for all rows.
+    :param rows: The number of rows.
+    :param columns: The values by the column's name: one for each row, or one for all rows.
     """
 
     rows: int
-    columns: Mapping[str, Sequence[str | None] | Same]
+    columns: Mapping[str, Sequence[Value] | Same]
 
-    def values(self, name: str) -> Iterable[str | None]:
+    def values(self, name: str) -> Iterable[Value]:
         """Return a column's values, one for each row."""
         values = self.columns[name]
         return repeat(values.value, self.rows) if isinstance(values, Same) else values
 
     def part(self, start: int, end: int) -> Table:
-        """Return the rows from one place up to another."""
+        """Return the rows from one index up to another."""
         if start == 0 and end >= self.rows:
             return self
         return Table(

@@ -1,105 +1,71 @@
-"""Answers on the worker's disk, for what needs to know them all before it can write the first."""
+"""Records on the worker's disk, for work that needs all of them before it can go on."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
 
-from airflow_provider_cytechbot.storage.disk_room import check_room
+from airflow_provider_cytechbot.storage.scratch_file import open_scratch_file, scratch_error
 
-if TYPE_CHECKING:
-    from airflow_provider_cytechbot.api.flow_answer_batches import Batch
-    from airflow_provider_cytechbot.exports.layouts import Question
+T = TypeVar("T")
 
-_LENGTH = 4
-
-#: Some subscribers with their answers: of each the number of its question, and the text.
-NumberedBatch = list[tuple[str, list[tuple[int, str | None]]]]
+_LENGTH_BYTES = 4
 
 
-class _Numbers(dict["Question", int]):
-    """Numbers questions in the order in which they are met."""
-
-    def __init__(self) -> None:
-        self.questions: list[Question] = []
-
-    def __missing__(self, question: Question) -> int:
-        number = self[question] = len(self)
-        self.questions.append(question)
-        return number
-
-
-class Spool:
+class Spool(Generic[T]):
     """
-    Takes batches and gives them back, as often as asked. Its file has no name, so it outlives no process.
+    Stores records in a scratch file, as MessagePack, and returns them as often as needed.
 
-    The questions, which repeat in every subscriber, are kept in memory once.
-
-    :raises OSError: The disk has no room.
+    :param kind: The type of a record, for msgspec; by default whatever MessagePack can hold.
+    :raises CyTechBotStorageError: The worker's disk cannot be used (also from the methods).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Any = Any) -> None:
         import msgspec
 
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        check_room(self._file)
+        self._file = open_scratch_file()
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(NumberedBatch).decode
-        self._numbers = _Numbers()
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._end = self._position = 0
+        self.count = 0
 
-    @property
-    def questions(self) -> Sequence[Question]:
-        """Every question that was answered, in the order in which they were met."""
-        return self._numbers.questions
-
-    def fill(self, batches: Iterable[Batch]) -> Spool:
-        """Take all of some batches."""
-        for batch in batches:
-            self.add(batch)
-        return self
-
-    def add(self, batch: Batch) -> tuple[int, int]:
-        """Take a batch and return its place, for :meth:`read`."""
-        numbers = self._numbers
-        rows = [
-            (
-                subscriber_id,
-                [(numbers[each.question_id, each.question], each.answer) for each in answers],
-            )
-            for subscriber_id, answers in batch
-        ]
-        data = self._encode(rows)
-        place = self._file.tell(), len(data) + _LENGTH
-        self._file.write(len(data).to_bytes(_LENGTH, "little") + data)
+    def append(self, record: T) -> int:
+        """Store a record and return its place, for :meth:`read`."""
+        data: bytes = self._encode(record)
+        place = self._end
+        try:
+            if self._position != place:
+                self._file.seek(place)
+            self._file.write(len(data).to_bytes(_LENGTH_BYTES, "little") + data)
+        except OSError as error:
+            self._position = -1
+            raise scratch_error(error) from None
+        self._end = self._position = place + _LENGTH_BYTES + len(data)
+        self.count += 1
         return place
 
-    def read(self, place: tuple[int, int]) -> Batch:
-        """Return the batch at a place."""
-        from airflow_provider_cytechbot.api.flow_answer_batches import Answer
+    def read(self, place: int) -> T:
+        """Return the record at a place."""
+        try:
+            if self._position != place:
+                self._file.seek(place)
+            length = int.from_bytes(self._file.read(_LENGTH_BYTES), "little")
+            data = self._file.read(length)
+        except OSError as error:
+            self._position = -1
+            raise scratch_error(error) from None
+        self._position = place + _LENGTH_BYTES + length
+        record: T = self._decode(data)
+        return record
 
-        questions = self.questions
-        return [
-            (subscriber_id, [Answer(*questions[number], answer) for number, answer in answers])
-            for subscriber_id, answers in self.read_numbered(place)
-        ]
-
-    def read_numbered(self, place: tuple[int, int]) -> NumberedBatch:
-        """Return the batch at a place with numbers for questions, which is quicker."""
-        self._file.seek(place[0] + _LENGTH)
-        batch: NumberedBatch = self._decode(self._file.read(place[1] - _LENGTH))
-        return batch
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches in the order in which they came."""
-        end = self._file.seek(0, 2)
-        at = 0
-        while at < end:
-            self._file.seek(at)
-            length = int.from_bytes(self._file.read(_LENGTH), "little") + _LENGTH
-            yield self.read((at, length))
-            at += length
+    def __iter__(self) -> Iterator[T]:
+        """Yield all records in the order in which they were stored; other calls may come in between."""
+        place = 0
+        while place < self._end:
+            record = self.read(place)
+            place = self._position
+            yield record
 
     def close(self) -> None:
-        """Give the disk its room back."""
+        """Free the disk."""
         self._file.close()

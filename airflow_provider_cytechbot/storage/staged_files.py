@@ -1,4 +1,4 @@
-"""A staged file: written out of sight, then committed whole or discarded, on any object storage."""
+"""Staged files: written out of sight, then committed whole or discarded, on any object storage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_cytechbot.storage.disk_room import check_room
+from airflow_provider_cytechbot.storage.scratch_file import check_room
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -20,71 +20,73 @@ if TYPE_CHECKING:
 _LOCAL = frozenset({"", "file", "local"})
 _AZURE = frozenset({"abfs", "abfss", "adl", "az"})
 _S3 = frozenset({"s3", "s3a", "s3n"})
-#: Stores where an object appears when its upload is completed. Elsewhere a file is visible while it grows.
+#: Stores where an object appears when its upload is completed. Elsewhere a growing file is visible.
 _APPEARS_ON_COMMIT = _S3 | {"gs", "gcs"}
 
-#: What an upload holds in memory before it sends it, in bytes. fsspec's own default costs ten times as much.
+#: How many bytes of an upload are held in memory until they are sent. fsspec's default is ten times as much.
 UPLOAD_BLOCK_SIZE = 5 * 1024 * 1024
+#: The name of the metadata by which an upload is recognized. Azure allows only letters and digits.
+UPLOAD_ID = "cytechbotupload"
 
 
 class StagedFile:
     """
-    A file on its way: what is written to it shows nowhere until it is committed.
+    A file that is being written: it does not appear at its location until it is committed.
 
-    Trouble that can be known at the beginning, such as a missing bucket or a wrong key, is raised then.
+    Errors that can be found at the beginning, such as a missing bucket or a wrong key, are raised then.
 
-    :param place: Where the file is to appear. Missing folders are made, missing buckets are not.
-    :param overwrite: Whether a file that is there is replaced.
-    :raises CyTechBotStorageError: The place cannot be written, or is taken.
+    :param location: Where the file is to appear. Missing folders are made, missing buckets are not.
+    :param overwrite: Whether an existing file is replaced.
+    :raises CyTechBotStorageError: The location cannot be written, or has a file already.
     """
 
-    def __init__(self, place: StorageLocation, *, overwrite: bool = True) -> None:
+    def __init__(self, location: StorageLocation, *, overwrite: bool = True) -> None:
         self.size = 0
-        self._is_there = False
-        self._failures = place.failures
+        self._is_committed = False
+        self._failures = location.failures
         if not overwrite:
-            place.refuse_existing()
+            location.refuse_existing()
         with self._failures.translate_errors():
-            self._writer = _writer_for(place.path)(place.path, overwrite)
+            self._writer = _writer_for(location.path)(location.path, overwrite)
 
     def write(self, data: bytes) -> int:
-        """Write some more of it."""
+        """Write the next bytes."""
         with self._failures.translate_errors(has_begun=True):
             self._writer.file.write(data)
         self.size += len(data)
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: what waits is sent when it fills a block, or in the end."""
+        """Do nothing: bytes are sent when they fill a block, and by :meth:`finish`."""
 
     def finish(self) -> None:
-        """Send what is left to send. The file takes no more then, but does not show yet."""
+        """Send the remaining bytes. Afterwards the file takes no more, but has not appeared yet."""
         with self._failures.translate_errors(has_begun=True):
             self._writer.finish()
 
     def commit(self) -> None:
-        """Let it appear, after :meth:`finish`."""
+        """Let the file appear, after :meth:`finish`."""
         with self._failures.translate_errors(has_begun=True):
             self._writer.commit()
-        self._is_there = True
+        self._is_committed = True
 
     def discard(self) -> None:
-        """Leave nothing of it behind, unless it is committed."""
-        if not self._is_there:
+        """Remove everything that was written, unless it is committed."""
+        if not self._is_committed:
             self._writer.discard()
 
 
 @contextmanager
-def whole_or_nothing(place: StorageLocation, *, overwrite: bool = True) -> Iterator[StagedFile]:
+def whole_or_nothing(location: StorageLocation, *, overwrite: bool = True) -> Iterator[StagedFile]:
     """
-    Open a file for writing that appears at its place only if the block ends without an error.
+    Open a file for writing that appears at its location only if the block ends without an error.
 
-    What was there before stays until then.
+    An existing file stays until then.
 
-    :param place: Where the file is to appear.
-    :param overwrite: Whether a file that is there is replaced.
+    :param location: Where the file is to appear.
+    :param overwrite: Whether an existing file is replaced.
     """
-    staged = StagedFile(place, overwrite=overwrite)
+    staged = StagedFile(location, overwrite=overwrite)
     try:
         yield staged
         staged.finish()
@@ -112,17 +114,48 @@ def _writer_for(path: ObjectStoragePath) -> type[_Upload | _AzureUpload | _Hidde
     return _Upload if path.protocol in _APPEARS_ON_COMMIT else _HiddenFile
 
 
+class _UploadId:
+    """
+    An id in the metadata of an upload. It shows whose object is there when the answer to a commit was lost.
+
+    Libraries send a request again after a lost answer. With a condition that no object exists, the second one
+    is refused because of the object that the first one made.
+
+    :param path: The object.
+    :param file: The file of the filesystem, before its upload begins.
+    """
+
+    def __init__(self, path: ObjectStoragePath, file: Any) -> None:
+        self._path = path
+        self._id = {UPLOAD_ID: uuid.uuid4().hex}
+        if path.protocol in _S3:
+            self.options = {"Metadata": {**file.s3_additional_kwargs.get("Metadata", {}), **self._id}}
+            file.s3_additional_kwargs.update(self.options)
+        else:
+            file.metadata = {**(getattr(file, "metadata", None) or {}), **self._id}
+
+    def is_there(self) -> bool:
+        """Return whether the object is the one of this upload."""
+        fs, name = self._path.fs, self._path.path
+        with suppress(Exception):  # then it is not known, and the error of the commit counts
+            fs.invalidate_cache(name)
+            metadata = fs.metadata(name) if self._path.protocol in _S3 else fs.info(name)["metadata"]
+            return bool(metadata[UPLOAD_ID] == self._id[UPLOAD_ID])
+        return False
+
+
 class _Upload:
-    """An upload to an object store, completed or aborted as a whole."""
+    """An upload to an object store, which is completed or aborted as a whole."""
 
     def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
         self._path = path
-        # The store itself refuses to complete an exclusive upload, if an object is there by then.
+        # The store itself refuses to complete an exclusive upload if an object exists at that moment.
         self._mode = "wb" if overwrite else "xb"
         self.file: Any = path.fs.open(path.path, self._mode, block_size=UPLOAD_BLOCK_SIZE, autocommit=False)
         self.file.offset = 0
+        self._id = _UploadId(path, self.file)
         try:
-            # Begun now and not with the first block: the store says at once if it will not take it.
+            # Begun before the first block, so that a store that refuses it does so at once.
             self.file._initiate_upload()
         except BaseException:
             self.file.closed = True
@@ -132,10 +165,17 @@ class _Upload:
         self.file.close()
 
     def commit(self) -> None:
+        try:
+            self._complete()
+        except Exception:
+            if not self._id.is_there():
+                raise
+
+    def _complete(self) -> None:
         if self._mode == "xb" and self._path.protocol in _S3 and not self.file.tell():
-            # s3fs would put an empty object there without the condition.
+            # s3fs would write an empty object without the condition.
             self.file.discard()
-            self._path.fs.pipe_file(self._path.path, b"", mode="create")
+            self._path.fs.pipe_file(self._path.path, b"", mode="create", **self._id.options)
         else:
             self.file.commit()
 
@@ -147,14 +187,15 @@ class _Upload:
 
 
 class _AzureUpload:
-    """Blocks of a blob, which shows when their list is committed: adlfs does so whenever it closes a file."""
+    """Blocks of a blob, which appears when their list is committed. adlfs does so when it closes a file."""
 
     def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
         mode = "wb" if overwrite else "xb"
         self.file: Any = path.fs.open(path.path, mode, block_size=UPLOAD_BLOCK_SIZE)
         self.file.offset = 0
+        self._id = _UploadId(path, self.file)
         self.file._initiate_upload()
-        # The store has been asked nothing so far. A block on no list, which it drops, tells if it takes more.
+        # Nothing was sent so far. This block, which stays on no list, fails if the store refuses uploads.
         self.file.write(b"?")
         self._send()
         self.file._block_list.clear()
@@ -164,10 +205,15 @@ class _AzureUpload:
         self._send()
 
     def commit(self) -> None:
-        self.file.close()
+        try:
+            self.file.close()
+        except Exception:
+            if not self._id.is_there():
+                raise
+            self.file.closed = True
 
     def discard(self) -> None:
-        self.file.closed = True  # what is on no list is dropped by the store after a week
+        self.file.closed = True  # the store drops blocks on no list after a week
 
     def _send(self) -> None:
         if self.file.buffer.tell():
@@ -176,7 +222,7 @@ class _AzureUpload:
 
 
 class _HiddenFile:
-    """A file of another name beside its place, renamed in the end."""
+    """A file with a hidden name in the same folder, which is renamed at the end."""
 
     def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
         self._path, self._fs, self._target = path, path.fs, path.path
@@ -184,10 +230,10 @@ class _HiddenFile:
         self._is_local = path.protocol in _LOCAL
         if self._is_local:
             with suppress(FileNotFoundError):
-                # Of a name that no file can have, exists() says no more than that it is not there.
+                # For a name that no file can have, exists() only returns false; lstat() raises the reason.
                 Path(self._target).lstat()
         if self._fs.exists(self._target) and not self._fs.isfile(self._target):
-            # Moving the file there would put it into a folder, or in the place of a device.
+            # Moving the file there would put it into a folder, or replace a device.
             raise FileExistsError(f"{path} is there already and is not a file")
         folder, slash, _ = self._target.rpartition("/")
         self._made: list[Path] = []
@@ -195,7 +241,7 @@ class _HiddenFile:
             if self._is_local:
                 self._made = [each for each in (Path(folder), *Path(folder).parents) if not each.exists()]
             self._fs.makedirs(folder, exist_ok=True)
-        # Beside its target, so that the move is a rename. Not named after it: names have a limit.
+        # In the folder of its target, so that the move is a rename. Not named after it: names have a limit.
         self._part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
         self.file: Any = self._fs.open(self._part, "wb")
         if self._is_local:
@@ -213,25 +259,42 @@ class _HiddenFile:
             if self._is_local and self._is_linked():
                 return
             if self._fs.exists(self._target):
-                raise self._taken()
+                raise FileExistsError(f"{self._path} has appeared meanwhile")
         if self._is_local:
-            Path(self._part).replace(self._target)  # fsspec would move it into a folder that is there by now
+            self._rename()
         else:
+            self._move()
+
+    def _rename(self) -> None:
+        part = Path(self._part).stat()
+        try:
+            Path(self._part).replace(self._target)  # fsspec would move it into a folder of that name
+        except OSError:
+            # A network filesystem sends a rename again after a lost answer, and then misses the file.
+            if not os.path.samestat(part, Path(self._target).lstat()):
+                raise
+
+    def _move(self) -> None:
+        try:
             self._fs.mv(self._part, self._target)
+        except Exception:
+            # Without overwrite there was no file, and no other process moves this one.
+            if self._overwrite or self._fs.exists(self._part) or not self._fs.isfile(self._target):
+                raise
 
     def _is_linked(self) -> bool:
-        """Give the file its name as well, unless that is taken. A rename would replace what is there."""
+        """Give the file its name unless a file has it. A rename would replace that one."""
         try:
             os.link(self._part, self._target)
         except FileExistsError:
-            raise self._taken() from None
+            # A network filesystem sends a link again after a lost answer.
+            if not Path(self._part).samefile(self._target):
+                raise FileExistsError(f"{self._path} has appeared meanwhile") from None
         except OSError:  # not every filesystem has hard links
             return False
-        Path(self._part).unlink()
+        with suppress(FileNotFoundError):
+            Path(self._part).unlink()
         return True
-
-    def _taken(self) -> FileExistsError:
-        return FileExistsError(f"{self._path} has appeared meanwhile")
 
     def discard(self) -> None:
         with suppress(Exception):
@@ -239,5 +302,5 @@ class _HiddenFile:
         with suppress(Exception):
             self._fs.rm_file(self._part)
         for folder in self._made:
-            with suppress(OSError):  # of others, by now
+            with suppress(OSError):  # other processes may use it
                 folder.rmdir()

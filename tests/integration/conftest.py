@@ -34,3 +34,12 @@ def browser():
 
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def running_store(tmp_path_factory):
+    """One object store for all tests: Airflow keeps a client for each connection id while a process lives."""
+    from .object_store import object_store
+
+    with object_store(tmp_path_factory.mktemp("weed")) as store:
+        yield store

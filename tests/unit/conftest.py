@@ -66,7 +66,7 @@ def s3(monkeypatch):
     stores = {"s3": FakeS3(), "abfs": FakeAzure()}
     cache = {scheme: store.ObjectStore(scheme, None, fs=fs) for scheme, fs in stores.items()}
     monkeypatch.setattr(store, "_STORE_CACHE", cache)
-    for kept in (FakeS3.objects, FakeS3.uploads, FakeS3.failing, FakeS3.block_sizes):
+    for kept in (FakeS3.objects, FakeS3.uploads, FakeS3.metadata_of, FakeS3.failing, FakeS3.block_sizes):
         kept.clear()
     FakeS3.buckets.clear()
     FakeS3.buckets.add("bucket")

@@ -1,4 +1,4 @@
-"""A filesystem for tests: an object store that behaves as s3fs does, and can be told to fail."""
+"""Filesystems for tests: object stores that behave as s3fs and adlfs do, and fail on request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ except ImportError:  # Airflow 2
 
 
 class StorageError(OSError):
-    """What a store answers when it is told to fail."""
+    """The error of a store that fails on request."""
 
 
 class Memory(MemoryFileSystem):
-    """fsspec's own, which keeps what is written for all to see, with a store to itself."""
+    """fsspec's own, with a store for each instance."""
 
     cachable = False
 
@@ -41,7 +41,8 @@ class FakeS3(AbstractFileSystem):
     buckets: ClassVar[set[str]] = set()
     objects: ClassVar[dict[str, bytes]] = {}
     uploads: ClassVar[dict[int, bytearray]] = {}
-    #: The stages that fail: open, part, complete.
+    metadata_of: ClassVar[dict[str, dict[str, str]]] = {}
+    #: The stages that fail: open, part, complete, and answer, which is lost after the object has appeared.
     failing: ClassVar[set[str]] = set()
     block_sizes: ClassVar[list[int]] = []
 
@@ -60,7 +61,25 @@ class FakeS3(AbstractFileSystem):
         path = self._strip_protocol(path)
         if path not in self.objects:
             raise FileNotFoundError(path)
-        return {"name": path, "size": len(self.objects[path]), "type": "file"}
+        metadata = self.metadata_of.get(path, {})
+        return {"name": path, "size": len(self.objects[path]), "type": "file", "metadata": metadata}
+
+    def metadata(self, path: str) -> dict[str, str]:
+        return self.metadata_of[self._strip_protocol(path)]
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
+        path = self._strip_protocol(path)
+        self.complete(path, value, kwargs.get("Metadata", {}), is_exclusive=mode == "create")
+
+    @classmethod
+    def complete(cls, path: str, content: bytes, metadata: dict[str, str], *, is_exclusive: bool) -> None:
+        """Let an object appear, as the library does that sends the request again after a lost answer."""
+        for _ in range(2 if "answer" in cls.failing else 1):
+            cls.fail("complete")
+            if is_exclusive and path in cls.objects:
+                raise FileExistsError(path)
+            cls.objects[path], cls.metadata_of[path] = content, metadata
+        cls.fail("answer")
 
     def _rm(self, path: str) -> None:
         del self.objects[path]
@@ -86,6 +105,11 @@ class FakeS3File(AbstractBufferedFile):
     DEFAULT_BLOCK_SIZE = 50 * 2**20
     upload = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.s3_additional_kwargs: dict[str, Any] = {}
+        self.metadata: dict[str, str] = {}  # gcsfs's
+        super().__init__(*args, **kwargs)
+
     def _initiate_upload(self) -> None:
         self.fs.block_sizes.append(self.blocksize)
         self.upload = id(self)
@@ -99,10 +123,10 @@ class FakeS3File(AbstractBufferedFile):
         return True
 
     def commit(self) -> None:
-        self.fs.fail("complete")
-        if "x" in self.mode and self.path in self.fs.objects:
-            raise FileExistsError(self.path)
-        self.fs.objects[self.path] = bytes(self.fs.uploads.pop(self.upload))
+        content = bytes(self.fs.uploads[self.upload])
+        metadata = self.s3_additional_kwargs.get("Metadata", self.metadata)
+        self.fs.complete(self.path, content, metadata, is_exclusive="x" in self.mode)
+        self.fs.uploads.pop(self.upload)
 
     def discard(self) -> None:
         self.fs.uploads.pop(self.upload, None)
@@ -114,6 +138,7 @@ class FakeS3File(AbstractBufferedFile):
 
 class FakeAzureFile(AbstractBufferedFile):
     DEFAULT_BLOCK_SIZE = 50 * 2**20
+    metadata: Any = None
 
     def _initiate_upload(self) -> None:
         self._block_list: list[bytes] = []
@@ -124,10 +149,8 @@ class FakeAzureFile(AbstractBufferedFile):
             raise RuntimeError("Failed to upload block") from FileNotFoundError(self.path)
         self._block_list += [self.buffer.getvalue()] if self.buffer.tell() else []
         if final:
-            self.fs.fail("complete")
-            if "x" in self.mode and self.path in self.fs.objects:
-                raise FileExistsError(self.path)
-            self.fs.objects[self.path] = b"".join(self._block_list)
+            content = b"".join(self._block_list)
+            self.fs.complete(self.path, content, self.metadata, is_exclusive="x" in self.mode)
         return True
 
     def _fetch_range(self, start: int, end: int) -> bytes:

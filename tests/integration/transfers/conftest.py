@@ -1,10 +1,8 @@
-"""What the tests of exports share: the sandbox of their module, and one object store for all."""
+"""What the tests of exports share: the sandbox of their module."""
 
 from __future__ import annotations
 
 import pytest
-
-from ..object_store import object_store
 
 
 @pytest.fixture
@@ -13,10 +11,3 @@ def sandbox(server, monkeypatch):
     server.reset()
     monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json(max_retries=0))
     return server
-
-
-@pytest.fixture(scope="session")
-def running_store(tmp_path_factory):
-    """Run one for all: Airflow keeps a client for each connection id as long as a process lives."""
-    with object_store(tmp_path_factory.mktemp("weed")) as store:
-        yield store

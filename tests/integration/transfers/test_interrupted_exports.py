@@ -16,8 +16,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotTransportError
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
-from airflow_provider_cytechbot.storage import spool, staged_files
-from airflow_provider_cytechbot.storage.disk_room import check_room
+from airflow_provider_cytechbot.storage import scratch_file, staged_files
+from airflow_provider_cytechbot.storage.scratch_file import check_room
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -368,7 +368,7 @@ def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, m
             check_room(file)
 
     monkeypatch.setattr(staged_files, "check_room", checked_on_a_full_disk)
-    monkeypatch.setattr(spool, "check_room", checked_on_a_full_disk)
+    monkeypatch.setattr(scratch_file, "check_room", checked_on_a_full_disk)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CyTechBotStorageError, match="no room left"):
         ExportOperator(task_id="export", flow_campaign_id=SMALL, path="out/a.csv", **options).execute({})

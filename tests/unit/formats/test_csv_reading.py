@@ -45,7 +45,7 @@ def test_comma_is_the_delimiter_of_a_header_that_has_commas_and_semicolons():
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3)), st.sampled_from(["\n", "\r\n"]))
 def test_any_text_that_python_writes_comes_back(records, end):
     file = io.StringIO(newline="")
-    csv.writer(file, lineterminator=end).writerows([["a", "b", "c"], *records])
+    csv.writer(file, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([["a", "b", "c"], *records])
     expected = [dict(zip("abc", record, strict=True)) for record in records]
     assert read(file.getvalue().encode()) == expected
 

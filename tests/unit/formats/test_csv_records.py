@@ -3,18 +3,22 @@ from __future__ import annotations
 import csv
 import io
 
+import duckdb
+import pyarrow.csv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_cytechbot.formats.csv_reading import read_csv
 from airflow_provider_cytechbot.formats.csv_records import CsvEncoder
+from airflow_provider_cytechbot.formats.table import Column, Same, Table
 
 from ..rows import COLUMNS, NAMES, ODD_ANSWERS, row, rows_of, table
 
 
 def test_header_and_records():
     assert CsvEncoder(COLUMNS).header() == (
-        b"flow_campaign_id,flow_name,subscriber_id,question_id,question,answer,extracted_at\r\n"
+        b'"flow_campaign_id","flow_name","subscriber_id","question_id","question","answer","extracted_at"\r\n'
     )
     assert CsvEncoder(COLUMNS).encode(table([row(), row(answer=None, flow_name=None)])) == (
         b"1,Product feedback,24994546734902201,45,Why?,Because,2026-11-22T15:14:40+00:00\r\n"
@@ -88,24 +92,110 @@ def read_rfc_4180(text):
 @pytest.mark.parametrize(
     ("answer", "field"),
     [
-        ("=1+1", b"'=1+1"),
-        ("+1", b"'+1"),
-        ("-", b"'-"),
-        ("@home", b"'@home"),
-        ("\tx", b"'\tx"),
-        ("\n=1", b'"\'\n=1"'),
-        ("\0", b"'\0"),
-        ("\uff1d1", "'\uff1d1".encode()),
-        ('=HYPERLINK("x","y")', b'"\'=HYPERLINK(""x"",""y"")"'),
-        ("a=1", b"a=1"),
-        ("", b""),
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-", "'-"),
+        ("@home", "'@home"),
+        (" =1", "' =1"),
+        ("\tx", "'\tx"),
+        ("\n=1", "'\n'=1"),
+        ("\0", "'\0"),
+        ("\uff1d1", "'\uff1d1"),
+        ('=HYPERLINK("x","y")', '\'=HYPERLINK(""x"",""y"")'),
+        ('"=1"', '\'""=1""'),
+        ("nice;=1+1;bye", "nice;'=1+1;bye"),
+        ("nice; =1+1;bye", "nice;' =1+1;bye"),
+        ('nice;"=1+1";bye', 'nice;\'""=1+1"";bye'),
+        ("nice\t@SUM(A1)", "nice\t'@SUM(A1)"),
+        ("nice|+1", "nice|'+1"),
+        ("nice\n-1", "nice\n'-1"),
+        ("nice\r\n=1", "nice\r\n'=1"),
+        ("a=1", "a=1"),
+        ("a, -b", "a, -b"),
+        ("", ""),
     ],
 )
-def test_formulas_are_escaped_where_that_is_asked_for(answer, field):
+def test_formulas_are_escaped_for_readers_with_any_separator(answer, field):
     encoder = CsvEncoder(COLUMNS, escape_formulas=True)
-    assert encoder.encode(table([row(answer=answer)])).split(b",Why?,")[1] == (
-        field + b",2026-11-22T15:14:40+00:00\r\n"
+    encoded = encoder.encode(table([row(answer=answer)])).decode()
+    assert encoded == (
+        f'"1","Product feedback","24994546734902201","45","Why?","{field}","2026-11-22T15:14:40+00:00"\r\n'
     )
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("quotechar", ['"', None])
+@given(st.text(alphabet="=+-@;\t\n\r |\"'a1\uff1d", max_size=12))
+def test_no_reader_finds_a_formula(delimiter, quotechar, answer):
+    encoder = CsvEncoder(COLUMNS, escape_formulas=True)
+    text = (encoder.header() + encoder.encode(table([row(answer=answer, question=answer)]))).decode()
+    quoting = csv.QUOTE_MINIMAL if quotechar else csv.QUOTE_NONE
+    if delimiter == "," and quotechar != '"':
+        return  # the separator of the file itself: such a reader finds no field as it was written
+    for record in csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quotechar, quoting=quoting
+    ):
+        for field in record:
+            assert not field.lstrip(' "').startswith(("=", "+", "-", "@", "\uff1d"))
+
+
+def test_names_of_columns_are_escaped():
+    columns = [Column("=1+1", ""), Column("nice;=1", "")]
+    assert CsvEncoder(columns, escape_formulas=True).header() == b'"\'=1+1","nice;\'=1"\r\n'
+
+
+def test_missing_value_differs_from_an_empty_one_when_formulas_are_escaped():
+    encoder = CsvEncoder([Column("a", ""), Column("b", "")], escape_formulas=True)
+    assert encoder.encode(Table(1, {"a": [None], "b": [""]})) == b',""\r\n'
+
+
+@pytest.mark.parametrize("escape_formulas", [False, True])
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ("24994546734902201", b'"=""24994546734902201"""'),
+        ("007", b'"=""007"""'),
+        ("+49151234567890", b'"=""+49151234567890"""'),
+    ],
+)
+def test_ids_are_written_as_text_for_spreadsheets(value, field, escape_formulas):
+    columns = [Column("id", "", "id"), Column("same", "", "id")]
+    encoder = CsvEncoder(columns, text_ids=True, escape_formulas=escape_formulas)
+    assert encoder.encode(Table(1, {"id": [value], "same": Same(value)})) == field + b"," + field + b"\r\n"
+    rows = list(
+        read_csv(io.BytesIO(encoder.header() + encoder.encode(Table(1, {"id": [value], "same": [None]}))))
+    )
+    assert rows == [{"id": value, "same": ""}]
+
+
+@pytest.mark.parametrize("value", ["abc", "=1", '1"', "1\n", "1;=2", "\u0661"])
+def test_ids_that_are_not_digits_are_written_as_other_text(value):
+    for kind in ("id", "text"):
+        encoder = CsvEncoder([Column("a", "", kind)], text_ids=True, escape_formulas=True)
+        other = CsvEncoder([Column("a", "")], escape_formulas=True)
+        assert encoder.encode(Table(1, {"a": [value]})) == other.encode(Table(1, {"a": [value]}))
+
+
+def test_integers():
+    assert CsvEncoder([Column("row", "", "integer")]).encode(Table(2, {"row": [1, None]})) == b"1\r\n\r\n"
+
+
+def written(tmp_path, rows, **options):
+    encoder = CsvEncoder(COLUMNS, **options)
+    path = tmp_path / "a.csv"
+    path.write_bytes(encoder.header() + encoder.encode(table(rows)))
+    return path
+
+
+@pytest.mark.parametrize("escape_formulas", [False, True])
+def test_duckdb_and_pyarrow_read_a_file_whose_first_quotes_come_late(tmp_path, escape_formulas):
+    rows = rows_of(["plain"] * 25_000 + ['She said "no",\nand left'])
+    path = written(tmp_path, rows, escape_formulas=escape_formulas)
+    found = duckdb.read_csv(str(path), all_varchar=True)
+    assert found.columns == NAMES
+    assert [row[5] for row in found.fetchall()] == [row["answer"] for row in rows]
+    options = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    assert pyarrow.csv.read_csv(path, parse_options=options)["answer"].to_pylist()[-1] == rows[-1]["answer"]
 
 
 def test_byte_order_mark_stands_before_the_header():

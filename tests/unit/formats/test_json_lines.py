@@ -42,3 +42,8 @@ def test_any_text_comes_back(answers):
     lines = JsonLinesEncoder(COLUMNS).encode(table(rows)).split(b"\n")
     assert lines.pop() == b""
     assert [json.loads(line) for line in lines] == rows
+
+
+def test_integers_are_numbers():
+    encoder = JsonLinesEncoder([Column("row", "", "integer")])
+    assert encoder.encode(Table(2, {"row": [1, None]})) == b'{"row":1}\n{"row":null}\n'

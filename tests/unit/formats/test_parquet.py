@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.formats import parquet as module
 from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
+from airflow_provider_cytechbot.formats.table import Column, Table
 
 from ..rows import COLUMNS, NAMES, ODD_ANSWERS, row, rows_of, table
 
@@ -87,3 +88,14 @@ def test_duckdb_reads_it(tmp_path):
     ).fetchall()
     moment = datetime(2026, 11, 22, 15, 14, 40, tzinfo=UTC).timestamp()
     assert found == [(str(10**16 + at), each, moment) for at, each in enumerate(ODD_ANSWERS)]
+
+
+def test_integers_and_times_that_differ_from_row_to_row():
+    columns = [Column("row", "", "integer"), Column("at", "", "time"), Column("id", "", "id")]
+    encoder = ParquetEncoder(columns)
+    times = ["2026-11-22T15:14:40+00:00", None, "2026-11-22T15:14:40.250000Z"]
+    rows = Table(3, {"row": [1, None, 2**40], "at": times, "id": ["24994546734902201", "a", None]})
+    read = pq.read_table(io.BytesIO(encoder.header() + encoder.encode(rows) + encoder.footer()))
+    assert [str(field.type) for field in read.schema] == ["int64", "timestamp[us, tz=UTC]", "string"]
+    assert read["row"].to_pylist() == [1, None, 2**40]
+    assert read["at"].to_pylist() == [datetime.fromisoformat(each) if each else None for each in times]

@@ -1,280 +1,70 @@
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
 import sys
-import textwrap
-from functools import partial
 
 import pytest
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
-from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.storage import locations
 from airflow_provider_cytechbot.storage.locations import StorageLocation
-from airflow_provider_cytechbot.storage.staged_files import UPLOAD_BLOCK_SIZE, StagedFile, whole_or_nothing
 
-from ...full_disk import files_of_at_most
-from ..stores import FakeS3, FakeS3File, StorageError, store
-
-HAS_RELATIVE_PATHS = pytest.mark.skipif(
-    not AIRFLOW_V_3_2_PLUS, reason="ObjectStoragePath knows no relative paths before Airflow 3.2"
-)
-LARGE = b"x" * (UPLOAD_BLOCK_SIZE + 1)
+from ..stores import store
 
 
-def write(path, *contents, then=lambda: None):
-    """Write an export, do something more before its end, and return its file."""
-    with whole_or_nothing(StorageLocation("path", path)) as file:
-        for content in contents:
-            file.write(content)
-        then()
-    return file
+@pytest.mark.parametrize("scheme", ["gs", "abfs", "adl"])
+def test_filesystem_that_is_not_installed(monkeypatch, scheme):
+    monkeypatch.setattr(locations, "_has_filesystem", lambda _: False)
+    extra = {"gs": "gcs"}.get(scheme, "azure")
+    with pytest.raises(CyTechBotStorageRefusedError, match=rf"^Field 'path', {scheme}://.*\[{extra}\]"):
+        StorageLocation.from_parameter("path", f"{scheme}://bucket/a.csv")
 
 
-def fail(*_, error=StorageError("cannot"), **__):  # noqa: B008
-    raise error
+def test_library_of_the_filesystem_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(store, "_STORE_CACHE", {})
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(CyTechBotStorageRefusedError, match=r"airflow-provider-cytechbot\[s3\]"):
+        StorageLocation.from_parameter("path", "s3://other-bucket/a.csv")
 
 
-@pytest.mark.parametrize(
-    "contents", [(b"rows",), (), (b"",), (LARGE, b"more")], ids=["small", "none", "empty", "large"]
-)
-def test_file_is_there_when_the_block_has_ended(place, contents):
-    write(place.path(), *contents)
-    assert place.files() == {"answers.jsonl": b"".join(contents)}
+@pytest.mark.parametrize("path", ["nowhere://bucket/a.csv", "http://127.0.0.1:1/a.csv"])
+def test_scheme_that_nothing_opens(path):
+    with pytest.raises(CyTechBotStorageRefusedError, match=r"not installed.*Known are file, s3"):
+        StorageLocation.from_parameter("path", path)
 
 
-def test_nothing_is_there_before(place):
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
-        file.write(LARGE)
-        assert "answers.jsonl" not in place.files()
+def test_unknown_connection():
+    with pytest.raises(CyTechBotStorageRefusedError, match="'no_such', which Airflow does not know"):
+        StorageLocation.from_parameter("state_path", "file://no_such@/tmp/state")
 
 
-def test_file_that_was_there_is_replaced_at_the_end(place):
-    write(place.path(), b"old")
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
-        file.write(LARGE)
-        assert place.files()["answers.jsonl"] == b"old"
-    assert place.files() == {"answers.jsonl": LARGE}
+def test_password_in_a_path_is_not_told():
+    with pytest.raises(CyTechBotStorageRefusedError) as caught:
+        StorageLocation.from_parameter("path", "ftp://me:hunter2@host/a.csv")
+    assert "hunter2" not in str(caught.value)
+    assert "ftp://me:***@host/a.csv" in str(caught.value)
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
-@pytest.mark.parametrize("before", [{}, {"answers.jsonl": b"old"}], ids=["new", "old"])
-@pytest.mark.parametrize("content", [b"", b"half", LARGE], ids=["empty", "small", "large"])
-def test_error_leaves_what_was_there(place, before, content, error):
-    for name, old in before.items():
-        write(place.path(name), old)
-
-    with pytest.raises(error):
-        write(place.path(), content, then=partial(fail, error=error))
-
-    assert place.files() == before
-    assert not FakeS3.uploads
+@pytest.mark.parametrize("path", ["s3:/bucket/a.csv", "file:/tmp/a.csv"])
+def test_half_a_scheme_is_no_folder(path):
+    with pytest.raises(CyTechBotStorageRefusedError, match="two slashes"):
+        StorageLocation.from_parameter("path", path)
 
 
-def test_size_is_that_of_the_bytes_written(place):
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
-        file.write(LARGE)
-        file.write(b"four")
-        assert file.size == len(LARGE) + 4
+@pytest.mark.parametrize("name", ["a.csv", "a/b.csv", "12:30/a.csv"])
+def test_relative_path_is_the_same_to_a_task_in_another_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert str(StorageLocation.from_parameter("path", name).path) == str(tmp_path / name)
 
 
-def test_folders_are_made(place):
-    write(place.path("a/b/answers.jsonl"), b"rows")
-    assert place.files() == {"a/b/answers.jsonl": b"rows"}
-
-
-class TestObjectStore:
-    @pytest.fixture
-    def path(self, s3):
-        return ObjectStoragePath("s3://bucket/answers.jsonl")
-
-    @pytest.mark.parametrize("stage", ["part", "complete"])
-    @pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "large"])
-    def test_failing_store_is_left_as_it_was(self, path, s3, stage, content):
-        write(path, b"old")
-        s3.failing.add(stage)
-
-        with pytest.raises(CyTechBotStorageError, match=f"{stage} failed"):
-            write(path, content)
-
-        assert s3.objects == {"bucket/answers.jsonl": b"old"}
-        assert not s3.uploads
-
-    def test_store_that_cannot_be_opened(self, path, s3):
-        s3.failing.add("open")
-        with pytest.raises(CyTechBotStorageError, match="open failed"):
-            write(path, b"rows")
-        assert not s3.objects
-
-    def test_bucket_is_not_made(self, path, s3):
-        s3.buckets.clear()
-        with pytest.raises(CyTechBotStorageRefusedError, match="FileNotFoundError"):
-            write(path, b"rows")
-
-    def test_discarded_file_is_closed_for_good(self, path, monkeypatch):
-        opened = []
-        monkeypatch.setattr(FakeS3File, "_initiate_upload", lambda file: opened.append(file))
-        monkeypatch.setattr(FakeS3File, "_upload_chunk", lambda file, final=False: None)
-        with pytest.raises(StorageError, match="cannot"):
-            write(path, LARGE, then=fail)
-        assert opened[0].closed  # or the garbage collector would complete it
-
-    def test_discard_that_fails_hides_no_error(self, path, s3, monkeypatch):
-        monkeypatch.setattr(FakeS3File, "discard", fail)
-        with pytest.raises(ValueError, match="gone wrong"):
-            write(path, LARGE, then=partial(fail, error=ValueError("gone wrong")))
-        assert not s3.objects
-
-    def test_little_is_held_in_memory(self, path, s3):
-        write(path, LARGE)
-        assert s3.block_sizes == [5 * 1024 * 1024]
-
-    @pytest.mark.parametrize("protocol", ["s3a", "gs", "gcs"])
-    def test_object_stores_are_written_to_at_once(self, s3, protocol, monkeypatch):
-        monkeypatch.setitem(store._STORE_CACHE, protocol, store._STORE_CACHE["s3"])
-        write(ObjectStoragePath(f"{protocol}://bucket/answers.jsonl"), b"rows")
-        assert s3.objects == {"bucket/answers.jsonl": b"rows"}
-
-    def test_connection_of_the_store_is_used(self, s3, monkeypatch):
-        monkeypatch.setattr(store, "_STORE_CACHE", {"s3-aws_default": store._STORE_CACHE["s3"]})
-        write(ObjectStoragePath("s3://aws_default@bucket/answers.jsonl"), b"rows")
-        assert s3.objects == {"bucket/answers.jsonl": b"rows"}
-
-
-class TestFiles:
-    @pytest.fixture
-    def path(self, tmp_path):
-        return ObjectStoragePath(f"file://{tmp_path}/answers.jsonl")
-
-    def test_folder_at_the_path_is_refused_and_left_alone(self, path, tmp_path):
-        (tmp_path / "answers.jsonl").mkdir()
-        with pytest.raises(
-            CyTechBotStorageRefusedError, match=r"file://.*/answers.jsonl is there already and is not a file"
-        ):
-            write(path, b"rows")
-        assert list(tmp_path.rglob("*")) == [tmp_path / "answers.jsonl"]
-
-    def test_folder_that_appears_meanwhile_is_left_alone(self, path, tmp_path):
-        with pytest.raises(CyTechBotStorageError, match="directory"):
-            write(path, b"rows", then=(tmp_path / "answers.jsonl").mkdir)
-        assert list(tmp_path.rglob("*")) == [tmp_path / "answers.jsonl"]
-
-    def test_device_at_the_path_is_refused_and_left_alone(self, path, tmp_path):
-        os.mkfifo(tmp_path / "answers.jsonl")
-        with pytest.raises(CyTechBotStorageRefusedError, match="is not a file"):
-            write(path, b"rows")
-        assert stat.S_ISFIFO((tmp_path / "answers.jsonl").stat().st_mode)
-
-    def test_file_in_place_of_the_folder(self, tmp_path):
-        (tmp_path / "folder").write_text("a file")
-        with pytest.raises(CyTechBotStorageRefusedError, match="folder"):
-            write(ObjectStoragePath(f"file://{tmp_path}/folder/answers.jsonl"), b"rows")
-        assert (tmp_path / "folder").read_text() == "a file"
-
-    @pytest.mark.parametrize("umask", [0o022, 0o077])
-    def test_mode_is_that_of_any_new_file(self, path, tmp_path, umask):
-        before = os.umask(umask)
-        try:
-            write(path, b"rows")
-        finally:
-            os.umask(before)
-        assert stat.S_IMODE((tmp_path / "answers.jsonl").stat().st_mode) == 0o666 & ~umask
-
-    @HAS_RELATIVE_PATHS
-    @pytest.mark.parametrize("name", ["answers.jsonl", "folder/answers.jsonl", "./answers.jsonl"])
-    def test_relative_path(self, tmp_path, monkeypatch, name):
-        monkeypatch.chdir(tmp_path)
-        write(ObjectStoragePath(name), b"rows")
-        assert (tmp_path / name).read_bytes() == b"rows"
-
-    @HAS_RELATIVE_PATHS
-    def test_part_of_a_relative_path_is_beside_it(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        with whole_or_nothing(StorageLocation("path", ObjectStoragePath("answers.jsonl"))):
-            (part,) = tmp_path.iterdir()
-        assert part.name.endswith(".part")
-
-    def test_name_as_long_as_can_be(self, tmp_path):
-        name = "n" * 255
-        write(ObjectStoragePath(f"file://{tmp_path}/{name}"), b"rows")
-        assert [path.name for path in tmp_path.iterdir()] == [name]
-
-    @pytest.mark.parametrize("name", ["with space.jsonl", "date=2026-01-01", "ü#?%20;&.jsonl", ".hidden"])
-    def test_odd_names(self, tmp_path, name):
-        write(ObjectStoragePath(f"file://{tmp_path}/{name}"), b"rows")
-        assert [path.name for path in tmp_path.iterdir()] == [name]
-
-    def test_two_at_once_do_not_meet(self, path, tmp_path):
-        place = StorageLocation("path", path)
-        with whole_or_nothing(place) as one, whole_or_nothing(place) as other:
-            one.write(b"one")
-            other.write(b"other")
-        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
-
-    def test_two_at_once_do_not_overwrite_each_other(self, path, tmp_path, monkeypatch):
-        one = StagedFile(StorageLocation("path", path), overwrite=False)
-        other = StagedFile(StorageLocation("path", path), overwrite=False)
-        for name, file in (("one", one), ("other", other)):
-            file.write(name.encode())
-            file.finish()
-        # As when both have just looked, and neither has yet appeared.
-        monkeypatch.setattr(type(path.fs), "exists", lambda self, path: False)
-        one.commit()
-        with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
-            other.commit()
-        other.discard()
-        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
-
-    def test_filesystem_without_hard_links(self, path, tmp_path, monkeypatch):
-        monkeypatch.setattr("os.link", partial(fail, error=OSError("not supported")))
-        place = StorageLocation("path", path)
-        with whole_or_nothing(place, overwrite=False) as one:
-            one.write(b"one")
-        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
-
-    def test_full_disk(self, path, tmp_path):
-        write(path, b"old")
-        with (
-            pytest.raises(CyTechBotStorageError, match=r"no room left .*File too large"),
-            files_of_at_most(100_000),
-        ):
-            write(path, *[b"x" * 50_000] * 5)
-        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"old"}
-
-    def test_disk_that_is_full_at_the_last_buffer(self, path, tmp_path):
-        with (
-            pytest.raises(CyTechBotStorageError, match=r"no room left .*File too large"),
-            files_of_at_most(500),
-        ):
-            write(path, b"x" * 1000)  # less than a buffer
-        assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is denied to root")
-    def test_folder_without_permission(self, path, tmp_path):
-        tmp_path.chmod(0o500)
-        with pytest.raises(CyTechBotStorageRefusedError, match="permissions"):
-            write(path, b"rows")
-
-    def test_move_that_fails(self, memory, monkeypatch):
-        monkeypatch.setattr(memory, "mv", fail)
-        with pytest.raises(CyTechBotStorageError, match="cannot"):
-            write(ObjectStoragePath("memory://bucket/answers.jsonl"), b"rows")
-        assert not memory.store
-
-    def test_part_of_a_killed_process_is_no_export(self, tmp_path):
-        program = """
-            import os, sys
-            from airflow_provider_cytechbot.storage.locations import StorageLocation
-            from airflow_provider_cytechbot.storage.staged_files import whole_or_nothing
-
-            with whole_or_nothing(Place.of("path", sys.argv[1])) as file:
-                file.write(b"half")
-                os.kill(os.getpid(), 9)
-        """
-        path = tmp_path / "answers.jsonl"
-        subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(path)], check=False)
-        (left,) = tmp_path.iterdir()
-        assert left.name.startswith(".")
-        assert left.name.endswith(".part")
+def test_names_in_a_folder(tmp_path):
+    place = StorageLocation.from_parameter("state_path", str(tmp_path / "state"))
+    assert place.names() == []
+    (tmp_path / "state").mkdir()
+    for name in ("b", "a"):
+        (tmp_path / "state" / name).write_text(name)
+    assert place.names() == ["a", "b"]
+    with place.child("b").open() as file:
+        assert file.read() == b"b"
+    place.child("b").remove()
+    place.child("b").remove()
+    assert place.names() == ["a"]

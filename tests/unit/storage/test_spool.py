@@ -1,35 +1,58 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
-from airflow_provider_cytechbot.api.flow_answer_batches import Answer
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.storage.spool import Spool
 
-FIRST = [("1", [Answer("1", "Why?", "a"), Answer("2", None, None)]), ("2", [])]
-SECOND = [("ü", [Answer("1", "Why?", ""), Answer(None, "Why?", "👍")])]
+from ...full_disk import files_of_at_most
+
+RECORDS = [{"a": 1}, ["ü", None, 2**60], "text", b"bytes", {}]
 
 
 @pytest.fixture
 def spool():
-    spool = Spool()
-    yield spool
-    spool.close()
+    with closing(Spool()) as spool:
+        yield spool
 
 
-def test_gives_back_what_it_took_as_often_as_asked(spool):
-    spool.fill([FIRST, SECOND])
-    assert list(spool) == list(spool) == [FIRST, SECOND]
+def test_returns_records_in_their_order_as_often_as_needed(spool):
+    for record in RECORDS:
+        spool.append(record)
+    assert list(spool) == list(spool) == RECORDS
+    assert spool.count == len(RECORDS)
 
 
 def test_reads_at_a_place(spool):
-    places = [spool.add(FIRST), spool.add(SECOND)]
-    assert [spool.read(place) for place in reversed(places)] == [SECOND, FIRST]
+    places = list(map(spool.append, RECORDS))
+    assert [spool.read(place) for place in reversed(places)] == RECORDS[::-1]
 
 
-def test_knows_the_questions_in_the_order_in_which_they_were_met(spool):
-    spool.fill([FIRST, SECOND])
-    assert spool.questions == [("1", "Why?"), ("2", None), (None, "Why?")]
+def test_reading_and_appending_can_alternate(spool):
+    places = []
+    found = []
+    for record in RECORDS:
+        places.append(spool.append(record))
+        found.append(spool.read(places[0]))
+    assert found == RECORDS[:1] * len(RECORDS)
+    iterated = iter(spool)
+    assert next(iterated) == RECORDS[0]
+    spool.append("last")
+    assert spool.read(places[2]) == RECORDS[2]
+    assert [*iterated] == [*RECORDS[1:], "last"]
 
 
-def test_nothing(spool):
-    assert list(spool.fill([])) == []
+def test_records_have_the_type_that_was_named():
+    with closing(Spool(tuple[str, int])) as spool:
+        assert spool.read(spool.append(("a", 1))) == ("a", 1)
+
+
+def test_full_disk_is_an_error_that_a_retry_may_help(spool):
+    with (
+        pytest.raises(CyTechBotStorageError, match=r"TMPDIR.*no room left") as caught,
+        files_of_at_most(50_000),
+    ):
+        spool.append("x" * 100_000)
+    assert caught.value.retryable
