@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _LINES_AT_ONCE = 1_000
 
 COLUMNS = (
-    Column("row", "The number of the row in the source, from 1."),
-    Column("key", "What identifies the row: the id of a subscriber or user."),
+    Column("row", "The number of the row in the source, from 1.", "integer"),
+    Column("key", "What identifies the row: the id of a subscriber or user.", "id"),
     Column("operation", "What was done or was to be done."),
     Column("fields", "The names of the fields that were written."),
     Column("outcome", "succeeded, unchanged, refused, invalid, ambiguous, failed or not_attempted."),
     Column("reason", "Why the row is not done."),
-    Column("id", "The id of what was written."),
-    Column("attempted_at", "When the call was sent last."),
+    Column("id", "The id of what was written.", "id"),
+    Column("attempted_at", "When the call was sent last.", "time"),
 )
 
 
@@ -70,7 +70,6 @@ class Report:
         lines = iter(lines)
         while batch := list(islice(lines, _LINES_AT_ONCE)):
             values: dict[str, Any] = dict(zip(names, zip(*batch, strict=True), strict=True))
-            values["row"] = [str(row) for row in values["row"]]
             self._write(compress.compress(encoder.encode(Table(len(batch), values))))
         self._write(compress.compress(encoder.footer()))
         self._write(compress.flush())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -36,9 +37,9 @@ def test_compressed_json_lines(tmp_path):
     write(tmp_path / "report.jsonl.gz")
     with gzip.open(tmp_path / "report.jsonl.gz", "rt") as file:
         found = [json.loads(line) for line in file]
-    assert [(line["outcome"], line["attempted_at"]) for line in found] == [
-        ("succeeded", "2026-01-01T00:00:00+00:00"),
-        ("invalid", None),
+    assert [(line["row"], line["outcome"], line["attempted_at"]) for line in found] == [
+        (1, "succeeded", "2026-01-01T00:00:00+00:00"),
+        (3, "invalid", None),
     ]
 
 
@@ -48,6 +49,8 @@ def test_parquet(tmp_path):
     table = parquet.read_table(tmp_path / "report.parquet")
     assert table.column_names == [column.name for column in COLUMNS]
     assert table.column("key").to_pylist() == ["24994546734902201", None]
+    assert table.column("row").to_pylist() == [1, 3]
+    assert table.column("attempted_at").to_pylist() == [datetime(2026, 1, 1, tzinfo=UTC), None]
 
 
 @pytest.mark.parametrize("name", ["report.csv", "report.jsonl"])
