@@ -1,4 +1,4 @@
-"""A server for bulk writes that shares nothing with the sandbox: it counts, waits, limits rates and loses answers."""
+"""A server for bulk writes that shares no code with the sandbox, so that the two cannot err alike."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status, headers, value):
         body = json.dumps(value).encode()
-        head = f"HTTP/1.1 {status} X\r\n{headers}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         self.wfile.write(head.encode() + body)  # in one piece
 
 

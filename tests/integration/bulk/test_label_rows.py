@@ -7,6 +7,7 @@ import json
 import signal
 import sqlite3
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -98,7 +99,7 @@ def test_retry_after_holds_back_all_calls_together(server, assign):
     server.script = {"10": [(429, "Retry-After: 1\r\n", {})]}
     assert assign(rows=ids(100)).execute({})["counts"]["succeeded"] == 100
     moments = sorted(server.moments)
-    gaps = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(moments)]
     assert 0.8 < max(gaps) < 2
     assert len([gap for gap in gaps if gap > 0.5]) == 1
 

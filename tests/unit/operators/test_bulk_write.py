@@ -27,7 +27,7 @@ def test_the_rendered_view_shows_a_count_and_no_address():
 
 
 def test_values_of_rows_are_rendered():
-    assert list(render(rows=ROWS)._open_source())[0]["subscriber_id"] == "2"
+    assert next(iter(render(rows=ROWS)._open_source()))["subscriber_id"] == "2"
 
 
 @pytest.mark.parametrize("rows", [[], (), iter(["1"])])
