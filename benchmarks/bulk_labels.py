@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 _BODY = b'{"status": "success", "success": true}'
@@ -110,9 +111,8 @@ def _compare(url: str, rows: int, delay: float) -> None:
 
     def line(name: str, seconds: float, processor: float, sent: int) -> None:
         scaled = f" (scaled from {sent:,})" if sent < rows else ""
-        print(
-            f"{name:32} {seconds * rows / sent:8.2f} s, {processor / sent * 1000:.2f} ms of processor a row{scaled}"
-        )
+        per_row = processor / sent * 1000
+        print(f"{name:32} {seconds * rows / sent:8.2f} s, {per_row:.2f} ms of processor a row{scaled}")
 
     print(
         f"{rows:,} assignments, {delay * 1000:.0f} ms of server delay; ideal with 8: {rows * delay / 8:.2f} s"
@@ -126,13 +126,13 @@ def _compare(url: str, rows: int, delay: float) -> None:
 def _many(rows: int) -> None:
     """Tag many subscribers of a file, with a report, against a server that answers at once."""
     with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/rows.csv"
-        with open(path, "w") as file:
+        path = Path(folder, "rows.csv")
+        with path.open("w") as file:
             file.write("subscriber_id\n")
             file.writelines(f"{24994546734900000 + each}\n" for each in range(rows))
         _operator(["1"])()  # everything imported
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        do = _operator(None, path=path, report_path=f"{folder}/report.jsonl")
+        do = _operator(None, path=str(path), report_path=f"{folder}/report.jsonl")
         seconds, processor = _measured(do)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         print(

@@ -74,6 +74,8 @@ async def repeat_async(ask: Callable[[Call[T], bool], Awaitable[R]], call: Call[
             failure = attempts.failed(error)
         raise failure
 
+    if not max_retries:  # without tenacity, which takes a fifth of the time of a call
+        return await once()
     return await AsyncRetrying(**_policy(call, max_retries))(once)
 
 
