@@ -26,7 +26,9 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "requests_per_second": {
         "label": "Requests per second",
         "description": (
-            "The most requests per second that one worker process sends, more than 0. Empty: no limit."
+            "The most requests per second of one process, more than 0. Each running task is a process, and "
+            "each triggerer. A limit across tasks needs an Airflow pool or max_active_tis_per_dag. "
+            "Empty: no limit."
         ),
         # The form knows "minimum" only, and so lets 0 through; the hook refuses it.
         "schema": {"type": ["number", "null"], "default": None, "minimum": 0, "exclusiveMinimum": 0},

@@ -1,18 +1,23 @@
-"""What both hooks do with a connection and with answers: read, decipher, complete errors. No I/O."""
+"""The part of both hooks without I/O: read the connection, build calls, decipher answers, complete errors."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_cytechbot.api.answers import decipher
+from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.hooks.secrets import reveal
 from airflow_provider_cytechbot.hooks.task_errors import as_task_error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_cytechbot.api import records
     from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.transport.settings import Settings
 
 T = TypeVar("T")
@@ -41,8 +46,18 @@ class CyTechBotBaseHook:
         else:
             keep_secret(settings)
             return settings
-        del connection  # it shows its password to whoever shows this frame
+        del connection  # error trackers show the variables of this frame
         raise self.task_error(failure)
+
+    def build_call(self, endpoint: Endpoint[T], fields: Mapping[str, object]) -> Call[T]:
+        """
+        Return the call of an endpoint.
+
+        :param endpoint: The endpoint.
+        :param fields: Its fields, secrets hidden or not.
+        :raises CyTechBotFieldError: A field is missing, unknown or cannot be sent as it is.
+        """
+        return build(endpoint, **{name: reveal(value) for name, value in fields.items()})
 
     def decipher(
         self,
@@ -54,13 +69,13 @@ class CyTechBotBaseHook:
         is_resend: bool = False,
     ) -> T:
         """
-        Decipher an answer with what the connection says of key and time zone.
+        Decipher an answer with the connection's key and time zone.
 
         :param call: The call that was answered.
         :param status: The HTTP status.
         :param headers: The HTTP headers.
         :param body: The body.
-        :param after_lost_answer: Whether the same call was sent before and its answer lost.
+        :param is_resend: Whether the same call was sent before and its answer lost.
         """
         settings = self.settings
         return decipher(
@@ -75,12 +90,29 @@ class CyTechBotBaseHook:
 
     def task_error(self, error: CyTechBotError) -> CyTechBotError:
         """
-        Return what a task should raise for an error: with the connection's name, and final if no retry helps.
+        Return the error that a task should raise: with the connection's name, and final if no retry helps.
 
         :param error: An error of the protocol.
         """
         error.connection = self.cytechbot_conn_id
-        # What a repr shows: until now without the call, and with the server's words as they came.
+        # For a repr: the arguments so far lack the request, and hold the server's unmasked words.
         error.args = (error.reason, error.hint, error.request, error.connection)
         # The frames below hold the key and the answer, which an error tracker would show.
         return as_task_error(error.with_traceback(None))
+
+
+class EndpointCaller(ABC):
+    """The base of the hook's groups of methods."""
+
+    @abstractmethod
+    def call(self, endpoint: Endpoint[T], **fields: object) -> T:
+        """
+        Call an endpoint.
+
+        :param endpoint: The endpoint.
+        :param fields: Its fields.
+        """
+
+    @abstractmethod
+    def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
+        """Call an endpoint and log if nothing changed."""

@@ -6,13 +6,15 @@ import ipaddress
 import json
 import logging
 import math
-import ssl
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
+from airflow_provider_cytechbot.transport.client_config import ca_bundle_problem
 from airflow_provider_cytechbot.transport.settings import Settings, ip_address, is_loopback_host
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ MAX_PORT = 65535
 #: More seconds or requests than this are a slip of the keyboard, and too many for a socket's timeout.
 MAX_NUMBER = 86_400
 
+#: A scheme with a colon or a slash too few.
+_HALF_A_SCHEME = re.compile(r"https?(?!://)[:/]", re.IGNORECASE)
+
+_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
@@ -39,9 +45,10 @@ def read_settings(conn: Connection) -> Settings:
     :raises CyTechBotSettingsError: A field is missing or cannot be read.
     """
     extras = _Extras(conn.conn_id or "", _read_extra(conn))
+    allow_http = extras.take("allow_http", _read_bool, False)
     settings = Settings(
         connection=extras.connection,
-        base_url=_read_base_url(conn, allow_http=extras.take("allow_http", _read_bool, False)),
+        base_url=_read_base_url(conn, allow_http=allow_http),
         api_key=_read_api_key(conn),
         timeout=extras.take("timeout", _read_number, Settings.timeout),
         max_retries=extras.take("max_retries", _read_count, Settings.max_retries),
@@ -51,8 +58,21 @@ def read_settings(conn: Connection) -> Settings:
         ca_bundle=extras.take("ca_bundle", _read_ca_bundle, None),
         proxy=extras.take("proxy", _read_proxy, None),
     )
+    _check_proxy(settings, allow_http=allow_http)
     extras.warn_of_the_rest()
     return settings
+
+
+def _check_proxy(settings: Settings, *, allow_http: bool) -> None:
+    """Refuse a proxy that would receive the API key in clear on another machine."""
+    if settings.proxy is None or allow_http or not settings.base_url.startswith("http://"):
+        return
+    if not is_loopback_host(urlsplit(settings.proxy).hostname or ""):
+        raise _unusable(
+            settings.connection,
+            "the base URL uses plain http, so that the proxy (extra 'proxy') would receive the API key "
+            "unencrypted. Use https, or a proxy on this machine, or set the extra 'allow_http'",
+        )
 
 
 class _Extras:
@@ -137,6 +157,10 @@ def _read_base_url(conn: Connection, *, allow_http: bool) -> str:
 def _parse_base_url(host: str, schema: str, port: int | None) -> str:
     """Return the base URL for a host's name or URL. A connection URI leaves a sub-folder in the schema."""
     host, folder = host.strip() or DEFAULT_HOST, schema.strip()
+    if not f"{host}{folder}".isprintable():
+        raise _UnreadableError("holds invisible characters")
+    if _HALF_A_SCHEME.match(host):
+        raise _UnreadableError("must begin with https://")
     if isinstance(ip_address(host), ipaddress.IPv6Address):
         host = f"[{host}]"
     scheme = "https"
@@ -191,11 +215,9 @@ def _read_count(text: str) -> int:
 
 
 def _read_ca_bundle(text: str) -> str:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
-    except OSError as error:
-        problem = "is no PEM file of certificates" if isinstance(error, ssl.SSLError) else "cannot be read"
-        raise _UnreadableError(f"names a file that {problem}: {text!r}") from None
+    problem = ca_bundle_problem(text) or ("is a folder" if Path(text).is_dir() else None)
+    if problem:
+        raise _UnreadableError(f"names a file that {problem}: {text!r}")
     return text
 
 
@@ -209,6 +231,9 @@ def _read_zone(text: str) -> ZoneInfo:
 def _read_proxy(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
+    is_host = text.lower() not in _TRUE | _FALSE and (not _NUMBER.fullmatch(text) or ip_address(text))
+    if not is_host or not url.isprintable() or _HALF_A_SCHEME.match(text):
+        raise _UnreadableError("must be the URL of an http proxy")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise _UnreadableError("must be the URL of an http proxy")  # not shown: it can hold a password
     return url

@@ -11,17 +11,20 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
+from airflow_provider_cytechbot.hooks.contacts import ContactMethods
+from airflow_provider_cytechbot.hooks.secrets import hide_fields
+from airflow_provider_cytechbot.hooks.users import UserMethods
 
 if TYPE_CHECKING:
     import requests
 
     from airflow_provider_cytechbot.api import records
+    from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
-    from airflow_provider_cytechbot.api.fields import DateInput, IdInput
+    from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
     from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
     from airflow_provider_cytechbot.transport.settings import Settings
@@ -30,9 +33,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CyTechBotHook(CyTechBotBaseHook, BaseHook):
+class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     """
-    Talk to the API of CyTechBot, or of another installation of the XeroChat platform.
+    Calls the API of CyTechBot, or of another installation of the XeroChat platform.
 
     Parameters have the names of the vendor's fields. Ids may be given as ``str`` or ``int`` and are returned
     as ``str``. Records are JSON-serialisable: times are ISO 8601 with the server's offset, and a date of
@@ -64,91 +67,6 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the labels of the connection form, for Airflow 2.11 to 3.1."""
         return connection_form.ui_field_behaviour()
-
-    # Users and packages: an admin's key is needed.
-
-    def get_user(self, *, user_id: IdInput | None = None, email: str | None = None) -> records.User:
-        """
-        Return a user, found by id or by e-mail address (``GET get_user_info/``).
-
-        :param user_id: The user's id.
-        :param email: The user's e-mail address. Exactly one of the two is needed.
-        :raises CyTechBotNotFoundError: There is no such user.
-        """
-        return self.call(endpoints.GET_USER, user_id=user_id, email=email)
-
-    def create_user(
-        self,
-        *,
-        name: str,
-        email: str,
-        password: str,
-        package_id: IdInput,
-        expired_date: DateInput,
-        mobile: str | None = None,
-        address: str | None = None,
-    ) -> str:
-        """
-        Create a user and return the new id (``POST create_system_user``).
-
-        :param name: The user's name.
-        :param email: The user's e-mail address, which no other user may have.
-        :param password: The user's password. It appears in no log and no error.
-        :param package_id: The id of the user's package.
-        :param expired_date: The last day of the user's validity.
-        :param mobile: The user's mobile number.
-        :param address: The user's postal address.
-        :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the user may have been created.
-        """
-        return self.call(
-            endpoints.CREATE_USER,
-            name=name,
-            email=email,
-            password=password,
-            package_id=package_id,
-            expired_date=expired_date,
-            mobile=mobile,
-            address=address,
-        )
-
-    def update_user(
-        self,
-        user_id: IdInput,
-        *,
-        name: str | None = None,
-        mobile: str | None = None,
-        address: str | None = None,
-        package_id: IdInput | None = None,
-        expired_date: DateInput | None = None,
-        status: str | None = None,
-    ) -> None:
-        """
-        Update a user (``POST update_user/{user_id}``). Fields that are ``None`` stay as they are.
-
-        :param user_id: The user's id.
-        :param name: The new name.
-        :param mobile: The new mobile number.
-        :param address: The new postal address.
-        :param package_id: The id of the new package.
-        :param expired_date: The new last day of validity.
-        :param status: The new status; not documented by the vendor, and ``0`` cannot be set.
-        :raises CyTechBotNotFoundError: There is no such user.
-        """
-        self._write(
-            endpoints.UPDATE_USER,
-            user_id=user_id,
-            name=name,
-            mobile=mobile,
-            address=address,
-            package_id=package_id,
-            expired_date=expired_date,
-            status=status,
-        )
-
-    def get_packages(self) -> list[records.Package]:
-        """Return all packages (``GET get_all_packages/``)."""
-        return self.call(endpoints.GET_PACKAGES)
 
     # Subscribers and their labels.
 
@@ -197,123 +115,7 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
             endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids
         )
 
-    # Contact groups and contacts.
-
-    def get_contact_group(self, contact_type_id: IdInput) -> records.ContactGroup:
-        """
-        Return a contact group (``GET get_contact_group/``).
-
-        :param contact_type_id: The group's id.
-        :raises CyTechBotRequestError: There is no such group; the vendor does not say in which words.
-        """
-        return self.call(endpoints.GET_CONTACT_GROUP, contact_type_id=contact_type_id)
-
-    def create_contact_group(self, *, name: str) -> str:
-        """
-        Create a contact group and return its id (``POST create_contact_group``). Names are not unique.
-
-        :param name: The group's name.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the group may have been created.
-        """
-        return self.call(endpoints.CREATE_CONTACT_GROUP, name=name)
-
-    def update_contact_group(self, contact_type_id: IdInput, *, name: str) -> None:
-        """
-        Rename a contact group (``POST update_contact_group/{contact_type_id}``).
-
-        :param contact_type_id: The group's id.
-        :param name: The new name.
-        :raises CyTechBotNotFoundError: There is no such group.
-        """
-        self._write(endpoints.UPDATE_CONTACT_GROUP, contact_type_id=contact_type_id, name=name)
-
-    def delete_contact_group(self, contact_type_id: IdInput) -> None:
-        """
-        Delete a contact group (``POST delete_contact_group``).
-
-        :param contact_type_id: The group's id.
-        :raises CyTechBotNotFoundError: There is no such group.
-        """
-        self._write(endpoints.DELETE_CONTACT_GROUP, contact_type_id=contact_type_id)
-
-    def get_contact(self, contact_id: IdInput) -> records.Contact:
-        """
-        Return a contact (``GET get_contact/``).
-
-        :param contact_id: The contact's id.
-        :raises CyTechBotNotFoundError: There is no such contact.
-        """
-        return self.call(endpoints.GET_CONTACT, contact_id=contact_id)
-
-    def create_contact(
-        self,
-        *,
-        contact_type_id: IdInput,
-        email: str | None = None,
-        phone_number: str | None = None,
-        first_name: str | None = None,
-        last_name: str | None = None,
-    ) -> str:
-        """
-        Create a contact and return its id (``POST create_contact``).
-
-        It needs an e-mail address or a phone number.
-
-        :param contact_type_id: The id of the contact group.
-        :param email: The contact's e-mail address.
-        :param phone_number: The contact's phone number.
-        :param first_name: The contact's first name.
-        :param last_name: The contact's last name.
-        :raises CyTechBotRequestError: The API refused, for instance because the e-mail address exists.
-        :raises CyTechBotAmbiguousWriteError: The answer was lost: the contact may have been created.
-        """
-        return self.call(
-            endpoints.CREATE_CONTACT,
-            contact_type_id=contact_type_id,
-            email=email,
-            phone_number=phone_number,
-            first_name=first_name,
-            last_name=last_name,
-        )
-
-    def update_contact(
-        self,
-        contact_id: IdInput,
-        *,
-        email: str | None = None,
-        phone_number: str | None = None,
-        first_name: str | None = None,
-        last_name: str | None = None,
-    ) -> None:
-        """
-        Update a contact (``POST update_contact/{contact_id}``). Fields that are ``None`` stay as they are.
-
-        :param contact_id: The contact's id.
-        :param email: The e-mail address; it can be set only if the contact has none yet.
-        :param phone_number: The phone number; it can be set only if the contact has none yet.
-        :param first_name: The new first name.
-        :param last_name: The new last name.
-        :raises CyTechBotNotFoundError: There is no such contact.
-        """
-        self._write(
-            endpoints.UPDATE_CONTACT,
-            contact_id=contact_id,
-            email=email,
-            phone_number=phone_number,
-            first_name=first_name,
-            last_name=last_name,
-        )
-
-    def delete_contact(self, contact_id: IdInput) -> None:
-        """
-        Delete a contact (``POST delete_contact``).
-
-        :param contact_id: The contact's id.
-        :raises CyTechBotNotFoundError: There is no such contact.
-        """
-        self._write(endpoints.DELETE_CONTACT, contact_id=contact_id)
-
-    # Flow campaigns and what subscribers answered.
+    # Flow campaigns and their answers.
 
     def get_flow_campaigns(self) -> list[records.FlowCampaign]:
         """Return all flow campaigns (``GET get_flow_campaigns/``)."""
@@ -390,12 +192,14 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
 
         with ExitStack() as stack:
             yield self._run(
-                lambda call, _: stack.enter_context(FlowAnswersStream.open(self, call)),
+                lambda call, _: stack.enter_context(
+                    FlowAnswersStream.open(self, self.transport, call, self._find_flow_name)
+                ),
                 endpoints.GET_FLOW_ANSWERS,
                 {"flow_campaign_id": flow_campaign_id},
             )
 
-    # Below the endpoints.
+    # Calls of any endpoint.
 
     def call(self, endpoint: Endpoint[T], **fields: object) -> T:
         """
@@ -406,20 +210,25 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
         :return: What the endpoint's answer carries.
         :raises CyTechBotError: The subclass that says what went wrong.
         """
-        return self._run(self._ask, endpoint, fields)
+        fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
+        return self._run(self._send, endpoint, fields)
 
     def get_conn(self) -> requests.Session:
         """Return the session, set up with proxies, TLS and User-Agent. It does not hold the API key."""
-        return self.transport.session
+        try:
+            return self.transport.session
+        except CyTechBotError as error:
+            failure = error
+        raise self.task_error(failure)
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Make the cheapest read once, and say in one plain sentence how it went.
+        Make the cheapest read once and describe the result in one plain sentence.
 
         :return: Whether the connection works, and the sentence.
         """
         try:
-            campaigns = self._run(self._ask, endpoints.GET_FLOW_CAMPAIGNS, {}, max_retries=0)
+            campaigns = self._run(self._send, endpoints.GET_FLOW_CAMPAIGNS, {}, max_retries=0)
         except CyTechBotError as error:
             return False, _sentence(error)
         except AirflowNotFoundException as error:
@@ -434,17 +243,17 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
 
     @cached_property
     def transport(self) -> RequestsTransport:
-        """What sends the calls. It keeps connections alive from call to call."""
+        """The transport that sends the calls. It keeps connections alive between calls."""
         from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
 
         return RequestsTransport(self.settings)
 
     def _report_lineage(self, call: Call[Any]) -> None:
-        """Tell lineage if the running task has read what a campaign was answered with."""
+        """Report to hook lineage that the running task has read a campaign's answers."""
         if call.endpoint in (endpoints.GET_FLOW_ANSWERS, endpoints.GET_SUBSCRIBER_FLOW_ANSWERS):
             lineage.report_campaign_read(self, self.settings.base_url, call.fields["flow_campaign_id"])
 
-    def _ask(self, call: Call[T], is_resend: bool) -> T:
+    def _send(self, call: Call[T], is_resend: bool) -> T:
         return self.decipher(call, *self.transport.send(call), is_resend=is_resend)
 
     def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
@@ -454,20 +263,23 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
                 "%s changed nothing: %s", endpoint.name, outcome.message or "there was nothing to change"
             )
 
+    def _find_flow_name(self, flow_campaign_id: str) -> str | None:
+        return self.get_flow_campaign(flow_campaign_id)["flow_name"]
+
     def _run(
         self,
-        ask: Callable[[Call[T], bool], R],
+        send: Callable[[Call[T], bool], R],
         endpoint: Endpoint[T],
         fields: Mapping[str, object],
         max_retries: int | None = None,
     ) -> R:
-        """Build a call and ask with it as often as the policy allows; raise what remains as a task should."""
-        from airflow_provider_cytechbot.transport.retry import repeat
+        """Build a call and send it with retries; raise its error as a task should."""
+        from airflow_provider_cytechbot.transport.retry import send_with_retries
 
         try:
-            call = build(endpoint, **fields)
+            call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            answer = repeat(ask, call, times)
+            answer = send_with_retries(send, call, times, self.transport.limiter)
         except CyTechBotError as error:
             failure = error
         else:
@@ -477,6 +289,6 @@ class CyTechBotHook(CyTechBotBaseHook, BaseHook):
 
 
 def _sentence(error: CyTechBotError) -> str:
-    """Return an error as one sentence for a form, which knows of which connection it speaks."""
+    """Return an error as one sentence for the connection's own form, without the connection's name."""
     reason = error.reason[:1].upper() + error.reason[1:]
     return f"{reason.rstrip('.')}; {error.hint[:1].lower()}{error.hint[1:]}" if error.hint else reason

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.calls import Call, build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields, reveal
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
+    from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
     from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
@@ -28,10 +27,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+#: Bytes of an answer beyond which deciphering and masking it would block the event loop.
+IN_THREAD_BYTES = 64 * 1024
+
 
 class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
     """
-    Talk to the API without blocking: an asynchronous context manager.
+    Calls the API without blocking: an asynchronous context manager.
 
     The connection is fetched once and the session opened once, at its start, and closed at its end::
 
@@ -59,12 +61,17 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         """Fetch the connection and open the session."""
         from airflow.providers.common.compat.connection import get_async_connection
 
-        connection = await get_async_connection(self.cytechbot_conn_id, hook=type(self))
-        # In a thread: aiohttp alone takes a quarter of a second to import, certificates are read from disk,
-        # and masking asks the process above.
-        await asyncio.to_thread(self._prepare, connection)
-        self.transport.open_session()
-        return self
+        connection = hide(await get_async_connection(self.cytechbot_conn_id, hook=type(self)))
+        try:
+            # In a thread: aiohttp alone takes a quarter of a second to import, certificates are read from
+            # disk, and masking sends a message to the supervisor.
+            await asyncio.to_thread(self._prepare, connection)
+        except CyTechBotError as error:
+            failure = error
+        else:
+            self.transport.open_session()
+            return self
+        raise failure.with_traceback(None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -77,12 +84,13 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         Call an endpoint.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
-        :param max_retries: How often it is repeated at most; ``None``: as the connection says.
+        :param max_retries: How often it is repeated at most; ``None``: the connection's own number.
         :param fields: Its fields; ``None`` means not to send one.
         :return: What the endpoint's answer carries.
         :raises CyTechBotError: The subclass that says what went wrong.
         """
-        return await self._run(self._ask, endpoint, fields, max_retries)
+        fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
+        return await self._run(self._send, endpoint, fields, max_retries)
 
     @asynccontextmanager
     async def open_flow_answers(
@@ -94,23 +102,25 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
 
         :param flow_campaign_id: The campaign's id.
-        :param max_retries: How often it is repeated at most; ``None``: as the connection says.
+        :param max_retries: How often it is repeated at most; ``None``: the connection's own number.
         """
         from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
 
         async with AsyncExitStack() as stack:
             yield await self._run(
-                lambda call, _: stack.enter_async_context(AsyncFlowAnswersStream.open(self, call)),
+                lambda call, _: stack.enter_async_context(
+                    AsyncFlowAnswersStream.open(self, self.transport, call)
+                ),
                 endpoints.GET_FLOW_ANSWERS,
                 {"flow_campaign_id": flow_campaign_id},
                 max_retries,
             )
 
-    def _prepare(self, connection: Connection) -> None:
+    def _prepare(self, connection: Secret) -> None:
         import airflow_provider_cytechbot.transport.retry  # noqa: F401 (slow to import, and used below)
         from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
-        self.settings = self.read_settings(connection)
+        self.settings = self.read_settings(reveal(connection))
         try:
             self.transport = AiohttpTransport(self.settings)
         except CyTechBotError as error:
@@ -119,23 +129,26 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
             return
         raise self.task_error(failure)
 
-    async def _ask(self, call: Call[T], is_resend: bool) -> T:
-        return self.decipher(call, *await self.transport.send(call), is_resend=is_resend)
+    async def _send(self, call: Call[T], is_resend: bool) -> T:
+        status, headers, body = await self.transport.send(call)
+        if len(body) > IN_THREAD_BYTES:
+            return await asyncio.to_thread(self.decipher, call, status, headers, body, is_resend=is_resend)
+        return self.decipher(call, status, headers, body, is_resend=is_resend)
 
     async def _run(
         self,
-        ask: Callable[[Call[T], bool], Awaitable[R]],
+        send: Callable[[Call[T], bool], Awaitable[R]],
         endpoint: Endpoint[T],
         fields: Mapping[str, object],
         max_retries: int | None,
     ) -> R:
-        """Build a call and ask with it as often as the policy allows; raise what remains as a task should."""
-        from airflow_provider_cytechbot.transport.retry import repeat_async
+        """Build a call and send it with retries; raise its error as a task should."""
+        from airflow_provider_cytechbot.transport.retry import send_with_retries_async
 
         try:
-            call = build(endpoint, **fields)
+            call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            return await repeat_async(ask, call, times)
+            return await send_with_retries_async(send, call, times, self.transport.limiter)
         except CyTechBotError as error:
             failure = error
         raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotError
@@ -25,15 +25,20 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answers import SubscriberAnswers
     from airflow_provider_cytechbot.api.records import FlowAnswer, FlowAnswerRow, FlowAnswers
     from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
-    from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+    from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
+    from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
+
+T = TypeVar("T")
+
+#: Bytes of a subscriber that is not complete yet, beyond which decoding would block an event loop.
+IN_THREAD_BYTES = 64 * 1024
 
 
 class _ArrivingFlowAnswers:
     """
-    What the streams of both hooks make of an answer while it arrives.
+    The part of both streams without I/O.
 
-    :param hook: The hook that asked.
+    :param hook: The hook that sent the call.
     :param call: The call that was answered.
     :param status: The answer's HTTP status.
     :param headers: The answer's HTTP headers.
@@ -45,7 +50,7 @@ class _ArrivingFlowAnswers:
         self.flow_campaign_id = call.fields["flow_campaign_id"]
         self.extracted_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.bytes_read = 0
-        #: Is given each block of the body, decompressed, as it comes.
+        #: Is called with each decompressed block of the body as it arrives.
         self.on_block: Callable[[bytes], object] | None = None
         self._call = call
         self._answer = (status, headers)
@@ -54,17 +59,17 @@ class _ArrivingFlowAnswers:
         self._head: list[bytes] = []
         self._head_reader = FlowAnswersParser(reading)
         self._flow_name: str | None = None
-        self._answered_hook = hook
+        self._hook = hook
 
     def _takes_as_head(self, block: bytes) -> bool:
-        """Take a block of the beginning; return whether it has not yet come to any subscriber."""
+        """Take a block of the beginning; return whether no subscriber has arrived yet."""
         self._head.append(block)
         self._head_reader.feed(block)
         return not self._head_reader.is_streaming
 
     def _judge(self, body: bytes) -> None:
-        """Raise what is wrong with an answer without subscribers, while the call can still be repeated."""
-        self._answered_hook.decipher(self._call, *self._answer, body)
+        """Raise the error in an answer without subscribers, while the call can still be repeated."""
+        self._hook.decipher(self._call, *self._answer, body)
 
     def _feed(self, block: bytes) -> Batch:
         self.bytes_read += len(block)
@@ -77,13 +82,13 @@ class _ArrivingFlowAnswers:
         if self._reader.members.is_streaming:
             return found
         # No subscribers were found to stream: an empty campaign, or an error.
-        answers = self._answered_hook.decipher(self._call, *self._answer, bytes(self._reader.members.head))
+        answers = self._hook.decipher(self._call, *self._answer, bytes(self._reader.members.head))
         self._flow_name = answers["flow_name"]
         return as_batch(answers["data"].items())
 
     def _failure(self, error: CyTechBotError) -> CyTechBotError:
         error.request = self._call.request
-        return self._answered_hook.task_error(error)
+        return self._hook.task_error(error)
 
 
 class FlowAnswersStream(_ArrivingFlowAnswers):
@@ -92,41 +97,58 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
 
     It is known to be whole only when the iteration ends without an error.
 
-    :param hook: The hook that asked.
+    :param hook: The hook that sent the call.
+    :param transport: What it was sent with.
     :param call: The call that was answered.
     :param response: The answer.
+    :param find_flow_name: Returns the name of a campaign, for an answer that leaves it out.
     """
 
-    def __init__(self, hook: CyTechBotHook, call: Call[FlowAnswers], response: requests.Response) -> None:
+    def __init__(
+        self,
+        hook: CyTechBotBaseHook,
+        transport: RequestsTransport,
+        call: Call[FlowAnswers],
+        response: requests.Response,
+        find_flow_name: Callable[[str], str | None],
+    ) -> None:
         super().__init__(hook, call, response.status_code, response.headers)
-        self._hook = hook
+        self._find_flow_name = find_flow_name
         if not is_success(response.status_code):
-            self._judge(hook.transport.body(call, response))
-        blocks = hook.transport.blocks(call, response)
+            self._judge(transport.body(call, response))
+        blocks = transport.blocks(call, response)
         if all(map(self._takes_as_head, blocks)):
             self._judge(b"".join(self._head))
         self._blocks = chain(self._head, blocks)
 
     @classmethod
     @contextmanager
-    def open(cls, hook: CyTechBotHook, call: Call[FlowAnswers]) -> Iterator[FlowAnswersStream]:
+    def open(
+        cls,
+        hook: CyTechBotBaseHook,
+        transport: RequestsTransport,
+        call: Call[FlowAnswers],
+        find_flow_name: Callable[[str], str | None],
+    ) -> Iterator[FlowAnswersStream]:
         """
         Send the call and wait for the first subscriber of its answer, or for its end.
 
-        :param hook: The hook to ask with.
+        :param hook: The hook that sends the call.
+        :param transport: What to send it with.
         :param call: The call.
+        :param find_flow_name: Returns the name of a campaign, for an answer that leaves it out.
         """
-        with hook.transport.open(call) as response:
-            yield cls(hook, call, response)
+        with transport.open(call) as response:
+            yield cls(hook, transport, call, response, find_flow_name)
 
     @property
     def flow_name(self) -> str | None:
-        """The campaign's name. The answer leaves it out where nobody has answered: then it is looked up."""
-        return self._flow_name or self._reader.members.flow_name or self._name_by_the_campaign
+        """The campaign's name. It is looked up where the answer does not have it (yet)."""
+        return self._flow_name or self._reader.members.flow_name or self._looked_up_flow_name
 
     @cached_property
-    def _name_by_the_campaign(self) -> str | None:
-        return self._hook.get_flow_campaign(self.flow_campaign_id)["flow_name"]
+    def _looked_up_flow_name(self) -> str | None:
+        return self._find_flow_name(self.flow_campaign_id)
 
     def __iter__(self) -> Iterator[SubscriberAnswers]:
         """Yield each subscriber's id with its answers."""
@@ -134,7 +156,7 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
             yield from _records(batch)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the subscribers with their answers as many at a time as arrive, which is quicker."""
+        """Yield the subscribers with their answers in batches as they arrive, which is faster."""
         try:
             yield from filter(None, self._read())
         except CyTechBotError as error:
@@ -178,42 +200,50 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
     """
     The same for the asynchronous hook, without rows: iterate over it once, with ``async for``.
 
-    :param hook: The hook that asked.
+    :param hook: The hook that sent the call.
+    :param transport: What it was sent with.
     :param call: The call that was answered.
     :param response: The answer.
     """
 
     def __init__(
-        self, hook: CyTechBotAsyncHook, call: Call[FlowAnswers], response: aiohttp.ClientResponse
+        self,
+        hook: CyTechBotBaseHook,
+        transport: AiohttpTransport,
+        call: Call[FlowAnswers],
+        response: aiohttp.ClientResponse,
     ) -> None:
         super().__init__(hook, call, response.status, response.headers)
-        self._blocks = hook.transport.blocks(call, response)
+        self._blocks = transport.blocks(call, response)
+        self._incomplete_bytes = 0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, hook: CyTechBotAsyncHook, call: Call[FlowAnswers]
+        cls, hook: CyTechBotBaseHook, transport: AiohttpTransport, call: Call[FlowAnswers]
     ) -> AsyncIterator[AsyncFlowAnswersStream]:
         """
         Send the call and wait for the first subscriber of its answer, or for its end.
 
-        :param hook: The hook to ask with.
+        :param hook: The hook that sends the call.
+        :param transport: What to send it with.
         :param call: The call.
         """
-        async with hook.transport.open(call) as response:
-            stream = cls(hook, call, response)
+        async with transport.open(call) as response:
+            stream = cls(hook, transport, call, response)
             if not is_success(response.status):
-                stream._judge(await hook.transport.body(call, response))
+                await stream._run(stream._judge, await transport.body(call, response))
             async for block in stream._blocks:
-                if not stream._takes_as_head(block):
+                stream._incomplete_bytes += len(block)
+                if not await stream._run(stream._takes_as_head, block):
                     break
             else:
-                stream._judge(b"".join(stream._head))
+                await stream._run(stream._judge, b"".join(stream._head))
             yield stream
 
     @property
     def flow_name(self) -> str | None:
-        """The campaign's name, as far as the answer has told it."""
+        """The campaign's name, if it has arrived."""
         return self._flow_name or self._reader.members.flow_name
 
     async def __aiter__(self) -> AsyncIterator[SubscriberAnswers]:
@@ -221,20 +251,33 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
         failure: CyTechBotError
         try:
             for block in self._head:
-                for found in _records(self._feed(block)):
+                for found in _records(await self._feed_in_turn(block)):
                     yield found
             async for block in self._blocks:
-                for found in _records(self._feed(block)):
+                for found in _records(await self._feed_in_turn(block)):
                     yield found
                 # A server that sends faster than this reads would let nothing else of the loop have a turn.
                 await asyncio.sleep(0)
-            for found in _records(self._close()):
+            for found in _records(await self._run(self._close)):
                 yield found
         except CyTechBotError as error:
             failure = error
         else:
             return
         raise self._failure(failure)
+
+    async def _feed_in_turn(self, block: bytes) -> Batch:
+        self._incomplete_bytes += len(block)
+        batch = await self._run(self._feed, block)
+        if batch:
+            self._incomplete_bytes = 0
+        return batch
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        """Do some decoding: in a thread where there is much to decode at once."""
+        if self._incomplete_bytes > IN_THREAD_BYTES:
+            return await asyncio.to_thread(work, *args)
+        return work(*args)
 
 
 def _records(batch: Batch) -> Iterator[SubscriberAnswers]:

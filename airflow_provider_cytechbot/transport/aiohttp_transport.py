@@ -1,10 +1,11 @@
-"""The asynchronous transport: sends a call with ``aiohttp`` and hands back what came."""
+"""The asynchronous transport: sends a call with ``aiohttp`` and returns the answer."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +18,13 @@ from yarl import URL
 
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
+from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
-from airflow_provider_cytechbot.transport.environment import ca_bundle, proxies
-from airflow_provider_cytechbot.transport.failures import TransportFailures
+from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
+from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, ProgressWatch, SlowAnswerError
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
 from airflow_provider_cytechbot.transport.requests_transport import CONNECT_TIMEOUT
-from airflow_provider_cytechbot.transport.user_agent import user_agent
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -33,43 +35,50 @@ T = TypeVar("T")
 
 class AiohttpTransport:
     """
-    Sends calls over one ``aiohttp.ClientSession``.
+    Sends calls with ``aiohttp``.
 
-    Making one reads files: not to be done in an event loop. Its session is opened, used and closed in one.
+    The constructor reads files, so it must not run in an event loop. The sessions belong to one event loop.
 
     :param settings: The connection's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pace = rate_limiter_for(settings)
-        self._session: aiohttp.ClientSession | None = None
+        self.limiter = rate_limiter_for(settings)
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._user_agent = user_agent()
         scheme = urlsplit(settings.base_url).scheme
-        # Like requests, aiohttp is not let near the environment, which would override the connection.
+        # aiohttp does not read the environment itself, as that would override the connection.
         by_scheme = proxies(settings)
         self._proxy = by_scheme.get(scheme) or by_scheme.get("all")
         self._ssl: ssl.SSLContext | bool = _trusting(ca_bundle(settings)) if settings.verify_tls else False
 
     def open_session(self) -> None:
-        """Open the session. It does not hold the API key."""
+        """
+        Open the sessions. They do not hold the API key.
+
+        One keeps connections alive. The other uses a new connection for each call, for creates: a server may
+        close a kept-alive connection just as a call goes out, and a create lost so could not be sent again.
+        """
         timeout = self._settings.timeout
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._ssl),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=min(CONNECT_TIMEOUT, timeout), sock_read=timeout
-            ),
-            trust_env=False,
-            read_bufsize=BLOCK_SIZE,
-        )
+        for keep_alive in (True, False):
+            self._sessions[keep_alive] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=not keep_alive, limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=min(CONNECT_TIMEOUT, timeout), sock_read=timeout
+                ),
+                trust_env=False,
+                read_bufsize=BLOCK_SIZE,
+                trace_configs=[_one_request_for_each_call()],
+            )
 
     async def close(self) -> None:
-        """Close the session and its connections."""
-        if self._session is not None:
-            await self._session.close()
+        """Close the sessions and their connections."""
+        for session in self._sessions.values():
+            await session.close()
 
     async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
         """
@@ -90,21 +99,23 @@ class AiohttpTransport:
         :raises CyTechBotTransportError: No answer came.
         """
         settings = self._settings
-        if self._session is None:
+        if not self._sessions:
             raise RuntimeError("the session is not open")
-        if wait := self._pace.reserve():
+        for wait in self.limiter.waits():
             await asyncio.sleep(wait)
-        response = await _guarded(
+        response = await self._guarded(
             call,
-            settings,
-            self._session.request(
+            self._sessions[call.is_repeatable].request(
                 call.endpoint.verb,
                 URL(call.url(settings.base_url, settings.api_key), encoded=True),
                 data=call.body(settings.api_key),
                 headers=call.headers,
                 proxy=self._proxy,
                 allow_redirects=False,
+                trace_request_ctx=[],
             ),
+            # The first byte may take the whole timeout, and the headers after it as long again.
+            within=2 * settings.timeout + min(CONNECT_TIMEOUT, settings.timeout),
         )
         try:
             yield response
@@ -113,18 +124,29 @@ class AiohttpTransport:
 
     async def body(self, call: Call[Any], response: aiohttp.ClientResponse) -> bytes:
         """
-        Return the whole decompressed body of an answer.
+        Return the whole decompressed body of an answer that is not streamed; of an error page, its beginning.
 
         :param call: The call that was answered.
         :param response: The answer, as :meth:`open` gives it.
-        :raises CyTechBotTransportError: The body ended early.
+        :raises CyTechBotTransportError: The body ended early, is too large or too slow.
         """
+        is_error_page = not is_success(response.status)
+        failures = TransportFailures(call, self._settings)
+        deadline = time.monotonic() + MAX_TIMEOUTS * self._settings.timeout
+        body = bytearray()
         try:
-            return b"".join([block async for block in self.blocks(call, response)])
+            async for block in self.blocks(call, response):
+                if not collect(body, block, ERROR_PAGE_BYTES if is_error_page else max_bytes(call)):
+                    if is_error_page:
+                        break
+                    raise failures.too_large(max_bytes(call))
+                if time.monotonic() > deadline:
+                    raise failures.too_slow()
         except CyTechBotTransportError:
-            if is_success(response.status):
+            if not is_error_page:
                 raise
-            return b""  # an error page that is cut off: its status says all there is to know
+        # Of an error page that is cut off, the beginning and the status are enough.
+        return bytes(body)
 
     async def blocks(self, call: Call[Any], response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """
@@ -134,12 +156,63 @@ class AiohttpTransport:
         :param response: The answer, as :meth:`open` gives it.
         :raises CyTechBotTransportError: The body ended early.
         """
-        settings = self._settings
-        decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
-        while received := await _guarded(call, settings, response.content.read(BLOCK_SIZE)):
+        failures = TransportFailures(call, self._settings)
+        decoder = ContentDecoder(response.headers.get("Content-Encoding"), failures)
+        watch = ProgressWatch(self._settings.timeout)
+        while received := await self._guarded(call, _watched_read(response, watch)):
             for block in decoder.decode(received):
                 yield block
         decoder.finish()
+
+    async def _guarded(self, call: Call[Any], do: Awaitable[T], *, within: float | None = None) -> T:
+        """
+        Do some I/O and turn each transport exception into ours.
+
+        Those of the client hold the URL with the key. Ours is raised outside the ``except``, so that the
+        client's is not its ``__context__``.
+        """
+        timeout = asyncio.timeout(within)
+        try:
+            async with timeout:
+                return await do
+        except (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError, ValueError) as error:
+            failures = TransportFailures(call, self._settings)
+            failure: BaseException = (
+                failures.too_slow()
+                if timeout.expired()
+                else _explain(list(_causes(error)), failures, has_proxy=self._proxy is not None)
+            )
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            # A cancelled task: the frames of the client, which hold the URL, are cut off.
+            failure = error.with_traceback(None)
+        raise failure
+
+
+async def _watched_read(response: aiohttp.ClientResponse, watch: ProgressWatch) -> bytes:
+    start = time.monotonic()
+    received = await response.content.read(BLOCK_SIZE)
+    watch.received(len(received), time.monotonic() - start)
+    return received
+
+
+def _one_request_for_each_call() -> aiohttp.TraceConfig:
+    """
+    Return a trace that lets each request use one connection.
+
+    aiohttp sends a read once more by itself where a kept-alive connection is closed without an answer. That
+    would be a request past ``max_retries`` and ``requests_per_second``: the retry policy decides about it.
+    """
+
+    async def count(session: aiohttp.ClientSession, context: Any, params: Any) -> None:
+        connections = context.trace_request_ctx
+        if connections:
+            raise aiohttp.ServerDisconnectedError
+        connections.append(True)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(count)
+    trace.on_connection_reuseconn.append(count)
+    return trace
 
 
 def _trusting(bundle: str | None) -> ssl.SSLContext:
@@ -153,36 +226,28 @@ def _trusting(bundle: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=bundle)
 
 
-async def _guarded(call: Call[Any], settings: Settings, do: Awaitable[T]) -> T:
-    """
-    Do some I/O and turn each transport exception into ours.
-
-    Theirs hold the URL, and in it the key. Ours is raised outside the ``except``, so that theirs does not
-    even stay behind as its ``__context__``.
-    """
-    try:
-        return await do
-    except (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError, ValueError) as error:
-        failure = _explain(list(_causes(error)), TransportFailures(call, settings))
-    raise failure
-
-
-def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTechBotTransportError:
-    """Say in our own words what a transport exception means."""
+def _explain(
+    causes: list[BaseException], failures: TransportFailures, *, has_proxy: bool
+) -> CyTechBotTransportError:
+    """Return the error that a transport exception means."""
 
     def found(*types: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, types)), None)
 
-    if untrusted := found(ssl.SSLCertVerificationError):
-        return failures.untrusted(getattr(untrusted, "verify_message", "") or "verification failed")
+    if found(ssl.SSLCertVerificationError):
+        return failures.untrusted(verify_message(causes))
     if found(aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
         return failures.by_proxy()
-    if found(aiohttp.ClientConnectorDNSError, socket.gaierror):
-        return failures.unresolved()
+    if found(SlowAnswerError):
+        return failures.too_slow()
     if found(ssl.SSLError):
-        # aiohttp's own error is one, too, but without a reason: that stands in what it was made from.
+        # aiohttp's own error is one too, but only the error that it wraps has a reason.
         reasons = (getattr(cause, "reason", None) for cause in causes if isinstance(cause, ssl.SSLError))
         return failures.no_tls(next(filter(None, reasons), ""))
+    if has_proxy and found(aiohttp.ClientConnectorError):
+        return failures.by_proxy()  # the only host that is connected to
+    if found(aiohttp.ClientConnectorDNSError, socket.gaierror):
+        return failures.unresolved()
     if found(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return failures.not_connected()
     if found(TimeoutError):
@@ -197,7 +262,7 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and all that it was made from, in whichever way the library says so."""
+    """Yield an exception and all exceptions that it wraps, as cause or attribute."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

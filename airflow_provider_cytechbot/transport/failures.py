@@ -1,4 +1,4 @@
-"""Our words for each way to get no whole answer, into which each transport sorts its own exceptions."""
+"""The error for each way to get no whole answer. Each transport maps its own exceptions to these."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TransportFailures:
         """
         Return the error for a certificate that is not trusted.
 
-        :param reason: Why, in the words of the TLS library.
+        :param reason: The reason that the TLS library gives.
         """
         return CyTechBotTransportError(
             f"the TLS certificate of {self._server} is not trusted: {reason.rstrip('.')}.",
@@ -47,7 +47,7 @@ class TransportFailures:
         )
 
     def unresolved(self) -> CyTechBotTransportError:
-        """Return the error for a name that DNS does not know."""
+        """Return the error for a host name that DNS does not resolve."""
         return CyTechBotTransportError(
             f"the name of the host {self._server} could not be resolved.",
             "Check the host in the connection, and the worker's DNS.",
@@ -55,7 +55,7 @@ class TransportFailures:
         )
 
     def not_connected(self) -> CyTechBotTransportError:
-        """Return the error for a server that takes no connection."""
+        """Return the error for a server that accepts no connection."""
         return CyTechBotTransportError(
             f"no connection to {self._server} could be made.",
             "Check the host in the connection, and whether the server can be reached from the worker.",
@@ -71,6 +71,27 @@ class TransportFailures:
             if self._call.endpoint.slow
             else f"{hint}.",
             is_transient=not self._call.endpoint.slow,  # the server would start its long work once more
+        )
+
+    def too_slow(self) -> CyTechBotTransportError:
+        """Return the error for an answer that arrives in drops."""
+        return CyTechBotTransportError(
+            "the answer came too slowly: the connection was given up.",
+            "Check the server, and any proxy in front of it; a larger extra 'timeout' allows a lower rate.",
+            is_transient=not self._call.endpoint.slow,
+        )
+
+    def too_large(self, limit: int) -> CyTechBotTransportError:
+        """
+        Return the error for an answer that does not fit into memory.
+
+        :param limit: The bytes that such an answer may have, decompressed.
+        """
+        hint = "Use iter_flow_answers, which has no such limit." if self._call.endpoint.slow else ""
+        return CyTechBotTransportError(
+            f"the answer is larger than {limit // 2**20} MiB.",
+            hint or "No answer of this call should be: check the server.",
+            is_transient=False,
         )
 
     def cut_off(self, received: int | None = None) -> CyTechBotTransportError:
@@ -133,3 +154,13 @@ class TransportFailures:
         :param error: What the client raised.
         """
         return CyTechBotTransportError(f"the request to {self._server} failed ({type(error).__name__}).")
+
+
+def verify_message(causes: list[BaseException]) -> str:
+    """
+    Return why a certificate is not trusted.
+
+    :param causes: The exceptions of the client. Some wrap the one of the TLS library, which has the reason.
+    """
+    messages = (getattr(cause, "verify_message", None) for cause in causes)
+    return next(filter(None, messages), "verification failed")

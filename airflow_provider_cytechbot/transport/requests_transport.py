@@ -1,4 +1,4 @@
-"""The synchronous transport: sends a call with ``requests`` and hands back what came."""
+"""The synchronous transport: sends a call with ``requests`` and returns the answer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
+from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
-from airflow_provider_cytechbot.transport.environment import ca_bundle, proxies
-from airflow_provider_cytechbot.transport.failures import TransportFailures
+from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
+from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, SlowAnswerError
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
-from airflow_provider_cytechbot.transport.user_agent import user_agent
 
 if TYPE_CHECKING:
     import requests
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds to wait for a connection: a server takes it at once, however long it thinks afterwards.
+#: Seconds to wait for a connection: a server accepts one at once, however long it computes afterwards.
 CONNECT_TIMEOUT = 10.0
 
 
@@ -40,18 +41,22 @@ class RequestsTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pace = rate_limiter_for(settings)
+        self.limiter = rate_limiter_for(settings)
 
     @cached_property
     def session(self) -> requests.Session:
         """The session, set up from the settings. It does not hold the API key."""
         import requests
 
+        from airflow_provider_cytechbot.transport.http_connections import Adapter
+
         settings = self._settings
         session = requests.Session()
         # The environment is read here and not by requests, which would let it override the connection,
         # and would send a password from ~/.netrc along.
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, Adapter())
         session.proxies = proxies(settings)
         session.verify = settings.verify_tls and (ca_bundle(settings) or True)
         session.headers["User-Agent"] = user_agent()
@@ -79,7 +84,8 @@ class RequestsTransport:
         :raises CyTechBotTransportError: No answer came.
         """
         settings = self._settings
-        time.sleep(self._pace.reserve())
+        for wait in self.limiter.waits():
+            time.sleep(wait)
         if not call.is_repeatable:
             # A kept-alive connection may be closed by the server just as the next call goes out: a create
             # that is lost so could not be sent again. The session itself goes on.
@@ -104,18 +110,29 @@ class RequestsTransport:
 
     def body(self, call: Call[Any], response: requests.Response) -> bytes:
         """
-        Return the whole decompressed body of an answer.
+        Return the whole decompressed body of an answer that is not streamed; of an error page, its beginning.
 
         :param call: The call that was answered.
         :param response: The answer, as :meth:`open` gives it.
-        :raises CyTechBotTransportError: The body ended early.
+        :raises CyTechBotTransportError: The body ended early, is too large or too slow.
         """
+        is_error_page = not is_success(response.status_code)
+        failures = TransportFailures(call, self._settings)
+        deadline = time.monotonic() + MAX_TIMEOUTS * self._settings.timeout
+        body = bytearray()
         try:
-            return b"".join(self.blocks(call, response))
+            for block in self._blocks(call, response, getattr(response.raw, "read1", response.raw.read)):
+                if not collect(body, block, ERROR_PAGE_BYTES if is_error_page else max_bytes(call)):
+                    if is_error_page:
+                        break
+                    raise failures.too_large(max_bytes(call))
+                if time.monotonic() > deadline:
+                    raise failures.too_slow()
         except CyTechBotTransportError:
-            if is_success(response.status_code):
+            if not is_error_page:
                 raise
-            return b""  # an error page that is cut off: its status says all there is to know
+        # Of an error page that is cut off, the beginning and the status are enough.
+        return bytes(body)
 
     def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:
         """
@@ -125,11 +142,14 @@ class RequestsTransport:
         :param response: The answer, as :meth:`open` gives it.
         :raises CyTechBotTransportError: The body ended early.
         """
+        return self._blocks(call, response, response.raw.read)
+
+    def _blocks(
+        self, call: Call[Any], response: requests.Response, read: Callable[..., bytes]
+    ) -> Iterator[bytes]:
         settings = self._settings
         decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
-        while received := _guarded(
-            call, settings, lambda: response.raw.read(BLOCK_SIZE, decode_content=False)
-        ):
+        while received := _guarded(call, settings, lambda: read(BLOCK_SIZE, decode_content=False)):
             yield from decoder.decode(received)
         decoder.finish()
 
@@ -138,8 +158,8 @@ def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
     """
     Do some I/O and turn each transport exception into ours.
 
-    Theirs hold the URL, and in it the key. Ours is raised outside the ``except`` (and not in a context
-    manager's exit), so that theirs does not even stay behind as its ``__context__``.
+    Those of the client hold the URL with the key. Ours is raised outside the ``except`` (and not in a context
+    manager's exit), so that the client's is not its ``__context__``.
     """
     import requests
     from urllib3.exceptions import HTTPError
@@ -147,20 +167,25 @@ def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
     try:
         return do()
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        failure = _explain(list(_causes(error)), TransportFailures(call, settings))
+        failure: BaseException = _explain(list(_causes(error)), TransportFailures(call, settings))
+    except BaseException as error:  # noqa: BLE001 - raised again below
+        # A task that is ended or timed out: the frames of the client, which hold the URL, are cut off.
+        failure = error.with_traceback(None)
     raise failure
 
 
 def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTechBotTransportError:
-    """Say in our own words what a transport exception means."""
+    """Return the error that a transport exception means."""
     from requests import exceptions as of_requests
     from urllib3 import exceptions as of_urllib3
 
     def found(*types: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, types)), None)
 
-    if untrusted := found(ssl.SSLCertVerificationError):
-        return failures.untrusted(getattr(untrusted, "verify_message", "") or "verification failed")
+    if found(ssl.SSLCertVerificationError):
+        return failures.untrusted(verify_message(causes))
+    if found(SlowAnswerError):
+        return failures.too_slow()
     not_connected = found(
         of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout
     )
@@ -189,10 +214,9 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """
-    Yield an exception and all that is wrapped in it, in whichever way the libraries wrap.
+    Yield an exception and all exceptions that it wraps, as cause, attribute or argument.
 
-    Not its ``__context__``: where the caller is handling another exception, that one is at its end, and
-    would be taken for the reason of this one.
+    Its ``__context__`` is left out: it may be an exception that the caller was handling already.
     """
     seen: set[int] = set()
     waiting = [error]

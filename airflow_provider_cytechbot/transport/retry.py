@@ -1,4 +1,4 @@
-"""The one retry policy: what is repeated, how often, after which wait. For tenacity, synchronous or not."""
+"""The one retry policy: which calls are retried, how often, after which wait. For both transports."""
 
 from __future__ import annotations
 
@@ -21,34 +21,41 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnans
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.transport.rate_limiter import RateLimiter
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
-#: Seconds before the first repeat; each further wait is about twice as long.
+#: Seconds before the first retry; each further wait is about twice as long.
 FIRST_WAIT = 0.5
 MAX_WAIT = 30.0
-#: A server that asks for a longer wait is asked again all the same: the task holds a slot meanwhile.
+#: The longest ``Retry-After`` that is honoured, because the task holds a slot while it waits.
 MAX_RETRY_AFTER = 60.0
 
 
-def repeat(ask: Callable[[Call[T], bool], R], call: Call[T], max_retries: int) -> R:
+def send_with_retries(
+    send: Callable[[Call[T], bool], R],
+    call: Call[T],
+    max_retries: int,
+    limiter: RateLimiter | None = None,
+) -> R:
     """
-    Ask, and ask again as often as the policy allows.
+    Send a call, and send it again as often as the policy allows.
 
-    :param ask: Sends a call and returns what came of it. Its second argument says whether an earlier
-        attempt may have acted without our hearing of it.
+    :param send: Sends a call and returns the result. Its second argument says whether an earlier attempt may
+        have acted although its answer was lost.
     :param call: The call.
-    :param max_retries: How often a call is repeated at the most.
-    :raises CyTechBotError: What the last attempt ended with.
+    :param max_retries: How often a call is repeated at most.
+    :param limiter: Is paused when the server answers that there are too many requests.
+    :raises CyTechBotError: The error of the last attempt.
     """
-    attempts = _Attempts(call)
+    attempts = _Attempts(call, limiter)
 
     def once() -> R:
         try:
-            return ask(call, attempts.answer_was_lost)
+            return send(call, attempts.answer_was_lost)
         except CyTechBotError as error:
             failure = attempts.failed(error)
         raise failure
@@ -56,20 +63,26 @@ def repeat(ask: Callable[[Call[T], bool], R], call: Call[T], max_retries: int) -
     return Retrying(**_policy(call, max_retries))(once)
 
 
-async def repeat_async(ask: Callable[[Call[T], bool], Awaitable[R]], call: Call[T], max_retries: int) -> R:
+async def send_with_retries_async(
+    send: Callable[[Call[T], bool], Awaitable[R]],
+    call: Call[T],
+    max_retries: int,
+    limiter: RateLimiter | None = None,
+) -> R:
     """
-    Ask without blocking, and ask again as often as the policy allows.
+    Send a call without blocking, and send it again as often as the policy allows.
 
-    :param ask: As for :func:`repeat`.
+    :param send: As for :func:`send_with_retries`.
     :param call: The call.
-    :param max_retries: How often a call is repeated at the most.
-    :raises CyTechBotError: What the last attempt ended with.
+    :param max_retries: How often a call is repeated at most.
+    :param limiter: As for :func:`send_with_retries`.
+    :raises CyTechBotError: The error of the last attempt.
     """
-    attempts = _Attempts(call)
+    attempts = _Attempts(call, limiter)
 
     async def once() -> R:
         try:
-            return await ask(call, attempts.answer_was_lost)
+            return await send(call, attempts.answer_was_lost)
         except CyTechBotError as error:
             failure = attempts.failed(error)
         raise failure
@@ -80,32 +93,56 @@ async def repeat_async(ask: Callable[[Call[T], bool], Awaitable[R]], call: Call[
 
 
 class _Attempts:
-    """What the attempts of one call know of each other."""
+    """The attempts of one call: what each next one has to take into account."""
 
-    def __init__(self, call: Call[Any]) -> None:
+    def __init__(self, call: Call[Any], limiter: RateLimiter | None) -> None:
         self.answer_was_lost = False
         self._call = call
+        self._limiter = limiter
+        self._rate_limited = 0
 
     def failed(self, error: CyTechBotError) -> CyTechBotError:
-        """Return what a failed attempt means for its call. To be raised outside the ``except``."""
+        """Return the error of the call for the error of an attempt. To be raised outside the ``except``."""
         failure = error
         if isinstance(error, CyTechBotUnansweredError):
+            self._pause_all_calls(error)
             self.answer_was_lost = self.answer_was_lost or error.may_have_acted
             if self.answer_was_lost and not error.may_have_acted:
-                # This attempt reached nobody, but an earlier one may have acted, and the caller must know.
+                # This attempt was not sent, but an earlier one may have acted, and the caller needs to know.
                 error = copy(error)
                 error.was_sent, error.was_rejected = True, False
             failure = self._call.as_unanswered(error)
         failure.request = self._call.request
         return failure
 
+    def _pause_all_calls(self, error: CyTechBotUnansweredError) -> None:
+        """Pause the calls of the whole process: each of them would meet the same limit."""
+        if self._limiter is None or not is_rate_limit(error):
+            return
+        wait = min(FIRST_WAIT * 2**self._rate_limited, MAX_WAIT)
+        self._rate_limited += 1
+        self._limiter.pause(wait if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER))
+
+
+def is_rate_limit(error: CyTechBotUnansweredError) -> bool:
+    """
+    Return whether the server, or one behind it, wants fewer requests.
+
+    :param error: The error of an attempt.
+    """
+    return (
+        getattr(error, "is_rate_limit", False)
+        or error.retry_after is not None
+        or (error.was_rejected and error.is_transient)  # 429
+    )
+
 
 def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
     """
     Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
 
-    :param call: The call; a create is repeated only where it cannot have been sent.
-    :param max_retries: How often a call is repeated at the most.
+    :param call: The call; a create is repeated only if it cannot have been sent.
+    :param max_retries: How often a call is repeated at most.
     """
 
     def may_repeat(error: BaseException) -> bool:
@@ -119,7 +156,7 @@ def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
         "retry": retry_if_exception(may_repeat),
         "stop": stop_after_attempt(max_retries + 1),
         "wait": _wait,
-        "before_sleep": _tell,
+        "before_sleep": _log_retry,
         "reraise": True,
     }
 
@@ -131,9 +168,9 @@ def _wait(state: RetryCallState) -> float:
     return (wait_exponential(FIRST_WAIT, max=MAX_WAIT) + wait_random(0, FIRST_WAIT))(state)
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     wait = state.next_action.sleep if state.next_action else 0.0
-    log.warning("%s Asking again in %.1f s (attempt %d failed).", _error(state), wait, state.attempt_number)
+    log.warning("%s Retrying in %.1f s (attempt %d failed).", _error(state), wait, state.attempt_number)
 
 
 def _error(state: RetryCallState) -> BaseException | None:

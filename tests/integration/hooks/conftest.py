@@ -138,7 +138,7 @@ def locals_of_the_package(error: BaseException) -> list[str]:
 def holds_no_key():
     """Return a check of an error and all that hangs on it."""
 
-    def check(error: BaseException) -> None:
+    def check(error: BaseException, *other_secrets: str) -> None:
         assert isinstance(error, CyTechBotError)
         for each in chain(error):
             module = type(each).__module__
@@ -146,6 +146,7 @@ def holds_no_key():
             shown = [str(each), repr(each), repr(each.args), repr(vars(each)), *locals_of_the_package(each)]
             for text in [*shown, "".join(traceback.format_exception(each))]:
                 assert not find_key(text), text
+                assert not any(secret in text for secret in other_secrets), text
             assert "api_key=" not in str(each)
             assert "?" not in each.request
 

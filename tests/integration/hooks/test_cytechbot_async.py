@@ -37,7 +37,7 @@ def same_error(holds_no_key):
         with pytest.raises(CyTechBotError) as asynchronous:
             asyncio.run(ask())
         assert type(asynchronous.value).__name__ == type(sync.value).__name__
-        for attribute in ("hint", "request", "was_sent", "was_turned_away", "worth_repeating"):
+        for attribute in ("hint", "request", "was_sent", "was_rejected", "is_transient"):
             assert getattr(asynchronous.value, attribute, None) == getattr(sync.value, attribute, None)
         holds_no_key(asynchronous.value)
         return str(asynchronous.value)

@@ -75,7 +75,7 @@ class TestTls:
             assert "extra 'ca_bundle'" in str(caught.value)
             holds_no_key(caught.value)
         assert not server.requests
-        assert "Asking again" not in caplog.text
+        assert "Retrying" not in caplog.text
 
     @pytest.mark.parametrize(
         ("host", "days", "reason"), [("example.com", 1, "mismatch"), ("127.0.0.1", -1, "expired")]
@@ -115,7 +115,7 @@ class TestTls:
         with pytest.raises(CyTechBotTransportError, match="Does the host speak https") as caught:
             hook.create_contact_group(name="Riders")
         holds_no_key(caught.value)
-        assert "Asking again" not in caplog.text
+        assert "Retrying" not in caplog.text
 
 
 class TestCredentialsAndProxies:
@@ -158,7 +158,7 @@ class TestCredentialsAndProxies:
         hook = connect("https://bot.example", proxy="http://user:pass-word@127.0.0.1:1")
         with pytest.raises(CyTechBotTransportError, match="the proxy could not be reached") as caught:
             hook.create_contact_group(name="Riders")
-        assert caplog.text.count("Asking again") == 2
+        assert caplog.text.count("Retrying") == 2
         assert "pass-word" not in caplog.text + str(caught.value)
         holds_no_key(caught.value)
 

@@ -197,14 +197,14 @@ class TestNothingSent:
             CyTechBotTransportError, match=r"no connection to 127\.0\.0\.1:.* could be made"
         ) as caught:
             CREATES[create](hook)
-        assert caplog.text.count("Asking again") == 2
+        assert caplog.text.count("Retrying") == 2
         holds_no_key(caught.value)
 
     def test_a_create_is_repeated_where_the_name_cannot_be_resolved(self, connect, caplog, holds_no_key):
         hook = connect("https://no-such-host.invalid")
         with pytest.raises(CyTechBotTransportError, match="could not be resolved") as caught:
             CREATES["group"](hook)
-        assert caplog.text.count("Asking again") == 2
+        assert caplog.text.count("Retrying") == 2
         holds_no_key(caught.value)
 
     def test_a_create_reaches_a_server_that_comes_up_late(self, connect, monkeypatch):

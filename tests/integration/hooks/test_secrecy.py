@@ -118,7 +118,8 @@ def test_urllib3_at_debug_tells_of_the_call_without_the_key(fault_server, connec
 
 SCRIPT = """
 import logging, sys
-from airflow_provider_cytechbot.hooks import cytechbot, retry
+from airflow_provider_cytechbot.hooks import cytechbot
+from airflow_provider_cytechbot.transport import retry
 retry.FIRST_WAIT = 0.01
 hook = cytechbot.CyTechBotHook()
 hook.settings

@@ -287,7 +287,7 @@ class TestExtras:
         assert "must be a number above 0 and at most 86400, not 'soon'" in refusal(timeout="soon")
         assert "such as Asia/Singapore, not 'Mars/Phobos'" in refusal(server_timezone="Mars/Phobos")
         assert "is no PEM file of certificates" in refusal(ca_bundle=__file__)
-        assert "cannot be read: '/no/such/file'" in refusal(ca_bundle="/no/such/file")
+        assert "does not exist: '/no/such/file'" in refusal(ca_bundle="/no/such/file")
 
     def test_a_proxy_without_a_scheme(self):
         assert settings_of(proxy="proxy.example.com:3128").proxy == "http://proxy.example.com:3128"

@@ -10,6 +10,7 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.endpoints import ENDPOINTS, Repeat
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotResponseError
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.secrets import reveal
 
 #: Each method with its endpoint and what it takes, written apart from the code.
 METHODS = {
@@ -76,7 +77,7 @@ class TestMethods:
         method(CyTechBotHook(), **given)
         ((called, fields),) = seen
         assert called is endpoint
-        assert fields == given
+        assert {name: reveal(value) for name, value in fields.items()} == given
 
     @pytest.mark.parametrize("name", METHODS)
     def test_its_text_names_its_endpoint_and_each_parameter(self, name):

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_cytechbot.transport import rate_limiter as pace
+from airflow_provider_cytechbot.transport import rate_limiter
 from airflow_provider_cytechbot.transport.rate_limiter import RateLimiter, rate_limiter_for
 from airflow_provider_cytechbot.transport.settings import Settings
 
@@ -12,7 +12,7 @@ from airflow_provider_cytechbot.transport.settings import Settings
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rate_limiter.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -58,4 +58,31 @@ def test_a_server_and_key_have_one_pace_in_a_process():
 
 def test_the_keys_are_not_kept():
     rate_limiter_for(Settings("a", "https://one.example/api", "1-the-api-key"))
-    assert "1-the-api-key" not in repr(pace._PACES)
+    assert "1-the-api-key" not in repr(rate_limiter._LIMITERS)
+
+
+def test_a_pause_holds_for_all_calls(clock):
+    limiter = RateLimiter(None)
+    limiter.pause(7)
+    limiter.pause(3)
+    assert [limiter.reserve(), limiter.reserve()] == [7, 7]
+    clock[0] += 7
+    assert limiter.reserve() == 0
+
+
+def test_a_pause_that_begins_during_a_wait_is_waited_for_too(clock):
+    limiter = RateLimiter(1)
+    limiter.reserve()
+    waits = limiter.waits()
+    assert next(waits) == 1
+    clock[0] += 1
+    limiter.pause(5)
+    assert next(waits) == 5
+    clock[0] += 5
+    assert list(waits) == []
+
+
+def test_requests_after_a_pause_keep_their_distance(clock):
+    limiter = RateLimiter(2)
+    limiter.pause(5)
+    assert [limiter.reserve() for _ in range(3)] == [5, 5.5, 6]

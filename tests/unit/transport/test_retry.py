@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 
 import pytest
 
@@ -9,10 +10,17 @@ from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotAuthError,
+    CyTechBotError,
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.transport.retry import FIRST_WAIT, MAX_RETRY_AFTER, MAX_WAIT, repeat
+from airflow_provider_cytechbot.transport.rate_limiter import RateLimiter
+from airflow_provider_cytechbot.transport.retry import (
+    FIRST_WAIT,
+    MAX_RETRY_AFTER,
+    MAX_WAIT,
+    send_with_retries,
+)
 
 READ = build(endpoints.GET_CONTACT, contact_id=1)
 UPDATE = build(endpoints.UPDATE_CONTACT, contact_id=1, first_name="Ann")
@@ -49,7 +57,7 @@ class Server:
 @pytest.mark.parametrize("error", [LOST, NOT_SENT, TURNED_AWAY, NOT_THE_API])
 def test_what_may_be_repeated_is(call, error, waits):
     server = Server(error, error, "answer")
-    assert repeat(server, call, 2) == "answer"
+    assert send_with_retries(server, call, 2) == "answer"
     assert len(waits) == 2
 
 
@@ -57,7 +65,7 @@ def test_what_may_be_repeated_is(call, error, waits):
 def test_as_often_as_allowed(max_retries, waits):
     server = Server(*[LOST] * 9)
     with pytest.raises(CyTechBotTransportError) as caught:
-        repeat(server, READ, max_retries)
+        send_with_retries(server, READ, max_retries)
     assert server.attempts == max_retries + 1
     assert str(caught.value) == "GET get_contact/: it was cut off."
     assert caught.value.__context__ is None
@@ -68,7 +76,7 @@ def test_as_often_as_allowed(max_retries, waits):
 def test_a_create_that_was_sent_is_not_repeated(error, waits):
     server = Server(error, "answer")
     with pytest.raises(CyTechBotAmbiguousWriteError) as caught:
-        repeat(server, CREATE, 4)
+        send_with_retries(server, CREATE, 4)
     assert server.attempts == 1
     assert caught.value.__context__ is None
     assert str(caught.value) == (
@@ -80,19 +88,19 @@ def test_a_create_that_was_sent_is_not_repeated(error, waits):
 def test_a_create_that_was_turned_away_is_not_repeated_either_but_cannot_have_happened(waits):
     server = Server(TURNED_AWAY, "answer")
     with pytest.raises(CyTechBotTransportError):
-        repeat(server, CREATE, 4)
+        send_with_retries(server, CREATE, 4)
     assert server.attempts == 1
 
 
 def test_a_create_that_was_not_sent_is_repeated(waits):
     server = Server(NOT_SENT, NOT_SENT, "answer")
-    assert repeat(server, CREATE, 4) == "answer"
+    assert send_with_retries(server, CREATE, 4) == "answer"
 
 
 def test_a_create_that_is_lost_at_last(waits):
     server = Server(NOT_SENT, LOST, "answer")
     with pytest.raises(CyTechBotAmbiguousWriteError):
-        repeat(server, CREATE, 4)
+        send_with_retries(server, CREATE, 4)
     assert server.attempts == 2
 
 
@@ -105,7 +113,7 @@ def test_what_no_repeat_helps_is_not_repeated(call, waits):
     ):
         server = Server(error, "answer")
         with pytest.raises(type(error)):
-            repeat(server, call, 4)
+            send_with_retries(server, call, 4)
         assert server.attempts == 1
     assert not waits
 
@@ -120,13 +128,13 @@ def test_what_no_repeat_helps_is_not_repeated(call, waits):
 )
 def test_who_asks_is_told_whether_an_answer_was_lost(ends, lost_before, waits):
     server = Server(*ends)
-    repeat(server, DELETE, 4)
+    send_with_retries(server, DELETE, 4)
     assert server.lost_before == lost_before
 
 
 def test_waits_double_up_to_a_ceiling_with_jitter(waits):
     with pytest.raises(CyTechBotTransportError):
-        repeat(Server(*[LOST] * 10), READ, 9)
+        send_with_retries(Server(*[LOST] * 10), READ, 9)
     for number, wait in enumerate(waits):
         bare = min(FIRST_WAIT * 2**number, MAX_WAIT)
         assert bare <= wait <= bare + FIRST_WAIT
@@ -137,14 +145,16 @@ def test_waits_double_up_to_a_ceiling_with_jitter(waits):
 def test_the_server_says_how_long(retry_after, wait, monkeypatch):
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)
-    repeat(Server(CyTechBotTransportError("HTTP 503.", retry_after=retry_after), "answer"), READ, 1)
+    send_with_retries(
+        Server(CyTechBotTransportError("HTTP 503.", retry_after=retry_after), "answer"), READ, 1
+    )
     assert waits == [wait]
 
 
 def test_each_repeat_is_told_in_the_log(waits, caplog):
-    repeat(Server(LOST, LOST, "answer"), READ, 4)
+    send_with_retries(Server(LOST, LOST, "answer"), READ, 4)
     first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("GET get_contact/: it was cut off. Asking again in ")
+    assert first.startswith("GET get_contact/: it was cut off. Retrying in ")
     assert first.endswith(" s (attempt 1 failed).")
     assert second.endswith("(attempt 2 failed).")
 
@@ -152,7 +162,7 @@ def test_each_repeat_is_told_in_the_log(waits, caplog):
 def test_no_deprecated_part_of_tenacity_is_used(waits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        repeat(Server(LOST, "answer"), READ, 4)
+        send_with_retries(Server(LOST, "answer"), READ, 4)
 
 
 def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
@@ -162,6 +172,24 @@ def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
         raise errors.pop(0)
 
     with pytest.raises(CyTechBotTransportError, match="no connection") as raised:
-        repeat(ask, DELETE, 1)
+        send_with_retries(ask, DELETE, 1)
     assert raised.value.may_have_acted
     assert not NOT_SENT.may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("error", "paused"),
+    [
+        (TURNED_AWAY, FIRST_WAIT),
+        (CyTechBotTransportError("HTTP 503.", retry_after=7.0), 7),
+        (CyTechBotTransportError("HTTP 429.", was_rejected=True, retry_after=3600.0), MAX_RETRY_AFTER),
+        (LOST, 0),
+        (NOT_SENT, 0),
+    ],
+)
+@pytest.mark.parametrize("call", [READ, CREATE], ids=["read", "create"])
+def test_a_rate_limit_pauses_all_calls_of_the_process(call, error, paused, waits):
+    limiter = RateLimiter(None)
+    with pytest.raises(CyTechBotError):
+        send_with_retries(Server(copy(error)), call, 0, limiter)
+    assert limiter.reserve() == pytest.approx(paused, abs=0.1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from airflow_provider_cytechbot import __version__
-from airflow_provider_cytechbot.transport.user_agent import user_agent
+from airflow_provider_cytechbot.transport.client_config import user_agent
 
 
 def test_it_names_provider_and_airflow_with_their_versions():
