@@ -24,6 +24,7 @@ from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.ledger import CallResult
 from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.pause import SharedPause
+from airflow_provider_cytechbot.transport.retry import is_rate_limit
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.records import WriteOutcome
@@ -174,7 +175,7 @@ class Runner:
             if concerns_every_row(failure):
                 self.stop(mask_addresses(failure.reason), failure)
                 return result
-            if is_rate_limit(failure):
+            if isinstance(failure, CyTechBotUnansweredError) and is_rate_limit(failure):
                 self._wait_together(sent_at, failure)
                 continue
             if result.outcome != outcomes.FAILED:
@@ -215,20 +216,6 @@ class Runner:
             self._progress.log()
             if time.monotonic() - self._answered_at > GIVE_UP_AFTER:
                 self._give_up()
-
-
-def is_rate_limit(error: CyTechBotError) -> bool:
-    """
-    Return whether a response asks for fewer calls.
-
-    :param error: The error of a call.
-    """
-    known = getattr(error, "is_rate_limit", None)
-    if known is not None:
-        return bool(known)
-    return isinstance(error, CyTechBotUnansweredError) and (
-        error.retry_after is not None or (error.was_rejected and error.is_transient)
-    )
 
 
 def concerns_every_row(error: CyTechBotError) -> bool:

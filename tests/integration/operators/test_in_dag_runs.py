@@ -96,7 +96,7 @@ POST create_contact_group (connection 'unreachable'): no connection to 127.0.0.1
 POST create_contact_group (connection 'cytechbot_default'): 127.0.0.1:PORT closed the connection before its
  answer was whole. It was sent, so it may have happened, and is not sent again. The API cannot list contact
  groups: look for the name in the CyTechBot dashboard.
-POST assign_label (connection 'cytechbot_default'): 1 of 3 subscribers were refused: 4711: the API refused:
+Connection 'cytechbot_default': 3 rows: 2 succeeded, 1 refused. The first: 4711: the API refused:
 """.strip()
     .replace("\n ", " ")
     .splitlines()

@@ -17,7 +17,7 @@ from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.bulk import pause, runner
 from airflow_provider_cytechbot.bulk.ledger import Ledger
 from airflow_provider_cytechbot.bulk.progress import Progress
-from airflow_provider_cytechbot.bulk.runner import Runner, concerns_every_row, is_rate_limit
+from airflow_provider_cytechbot.bulk.runner import Runner, concerns_every_row
 
 DONE = WriteOutcome(changed=True, message=None)
 
@@ -197,16 +197,14 @@ def test_reasons_are_masked():
 
 
 @pytest.mark.parametrize(
-    ("error", "limits", "concerns_all"),
+    ("error", "concerns_all"),
     [
-        (rate_limited(), True, False),
-        (CyTechBotTransportError("HTTP 503.", retry_after=2.0), True, False),
-        (CyTechBotTransportError("HTTP 502."), False, False),
-        (CyTechBotAuthError("wrong key."), False, True),
-        (CyTechBotRequestError("no."), False, False),
-        (CyTechBotResponseError("a redirect.", was_rejected=True, is_transient=False), False, True),
+        (rate_limited(), False),
+        (CyTechBotTransportError("HTTP 502."), False),
+        (CyTechBotAuthError("wrong key."), True),
+        (CyTechBotRequestError("no."), False),
+        (CyTechBotResponseError("a redirect.", was_rejected=True, is_transient=False), True),
     ],
 )
-def test_what_an_error_means_for_the_others(error, limits, concerns_all):
-    assert is_rate_limit(error) is limits
+def test_what_an_error_means_for_the_other_rows(error, concerns_all):
     assert concerns_every_row(error) is concerns_all
