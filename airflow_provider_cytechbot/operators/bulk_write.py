@@ -115,7 +115,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Render the parameters, and keep the rows out of the rendered view."""
         super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self and self.rows is not None:
+        if parent is self and self.rows is not None and not isinstance(self.rows, HiddenRows):
             self.rows = HiddenRows(self.rows)
 
     def on_kill(self) -> None:

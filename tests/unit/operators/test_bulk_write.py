@@ -30,6 +30,12 @@ def test_values_of_rows_are_rendered():
     assert next(iter(render(rows=ROWS)._open_source()))["subscriber_id"] == "2"
 
 
+def test_rows_that_are_rendered_twice_stay_readable():
+    task = render(rows=ROWS)
+    task.render_template_fields({})
+    assert len(list(task._open_source())) == 2
+
+
 @pytest.mark.parametrize("rows", [[], (), iter(["1"])])
 def test_any_rows_are_hidden(rows):
     assert serialize_template_field(HiddenRows(rows), "rows") in ("0 rows", "rows")
