@@ -1,4 +1,4 @@
-"""What kind of file an export writes: which one a path or a parameter asks for, and who encodes it."""
+"""File types: which one a path or a parameter names, and its encoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_cytechbot.formats import compression as compressions
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.formats.table import Column, Table
 
-#: The body as it came, checked but not changed.
+#: The body of the API's answer, unchanged.
 RAW = "raw"
 FORMATS = ("jsonl", "csv", "parquet", RAW)
 
@@ -26,27 +26,27 @@ _FORMAT_OF_SUFFIX = {
 
 
 class Encoder(Protocol):
-    """Turns rows into the bytes of a file format. It writes nothing itself."""
+    """Encodes rows in a file format. It writes nothing itself."""
 
     def header(self) -> bytes:
-        """Return what stands at the beginning of the file."""
+        """Return the beginning of the file."""
         ...
 
     def encode(self, table: Table) -> bytes:
-        """Return the bytes of some rows, or of those that waited until now."""
+        """Return the bytes of these rows, or of earlier rows that were held back."""
         ...
 
     def footer(self) -> bytes:
-        """Return what stands at the end of the file."""
+        """Return the end of the file."""
         ...
 
 
 class FileType(NamedTuple):
     """
-    What kind of file to write.
+    The type of a file.
 
     :param file_format: One of :data:`FORMATS`.
-    :param compression: One of :data:`.compression.KNOWN`. In Parquet it is that of the pages.
+    :param compression: One of :data:`.compression.KNOWN`. Parquet compresses its pages with it.
     """
 
     file_format: str
@@ -57,31 +57,24 @@ class FileType(NamedTuple):
         cls, path: str, file_format: str | None, compression: str | None, *, field: str = "path"
     ) -> FileType:
         """
-        Return the type that was asked for by name, or else by the suffixes of the path.
+        Return the type that the parameters name, or else the suffixes of the path.
 
-        :param path: Where the file is to be written.
-        :param file_format: The format's name, if given.
-        :param compression: The compression's name, if given; ``none`` for none whatever the suffix.
+        :param path: The path of the file.
+        :param file_format: The name of the format, if given. It must agree with the suffix; only a file
+            ``.json`` may also hold JSON Lines.
+        :param compression: The name of the compression, if given. It must agree with the suffix: a file
+            ``.csv`` is not compressed, a file ``.csv.gz`` is. For Parquet it is the codec.
         :param field: The parameter that names the path, for errors.
-        :raises CyTechBotFieldError: The format or the compression is not known, or not installed.
+        :raises CyTechBotFieldError: The format or the compression is unknown, not installed, or does not
+            agree with the suffix.
         """
         name = path.rsplit("/", 1)[-1].lower()
-        compressed = next((suffix for suffix in compressions.SUFFIXES if name.endswith(suffix)), "")
-        suffix = next((s for s in _FORMAT_OF_SUFFIX if name.removesuffix(compressed).endswith(s)), "")
-        file_format = file_format or _FORMAT_OF_SUFFIX.get(suffix)
         if not name:
             raise field_error(field, "is empty, or ends in a slash", "Give the path of a file.")
-        if file_format is None:
-            known = ", ".join(_FORMAT_OF_SUFFIX)
-            raise field_error(field, f"has no suffix that names a format ({known})", "Or give file_format.")
-        if file_format not in FORMATS:
-            raise field_error("file_format", f"must be one of {', '.join(FORMATS)}, not {file_format!r}")
-        default = "zstd" if file_format == "parquet" else compressions.NONE
-        compression = compression or compressions.SUFFIXES.get(compressed, default)
-        if compression not in compressions.KNOWN:
-            raise field_error(
-                "compression", f"must be one of {', '.join(compressions.KNOWN)}, not {compression!r}"
-            )
+        compressed = next((suffix for suffix in compressions.SUFFIXES if name.endswith(suffix)), "")
+        suffix = next((s for s in _FORMAT_OF_SUFFIX if name.removesuffix(compressed).endswith(s)), "")
+        file_format = _format(field, suffix, file_format)
+        compression = _compression(suffix, compressed, file_format, compression)
         if file_format == "parquet" and not find_spec("pyarrow"):
             raise field_error(
                 "file_format",
@@ -94,12 +87,12 @@ class FileType(NamedTuple):
 
     @property
     def file_compression(self) -> str:
-        """The compression of the file as a whole, which Parquet, compressed inside, has none of."""
+        """The compression of the whole file. Parquet files have none: they are compressed inside."""
         return compressions.NONE if self.file_format == "parquet" else self.compression
 
     @property
     def gathers_rows(self) -> bool:
-        """Whether the encoder gathers rows by itself: then smaller tables cost it time and save no memory."""
+        """Whether the encoder gathers rows itself, so that small tables cost time and save no memory."""
         return self.file_format == "parquet"
 
     def encoder(
@@ -111,12 +104,12 @@ class FileType(NamedTuple):
         text_ids: bool = False,
     ) -> Encoder:
         """
-        Return what turns rows into bytes of this format.
+        Return an encoder for this format.
 
         :param columns: The columns, in order.
-        :param byte_order_mark: Begin a CSV file with one.
-        :param escape_formulas: Keep spreadsheets from taking a CSV field for a formula.
-        :param text_ids: Keep spreadsheets from rounding ids in a CSV file.
+        :param byte_order_mark: Whether to begin a CSV file with one.
+        :param escape_formulas: Whether to keep spreadsheets from taking a CSV field for a formula.
+        :param text_ids: Whether to keep spreadsheets from rounding ids in a CSV file.
         """
         if self.file_format == "parquet":
             from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
@@ -134,3 +127,41 @@ class FileType(NamedTuple):
         from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
 
         return JsonLinesEncoder(columns)
+
+
+def _format(field: str, suffix: str, file_format: str | None) -> str:
+    named = _FORMAT_OF_SUFFIX.get(suffix)
+    if not (file_format or named):
+        known = ", ".join(_FORMAT_OF_SUFFIX)
+        raise field_error(field, f"has no suffix that names a format ({known})", "Or give file_format.")
+    file_format = file_format or str(named)
+    if file_format not in FORMATS:
+        raise field_error("file_format", f"must be one of {', '.join(FORMATS)}, not {file_format!r}")
+    if named and file_format != named and (suffix, file_format) != (".json", "jsonl"):
+        raise field_error(
+            "file_format",
+            f"is {file_format!r}, but the suffix {suffix} of the file means {named!r}",
+            "Give one of them, or make them agree: readers go by the suffix.",
+        )
+    return file_format
+
+
+def _compression(suffix: str, compressed: str, file_format: str, compression: str | None) -> str:
+    """Return the compression; ``compressed`` is the suffix that names one, such as ``.gz``."""
+    default = "zstd" if file_format == "parquet" else compressions.NONE
+    named = compressions.SUFFIXES.get(compressed)
+    if not compression:
+        return named or default
+    if compression not in compressions.KNOWN:
+        raise field_error(
+            "compression", f"must be one of {', '.join(compressions.KNOWN)}, not {compression!r}"
+        )
+    if named is None and suffix and file_format != "parquet":
+        named = compressions.NONE  # a file such as a.csv
+    if named and compression != named:
+        raise field_error(
+            "compression",
+            f"is {compression!r}, but the suffix {compressed or suffix} of the file means {named!r}",
+            "Give one of them, or make them agree: readers go by the suffix.",
+        )
+    return compression

@@ -9,20 +9,26 @@ from typing import Any
 
 from airflow_provider_cytechbot.formats.table import Column, Same, Table, Value
 
-#: What is held in memory until it is written, twice. Readers prefer more, but 50,000 cost 10 MB more.
+#: Two groups are held in memory. Readers prefer larger ones, but 50,000 rows cost 10 MB more.
 ROWS_IN_A_GROUP = 25_000
-#: Of very long answers, fewer rows make a group.
+#: A group of very long answers has fewer rows.
 BYTES_IN_A_GROUP = 16 * 1024 * 1024
+#: From this number of columns on, memory goes into arrays and column writers rather than into answers.
+WIDE_COLUMNS = 1_000
+#: Each group of a wide file costs about a kilobyte for each column, so that larger ones are better.
+BYTES_IN_A_WIDE_GROUP = 48 * 1024 * 1024
+#: How many cells of a wide file are gathered until arrays are made: one array costs as much as ten cells.
+CELLS_IN_WIDE_ARRAYS = 500_000
 
 
 class ParquetEncoder:
     """
-    Turns rows into row groups.
+    Encodes rows as row groups.
 
-    A second thread writes each group while the next one is filled: pyarrow works without Python's lock.
+    A second thread writes each group while the next one is filled: pyarrow releases Python's lock.
 
     :param columns: The columns, in order.
-    :param codec: What the pages are compressed with, a name of pyarrow's.
+    :param codec: The compression of the pages, by pyarrow's name.
     """
 
     def __init__(self, columns: Sequence[Column], *, codec: str = "zstd") -> None:
@@ -38,51 +44,83 @@ class ParquetEncoder:
             )
             for column in columns
         )
-        self._file = _Taken()
-        # A dictionary helps where values repeat; pyarrow gives it up by itself where they do not.
-        self._writer = pq.ParquetWriter(self._file, self._schema, compression=codec)
+        self._is_wide = len(columns) >= WIDE_COLUMNS
+        self._max_bytes = BYTES_IN_A_WIDE_GROUP if self._is_wide else BYTES_IN_A_GROUP
+        self._file = _MemoryFile()
+        self._writer = pq.ParquetWriter(
+            self._file,
+            self._schema,
+            compression=codec,
+            # pyarrow drops a dictionary where values do not repeat.
+            use_dictionary=not self._is_wide,
+            write_statistics=not self._is_wide,
+        )
         self._thread = ThreadPoolExecutor(1, "parquet")
-        self._group_before: Future[bytes] | None = None
+        self._previous_group: Future[bytes] | None = None
+        self._gathered: dict[str, list[Value]] = {}
+        self._rows_gathered = 0
         self._waiting: list[Any] = []  # record batches
         self._rows_waiting = self._bytes_waiting = 0
 
     def header(self) -> bytes:
-        """Return what stands at the beginning of the file."""
+        """Return the beginning of the file."""
         return self._file.take()
 
     def encode(self, table: Table) -> bytes:
-        """Return the row group before the one that these rows completed, if they did."""
-        import pyarrow as pa
-
+        """Return the previous row group if these rows complete one."""
         if not table.rows:
             return b""
+        if self._is_wide:
+            self._gather(table)
+            if self._rows_gathered * len(self._schema) < CELLS_IN_WIDE_ARRAYS:
+                return b""
+            table = self._take_gathered()
+        self._add(table)
+        is_full = self._rows_waiting >= ROWS_IN_A_GROUP or self._bytes_waiting >= self._max_bytes
+        return self._next_group() if is_full else b""
+
+    def footer(self) -> bytes:
+        """Return the last row groups and the footer."""
+        if self._rows_gathered:
+            self._add(self._take_gathered())
+        groups = self._next_group() + self._written()
+        self._thread.shutdown()
+        self._writer.close()
+        return groups + self._file.take()
+
+    def _gather(self, table: Table) -> None:
+        for name in self._schema.names:
+            self._gathered.setdefault(name, []).extend(table.values(name))
+        self._rows_gathered += table.rows
+
+    def _take_gathered(self) -> Table:
+        table = Table(self._rows_gathered, self._gathered)
+        self._gathered, self._rows_gathered = {}, 0
+        return table
+
+    def _add(self, table: Table) -> None:
+        import pyarrow as pa
+
         # Made at once, while the texts are in the processor's cache: later takes twice as long.
         arrays = [_array(table.columns[field.name], table.rows, field.type) for field in self._schema]
         batch = pa.record_batch(arrays, schema=self._schema)
         self._waiting.append(batch)
         self._rows_waiting += batch.num_rows
         self._bytes_waiting += batch.nbytes
-        is_full = self._rows_waiting >= ROWS_IN_A_GROUP or self._bytes_waiting >= BYTES_IN_A_GROUP
-        return self._next_group() if is_full else b""
-
-    def footer(self) -> bytes:
-        """Return the last row groups, and what readers begin with."""
-        groups = self._next_group() + self._written()
-        self._thread.shutdown()
-        self._writer.close()
-        return groups + self._file.take()
+        if self._is_wide and len(self._waiting) > 1:
+            self._waiting = pa.Table.from_batches(self._waiting).combine_chunks().to_batches()
 
     def _next_group(self) -> bytes:
-        """Begin to write the rows that wait, and return the row group before."""
+        """Begin to write the waiting rows, and return the previous row group."""
         written = self._written()
         if self._waiting:
-            self._group_before = self._thread.submit(self._write, self._waiting)
+            self._previous_group = self._thread.submit(self._write, self._waiting)
             self._waiting = []
             self._rows_waiting = self._bytes_waiting = 0
         return written
 
     def _written(self) -> bytes:
-        group, self._group_before = self._group_before, None
+        group, self._previous_group = self._previous_group, None
         return group.result() if group else b""
 
     def _write(self, batches: list[Any]) -> bytes:
@@ -106,8 +144,8 @@ def _array(values: Sequence[Value] | Same, rows: int, kind: Any) -> Any:
     return pa.repeat(pa.scalar(value, kind), rows)
 
 
-class _Taken:
-    """A file for pyarrow to write to, from which what was written can be taken away."""
+class _MemoryFile:
+    """A file for pyarrow, from which the bytes can be taken."""
 
     closed = False
 
@@ -124,7 +162,7 @@ class _Taken:
         return self._position
 
     def flush(self) -> None:
-        """Do nothing: pyarrow asks for it."""
+        """Do nothing. pyarrow calls it."""
 
     def close(self) -> None:
         self.closed = True

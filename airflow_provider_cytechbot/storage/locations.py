@@ -1,4 +1,4 @@
-"""Where a file or folder is on an object storage, and what is there already."""
+"""Locations of files and folders on any object storage, and what exists there."""
 
 from __future__ import annotations
 
@@ -14,70 +14,91 @@ if TYPE_CHECKING:
 
 _HALF_A_SCHEME = re.compile(r"[a-z][a-z0-9+-]*:/(?!/)")
 
-#: What a file that is read from a store holds in memory, in bytes. fsspec's own default is ten times as much.
+#: How many bytes of a file are read at a time. fsspec's default is ten times as much.
 READ_BLOCK_SIZE = 5 * 1024 * 1024
+
+
+def path_text(field: str, path: str | ObjectStoragePath) -> str:
+    """
+    Return a path parameter as text, with the id of its connection.
+
+    :param field: The parameter.
+    :param path: Its value.
+    :raises CyTechBotStorageRefusedError: The path has options, such as an endpoint or a key. Airflow does not
+        use them, and they would be visible in the DAG.
+    """
+    options = [name for name in getattr(path, "storage_options", ()) if name != "conn_id"]
+    if options:
+        raise StorageFailures(f"Field {field!r}", str(path)).refused(
+            f"has options that Airflow does not use ({', '.join(options)}).",
+            "Put them into a connection and name it in the path: s3://my_conn@bucket/….",
+        )
+    return str(path)
 
 
 class StorageLocation(NamedTuple):
     """
-    Where a file or a folder of an export is.
+    The location of a file or a folder.
 
-    :param field: The operator's parameter that says so, for errors.
-    :param path: The place.
+    :param field: The operator's parameter that names it, for errors.
+    :param path: The path.
     """
 
     field: str
     path: ObjectStoragePath
 
     @classmethod
-    def from_parameter(cls, field: str, path: str) -> StorageLocation:
+    def from_parameter(cls, field: str, path: str | ObjectStoragePath) -> StorageLocation:
         """
-        Return the place that a parameter names.
+        Return the location that a parameter names.
 
         :param field: The parameter.
-        :param path: Anything that ``ObjectStoragePath`` opens. One without a scheme may be relative: what is
-            returned means the same file to a task that runs in another folder.
-        :raises CyTechBotStorageRefusedError: No filesystem opens it, or its connection is unknown.
+        :param path: Anything that ``ObjectStoragePath`` opens. One without a scheme may be relative, or begin
+            with ``~``; the location is absolute.
+        :raises CyTechBotStorageRefusedError: No filesystem opens it, its connection is unknown, or it has
+            options.
         """
         from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
 
-        failures = StorageFailures(f"Field {field!r}", path)
-        if _HALF_A_SCHEME.match(path):
+        text = path_text(field, path)
+        failures = StorageFailures(f"Field {field!r}", text)
+        if _HALF_A_SCHEME.match(text):
             raise failures.refused("has a scheme without two slashes.", "Write s3://bucket/… or file:///….")
-        # Not left to ObjectStoragePath: before Airflow 3.2 it lets a relative path begin in the root folder.
-        path = path if "://" in path else str(Path(path).absolute())
         with failures.translate_errors():
+            if "://" not in text:
+                # Before Airflow 3.2, ObjectStoragePath puts a relative path into the root folder.
+                text = str(_expanded(failures, text).absolute())
             try:
-                place = cls(field, ObjectStoragePath(path))
-                _ = place.path.fs
+                location = cls(field, ObjectStoragePath(text))
+                _ = location.path.fs
             except (ImportError, ValueError) as error:
-                if isinstance(error, ImportError) or not _has_filesystem(path.partition("://")[0]):
+                if isinstance(error, ImportError) or not _has_filesystem(text.partition("://")[0]):
                     raise failures.unknown_scheme(error) from None
                 raise
             # The property is new in Airflow 3.2; before, the id is one of the options.
-            conn_id = getattr(place.path, "conn_id", None) or place.path.storage_options.get("conn_id")
+            conn_id = getattr(location.path, "conn_id", None) or location.path.storage_options.get("conn_id")
             if conn_id:
-                # Without it some filesystems go on with the worker's own credentials, or with none.
+                # Without it some filesystems use the worker's own credentials, or none.
                 BaseHook.get_connection(conn_id)
-        return place
+        return location
 
     @property
     def failures(self) -> StorageFailures:
-        """What can go wrong there."""
+        """The errors of this location."""
         return StorageFailures(f"Field {self.field!r}", str(self.path))
 
     def sibling(self, name: str) -> StorageLocation:
-        """Return the place of another file in the same folder."""
+        """Return the location of another file in the same folder."""
         return self._replace(path=self.path.with_name(name))
 
     def child(self, name: str) -> StorageLocation:
-        """Return a place in this folder."""
+        """Return a location in this folder."""
         return self._replace(path=self.path / name)
 
-    # Below, the filesystem is asked and not the path, which knows no filesystem that was attached by hand.
+    # The methods below use the filesystem: methods of the path ignore one that was attached by hand.
 
     def exists(self) -> bool:
-        """Return whether something is there."""
+        """Return whether a file or folder exists here."""
         with self.failures.translate_errors():
             return bool(self.path.fs.exists(self.path.path))
 
@@ -88,18 +109,18 @@ class StorageLocation(NamedTuple):
 
     def refuse_existing(self) -> None:
         """
-        Look whether the place is free.
+        Check that nothing exists here.
 
-        :raises CyTechBotStorageRefusedError: It is not.
+        :raises CyTechBotStorageRefusedError: A file or folder does.
         """
         if self.exists():
             raise self.failures.refused("is there already, and overwrite is false.", "Choose another place.")
 
     def names(self) -> list[str]:
-        """Return the names of what is in this folder, sorted; none if it is missing."""
+        """Return the sorted names of the files and folders in this folder; none if it is missing."""
         fs = self.path.fs
         with self.failures.translate_errors():
-            fs.invalidate_cache(self.path.path)  # another task may have written there since
+            fs.invalidate_cache(self.path.path)  # another task may have written there
             try:
                 found = fs.ls(self.path.path, detail=False)
             except FileNotFoundError:
@@ -113,9 +134,16 @@ class StorageLocation(NamedTuple):
             return file
 
     def remove(self) -> None:
-        """Remove the file, if it is there."""
+        """Remove the file, if it exists."""
         with self.failures.translate_errors(has_begun=True), suppress(FileNotFoundError):
             self.path.fs.rm_file(self.path.path)
+
+
+def _expanded(failures: StorageFailures, path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise failures.refused("names an unknown user's home folder.", "Write ./~… for a name.") from None
 
 
 def _has_filesystem(scheme: str) -> bool:

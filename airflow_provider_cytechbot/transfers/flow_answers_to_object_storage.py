@@ -200,16 +200,17 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator):
     def _options(self, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
         """Return how to export, or fail at once where that cannot be meant."""
         from airflow_provider_cytechbot.exports.options import ExportOptions
+        from airflow_provider_cytechbot.storage.locations import path_text
 
         rows = self.max_rows_per_file
         try:
             options = ExportOptions(
-                path=str(self.path) if self.path else "",  # a template can leave None
+                path=path_text("path", self.path) if self.path else "",  # a template can leave None
                 file_format=self.file_format,
                 compression=self.compression,
                 layout=self.layout,
                 mode=self.mode,
-                state_path=str(self.state_path) if self.state_path else None,
+                state_path=path_text("state_path", self.state_path) if self.state_path else None,
                 overwrite=read_switch("overwrite", self.overwrite),
                 max_rows_per_file=None if rows is None else int(encode_number("max_rows_per_file", rows)),
                 subscriber_fields=self.subscriber_fields,

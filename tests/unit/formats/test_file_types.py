@@ -38,13 +38,57 @@ class TestFileType:
             ("answers", "csv", None, ("csv", "none")),
             ("answers.gz", "csv", None, ("csv", "gzip")),
             ("answers.txt", "jsonl", "gzip", ("jsonl", "gzip")),
-            ("answers.csv", "jsonl", None, ("jsonl", "none")),
-            ("answers.csv.gz", None, "none", ("csv", "none")),
-            ("answers.csv", None, "gzip", ("csv", "gzip")),
+            ("answers.json", "jsonl", None, ("jsonl", "none")),
+            ("answers.json.gz", "jsonl", "gzip", ("jsonl", "gzip")),
+            ("answers.csv", "csv", "none", ("csv", "none")),
+            ("answers.csv.gz", "csv", "gzip", ("csv", "gzip")),
+            ("answers.parquet", None, "gzip", ("parquet", "gzip")),
+            ("answers.parquet", None, "none", ("parquet", "none")),
         ],
     )
-    def test_names_outdo_suffixes(self, path, file_format, compression, expected):
+    def test_parameters_name_what_suffixes_do_not(self, path, file_format, compression, expected):
         assert FileType.of(path, file_format, compression) == expected
+
+    @pytest.mark.parametrize(
+        ("path", "file_format", "compression", "message"),
+        [
+            (
+                "a.csv",
+                "jsonl",
+                None,
+                r"is 'jsonl', but the suffix \.csv of the file means 'csv'",
+            ),
+            ("a.jsonl.gz", "csv", None, r"'file_format' is 'csv', but the suffix \.jsonl"),
+            ("a.csv", "parquet", None, "'file_format' is 'parquet'"),
+            ("a.parquet", "csv", None, "'file_format' is 'csv'"),
+            ("a.json", "csv", None, "'file_format' is 'csv'"),
+            ("a.jsonl", "raw", None, "'file_format' is 'raw'"),
+            (
+                "a.csv.gz",
+                None,
+                "none",
+                r"is 'none', but the suffix \.gz of the file means 'gzip'",
+            ),
+            ("a.csv.gz", None, "zstd", r"'compression' is 'zstd', but the suffix \.gz"),
+            ("a.jsonl.zst", None, "gzip", r"'compression' is 'gzip', but the suffix \.zst"),
+            ("a.gz", "csv", "zstd", r"'compression' is 'zstd', but the suffix \.gz"),
+            (
+                "A.CSV",
+                None,
+                "gzip",
+                r"is 'gzip', but the suffix \.csv of the file means 'none'",
+            ),
+            ("a.json", None, "gzip", "'compression' is 'gzip'"),
+            ("a.parquet.gz", None, "zstd", "'compression' is 'zstd'"),
+        ],
+    )
+    def test_contradictions_are_refused(self, path, file_format, compression, message):
+        with pytest.raises(CyTechBotFieldError, match=message):
+            FileType.of(path, file_format, compression)
+
+    def test_errors_name_the_parameter_of_the_path(self):
+        with pytest.raises(CyTechBotFieldError, match="Field 'retry_report' has no suffix"):
+            FileType.of("a", None, None, field="retry_report")
 
     @pytest.mark.parametrize(
         ("path", "file_format", "compression", "message"),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import textwrap
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
@@ -99,3 +102,34 @@ def test_integers_and_times_that_differ_from_row_to_row():
     assert [str(field.type) for field in read.schema] == ["int64", "timestamp[us, tz=UTC]", "string"]
     assert read["row"].to_pylist() == [1, None, 2**40]
     assert read["at"].to_pylist() == [datetime.fromisoformat(each) if each else None for each in times]
+
+
+@pytest.mark.parametrize("sizes", [[1] * 7, [3, 3, 1], [7], [1, 6]])
+@pytest.mark.parametrize(("cells", "group"), [(1, 10**6), (15, 10**6), (10**6, 10**6), (1, 100)])
+def test_rows_of_a_wide_file_come_back(monkeypatch, sizes, cells, group):
+    monkeypatch.setattr(module, "WIDE_COLUMNS", len(COLUMNS))
+    monkeypatch.setattr(module, "CELLS_IN_WIDE_ARRAYS", cells)
+    monkeypatch.setattr(module, "BYTES_IN_A_WIDE_GROUP", group)
+    rows = rows_of(ODD_ANSWERS[:7])
+    starts = [sum(sizes[:at]) for at in range(len(sizes))]
+    tables = [table(rows[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+    assert pq.read_table(io.BytesIO(write(*tables))).to_pylist() == as_read(rows)
+
+
+def test_memory_of_a_wide_file_does_not_grow_with_each_table():
+    program = """
+        import resource
+        from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
+        from airflow_provider_cytechbot.formats.table import Column, Table
+
+        names = [f"Question {number}" for number in range(10_000)]
+        encoder = ParquetEncoder([Column(name, f"Answer to {name}") for name in names])
+        encoder.header()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for row in range(60):
+            encoder.encode(Table(1, {name: [f"{row} {name}"] for name in names}))
+        encoder.footer()
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, check=True)
+    assert int(run.stdout) < 150  # MB; an array for each cell takes 300

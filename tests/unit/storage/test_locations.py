@@ -3,10 +3,11 @@ from __future__ import annotations
 import sys
 
 import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.storage import locations
-from airflow_provider_cytechbot.storage.locations import StorageLocation
+from airflow_provider_cytechbot.storage.locations import StorageLocation, path_text
 
 from ..stores import store
 
@@ -68,3 +69,51 @@ def test_names_in_a_folder(tmp_path):
     place.child("b").remove()
     place.child("b").remove()
     assert place.names() == ["a"]
+
+
+@pytest.mark.parametrize("field", ["path", "state_path"])
+@pytest.mark.parametrize(
+    "options",
+    [{"endpoint_url": "http://127.0.0.1:1"}, {"key": "a-key", "secret": "a-secret"}, {"anon": False}],
+)
+def test_options_of_a_path_are_refused_without_their_values(field, options):
+    path = ObjectStoragePath("s3://bucket/a.csv", **options)
+    for refuse in (path_text, StorageLocation.from_parameter):
+        with pytest.raises(
+            CyTechBotStorageRefusedError, match=rf"^Field '{field}', s3://.*connection"
+        ) as caught:
+            refuse(field, path)
+        assert all(name in str(caught.value) for name in options)
+        assert not any(str(value) in str(caught.value) for value in options.values())
+
+
+def test_path_object_keeps_its_connection(s3, monkeypatch):
+    monkeypatch.setattr(store, "_STORE_CACHE", {"s3-mine": store._STORE_CACHE["s3"]})
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", '{"conn_type": "aws"}')
+    for path in (
+        ObjectStoragePath("s3://mine@bucket/a.csv"),
+        ObjectStoragePath("s3://bucket/a.csv", conn_id="mine"),
+    ):
+        location = StorageLocation.from_parameter("path", path)
+        assert str(location.path) == "s3://mine@bucket/a.csv"
+        assert str(location.sibling("b").path) == "s3://mine@bucket/b"
+        assert str(location.child("b").path) == "s3://mine@bucket/a.csv/b"
+
+
+@pytest.mark.parametrize("name", ["~/a.csv", "~/a/b.csv"])
+def test_home_folder_is_expanded(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert str(StorageLocation.from_parameter("path", name).path) == str(tmp_path / name[2:])
+
+
+def test_home_folder_of_an_unknown_user_is_refused():
+    with pytest.raises(CyTechBotStorageRefusedError, match="unknown user's home folder"):
+        StorageLocation.from_parameter("path", "~no-such-user-here/a.csv")
+
+
+def test_folders_and_files_differ(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    location = StorageLocation.from_parameter("path", str(tmp_path))
+    assert location.is_folder()
+    assert not location.child("a.csv").is_folder()
+    assert not location.child("missing").is_folder()
