@@ -52,6 +52,6 @@ with DAG(
         page_id="{{ params.page_id }}",
         label_names="{{ params.label_name }}",
         create_missing=True,
-        subscriber_ids=choose_subscribers(),
+        rows=choose_subscribers(),
     )
     # [END assign_labels]

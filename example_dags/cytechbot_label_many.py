@@ -1,8 +1,8 @@
 """
 ### Tag many subscribers with a label of the run
 
-Create a label for the occasion and tag everybody in a list with it, over one connection. Subscribers whom the
-API refuses are named at the end; the others are still tagged.
+Create a label for the occasion and tag everybody in a list with it, several subscribers at a time. If the API
+refuses some, the others are still tagged, then the task fails and says how many and why.
 
 Needs the connection `cytechbot_default`.
 """
@@ -52,6 +52,6 @@ with DAG(
         task_id="label_many",
         page_id="{{ params.page_id }}",
         label_ids=create_label.output,
-        subscriber_ids=read_subscribers(),
+        rows=read_subscribers(),
     )
     # [END label_many]

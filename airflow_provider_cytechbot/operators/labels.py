@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence, Sized
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.errors import (
-    CyTechBotError,
-    CyTechBotRequestError,
-    CyTechBotUnansweredError,
+from airflow_provider_cytechbot.api.fields import (
+    encode_id_list,
+    encode_identifier,
+    encode_text,
+    field_error,
+    read_switch,
 )
-from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 from airflow_provider_cytechbot.operators.page_labels import PageLabels
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_cytechbot.api.errors import CyTechBotError
     from airflow_provider_cytechbot.api.fields import IdInput
 
 #: How many names or refusals an error lists: enough to act on, not more than one reads.
 MAX_LISTED = 20
-#: How many subscribers of each kind the XCom names.
-MAX_IN_XCOM = 100
-#: So many unanswered calls one after the other are not about a subscriber: the server is gone.
-MAX_UNKNOWN_IN_A_ROW = 3
 
 _LIST_AS_TEXT = re.compile(r"""\[\s*(['"\d].*)?\]""", re.DOTALL)
 
@@ -71,31 +71,50 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
         return PageLabels(self.hook, self.page_id)
 
 
-class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
+class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
     """
-    Tag one subscriber, or several, with labels. Labels that they already have stay.
+    Tag one subscriber, or those of a list, file or query, with labels. Labels that they have stay.
 
-    Calls ``POST assign_label`` for each subscriber, and ``GET get_all_labels/`` once: the server silently
-    ignores label ids that it does not know, so all labels are checked before anything is sent.
+    Calls ``POST assign_label`` once for each subscriber, several at a time, and ``GET get_all_labels/`` once:
+    the server silently ignores label ids that it does not know, so all labels are checked before anything is
+    sent. The connection's ``requests_per_second`` holds for all calls together, and so does a pause after a
+    rate limit of the server. Assigning a label twice does no harm.
 
-    With ``subscriber_ids``, the subscribers are tagged one after the other over one connection. If the API
-    refuses some of them, the others are still tagged; then the task fails and names those refused. If answers
-    are lost, the others are still tried, unless three in a row are lost, and Airflow retries the task. Unless
-    everybody was tagged, the XCom ``outcome`` holds the number of subscribers in each group, and the first
-    100 of each: ``{"counts": {...}, "assigned": [id], "refused": {id: reason}, "unknown": {id: reason},
-    "not_tried": [id]}``. Running the task again does no harm. All parameters are templated.
+    A row has a ``subscriber_id`` and, unless the operator names labels for all, ``label_ids`` (separated by
+    commas, or a list) or ``label_names`` (one name, or a list). Several rows of one subscriber
+    become one call. Rows that cannot be meant are ``invalid`` and do not stop the others. All parameters are
+    templated.
 
     :param page_id: The id of the page that subscribers and labels belong to.
-    :param label_ids: The labels by id: a list, or text separated by commas. Either this or ``label_names``.
-    :param label_names: The labels by name: a list, or one name.
-    :param create_missing: Whether to create labels of ``label_names`` that the page does not have yet.
-    :param subscriber_id: One subscriber. Either this or ``subscriber_ids``.
-    :param subscriber_ids: Several subscribers: a list, or text separated by commas. An empty list is no
-        error.
+    :param label_ids: The labels for all by id: a list, or text separated by commas.
+    :param label_names: The labels for all by name: a list, or one name.
+    :param create_missing: Whether to create labels that the page does not have yet.
+    :param max_new_labels: How many labels ``create_missing`` creates at most. If more are needed, the task
+        fails before anything is sent.
+    :param subscriber_id: One subscriber, instead of a source.
+    :param rows: The source as a list of mappings or subscriber ids, or another task's output.
+    :param path: The source as a file, as a folder of files, or as the manifest of an export: CSV, JSON Lines
+        or Parquet, on anything that ``ObjectStoragePath`` opens.
+    :param sql: The source as a query, or as the name of a ``.sql`` file.
+    :param sql_conn_id: The connection of the query, of any database that Airflow has a ``DbApiHook`` for.
+    :param sql_parameters: The parameters of the query.
+    :param columns: The source column by field, for example ``{"subscriber_id": "psid"}``. Other fields are
+        read from columns of the same name.
+    :param where: Take only rows in which these source columns have these values, for example
+        ``{"question_id": "46", "answer": ["Dog", "Cat"]}``.
+    :param max_concurrency: How many calls are under way at once, up to 100.
+    :param report_path: Where a file with the outcome of each row is written: ``.jsonl``, ``.csv`` or
+        ``.parquet``. It appears whole or not at all.
+    :param on_error: With ``fail_at_end`` the task fails after all rows were tried if not all are done; with
+        ``fail_fast`` it stops at the first; with ``report`` it succeeds.
+    :param retry_report: The report of an earlier run: only rows whose key ended there without success are
+        sent, ambiguous ones excepted.
+    :param plan_only: Check and report only; nothing is sent and no label is created.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
-    :return: The id of the subscriber, or the list of ids, that now have the labels.
-    :raises CyTechBotRequestError: A label is not known, or the API refused some of the subscribers.
-    :raises CyTechBotTransportError: Some answers were lost; a retry tags those subscribers again.
+    :return: The subscriber's id, or for a source the manifest: ``{"report_uri", "rows", "source_rows",
+        "counts", "operations", "state_uri", "plan_digest"}``. It is pushed also if the task fails afterwards.
+    :raises CyTechBotRequestError: A label for all is not known, or rows were refused or invalid.
+    :raises CyTechBotTransportError: Some rows got no usable response; a retry sends them again.
     """
 
     template_fields: Sequence[str] = (
@@ -103,9 +122,9 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         "label_ids",
         "label_names",
         "create_missing",
+        "max_new_labels",
         "subscriber_id",
-        "subscriber_ids",
-        *CyTechBotBaseOperator.template_fields,
+        *CyTechBotBulkOperator.template_fields,
     )
 
     def __init__(
@@ -115,54 +134,127 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
         label_ids: Iterable[IdInput] | str | None = None,
         label_names: Iterable[str] | str | None = None,
         create_missing: bool | str = False,
+        max_new_labels: int | str = 20,
         subscriber_id: IdInput | None = None,
-        subscriber_ids: Iterable[IdInput] | str | None = None,
+        rows: Iterable[Mapping[str, Any] | IdInput] | None = None,
+        path: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        sql_parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        columns: Mapping[str, str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        max_concurrency: int | str = 8,
+        report_path: str | None = None,
+        on_error: str = "fail_at_end",
+        retry_report: str | None = None,
+        plan_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            rows=rows,
+            path=path,
+            sql=sql,
+            sql_conn_id=sql_conn_id,
+            sql_parameters=sql_parameters,
+            columns=columns,
+            where=where,
+            max_concurrency=max_concurrency,
+            report_path=report_path,
+            on_error=on_error,
+            retry_report=retry_report,
+            plan_only=plan_only,
+            **kwargs,
+        )
         self.page_id = page_id
         self.label_ids = label_ids
         self.label_names = label_names
         self.create_missing = create_missing
+        self.max_new_labels = max_new_labels
         self.subscriber_id = subscriber_id
-        self.subscriber_ids = subscriber_ids
 
-    def execute(self, context: Context) -> str | list[str]:
-        """Tag the subscribers and return their ids."""
-        self._check_choice("label_ids", "label_names")
-        self._check_choice("subscriber_id", "subscriber_ids")
+    def execute(self, context: Context) -> str | dict[str, Any]:
+        """Tag the subscribers; return the id of the one, or the manifest."""
+        vars(self).pop("_page_labels", None)  # another run of the same object reads them again
         self._check_lists()
+        if self.label_ids is not None and self.label_names is not None:
+            raise self.refusal("label_ids", "or 'label_names' is needed, not both")
         if self.subscriber_id is None:
-            return self._assign_to_each(self._subscribers(), context)
+            return self._assign_rows(context)
+        self._check_single()
         subscriber_id = self.checked(encode_identifier, "subscriber_id", self.subscriber_id)
         self.hook.assign_labels(page_id=self.page_id, subscriber_id=subscriber_id, label_ids=self._labels())
         return subscriber_id
 
-    def _check_choice(self, one: str, other: str) -> None:
-        given = [name for name in (one, other) if getattr(self, name) is not None]
-        if len(given) != 1:
+    def _check_single(self) -> None:
+        """Refuse what has no meaning with ``subscriber_id``."""
+        if self.label_ids is None and self.label_names is None:
+            raise self.refusal("label_ids", "or 'label_names' is needed, and neither is given")
+        ignored = ("columns", "where", "report_path", "retry_report", "sql_conn_id", "sql_parameters")
+        if given := self.given_sources + [name for name in ignored if getattr(self, name)]:
+            raise self.refusal(given[0], "has no meaning with 'subscriber_id': give one or the other")
+        if self.checked(read_switch, "plan_only", self.plan_only):
             raise self.refusal(
-                one, f"or {other!r} is needed, {'not both' if given else 'and neither is given'}"
+                "plan_only", "has no meaning with 'subscriber_id'", "Give rows=[subscriber_id]."
             )
 
-    def _subscribers(self) -> list[str]:
-        if isinstance(self.subscriber_ids, Sized) and not self.subscriber_ids:
-            return []
-        return self.checked(encode_id_list, "subscriber_ids", self.subscriber_ids).split(",")
+    def _assign_rows(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_cytechbot.operators.label_assignments import LabelAssignments
+
+        self.check_source()
+        named = [name for name in ("label_ids", "label_names") if getattr(self, name) is not None]
+        mapped = [name for name in ("label_ids", "label_names") if name in (self.columns or ())]
+        if named and mapped:
+            raise self.refusal(
+                mapped[0], f"is a column of each row, and {named[0]!r} is given for all: choose one"
+            )
+        label_ids, label_names = self._labels_for_all()
+        assignments = LabelAssignments(
+            self._page_labels,
+            self.checked(encode_identifier, "page_id", self.page_id),
+            label_ids=label_ids,
+            label_names=label_names,
+            create_missing=self.checked(read_switch, "create_missing", self.create_missing),
+            max_new_labels=self.checked(_read_limit, "max_new_labels", self.max_new_labels),
+        )
+        return self.write_rows(assignments, context)
+
+    def _labels_for_all(self) -> tuple[list[str] | None, list[str] | None]:
+        """Return ids and names that every row gets, each known to the page or to be created."""
+        if self.label_ids is not None:
+            return self._known_ids(), None
+        return None, None if self.label_names is None else self._known_names()
+
+    @cached_property
+    def _page_labels(self) -> PageLabels:
+        return PageLabels(self.hook, self.page_id)
 
     def _labels(self) -> list[str]:
         """Return the labels' ids, each known to the page."""
-        page_labels = PageLabels(self.hook, self.page_id)
         if self.label_names is None:
-            label_ids = self.checked(encode_id_list, "label_ids", self.label_ids).split(",")
-            if unknown := [label_id for label_id in label_ids if label_id not in page_labels.name_of]:
-                raise self._unknown("label_ids", unknown, page_labels)
-            return label_ids
-        names = self._names()
+            return self._known_ids()
+        names, page_labels = self._known_names(), self._page_labels
+        new = [name for name in names if name not in page_labels.id_of]
+        if len(new) > self.checked(_read_limit, "max_new_labels", self.max_new_labels):
+            raise self.refusal(
+                "label_names",
+                f"needs {len(new)} new labels, of which max_new_labels allows fewer",
+                "Raise it.",
+            )
+        return [page_labels.id_of.get(name) or page_labels.create(name) for name in names]
+
+    def _known_ids(self) -> list[str]:
+        label_ids = self.checked(encode_id_list, "label_ids", self.label_ids).split(",")
+        page_labels = self._page_labels
+        if unknown := [label_id for label_id in label_ids if label_id not in page_labels.name_of]:
+            raise self._unknown("label_ids", unknown, page_labels)
+        return label_ids
+
+    def _known_names(self) -> list[str]:
+        names, page_labels = self._names(), self._page_labels
         unknown = [name for name in names if name not in page_labels.id_of]
         if unknown and not self.checked(read_switch, "create_missing", self.create_missing):
             raise self._unknown("label_names", unknown, page_labels)
-        return [page_labels.id_of.get(name) or page_labels.create(name) for name in names]
+        return names
 
     def _names(self) -> list[str]:
         given: object = self.label_names
@@ -180,7 +272,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
 
     def _check_lists(self) -> None:
         """Refuse text such as ``['1', '2']``: a list that a template turned into text."""
-        for name in ("label_ids", "label_names", "subscriber_ids"):
+        for name in ("label_ids", "label_names", "rows"):
             value = getattr(self, name)
             if isinstance(value, str) and _LIST_AS_TEXT.fullmatch(value.strip()):
                 raise self.refusal(
@@ -198,108 +290,12 @@ class CyTechBotAssignLabelsOperator(CyTechBotBaseOperator):
             f"It has: {known or 'none'}.",
         )
 
-    def _assign_to_each(self, subscriber_ids: list[str], context: Context) -> list[str]:
-        if not subscriber_ids:
-            self.log.info("There is no subscriber to tag.")
-            return []
-        label_ids = self._labels()
-        outcome = Outcome(subscriber_ids)
-        try:
-            for subscriber_id in subscriber_ids:
-                try:
-                    self.hook.assign_labels(
-                        page_id=self.page_id, subscriber_id=subscriber_id, label_ids=label_ids
-                    )
-                    outcome.add_assigned(subscriber_id)
-                except CyTechBotRequestError as error:
-                    outcome.add_refused(subscriber_id, error)
-                except CyTechBotUnansweredError as error:
-                    outcome.add_unknown(subscriber_id, error)
-                    if outcome.unknown_in_a_row == MAX_UNKNOWN_IN_A_ROW:
-                        break
-        finally:
-            self.log.info("%s", outcome)
-            if len(outcome.assigned) < len(subscriber_ids) and self.do_xcom_push:
-                self._push(outcome, context)
-        if failure := outcome.error:
-            raise self.hook.task_error(failure)
-        return outcome.assigned
 
-    def _push(self, outcome: Outcome, context: Context) -> None:
-        try:
-            context["ti"].xcom_push(key="outcome", value=outcome.as_xcom())
-        except Exception as error:  # noqa: BLE001 - the error to tell is the one that led here
-            self.log.warning("The XCom 'outcome' could not be written (%s).", type(error).__name__)
-
-
-class Outcome:
-    """
-    What came of each of several subscribers.
-
-    :param subscriber_ids: All that are to be tried.
-    """
-
-    def __init__(self, subscriber_ids: list[str]) -> None:
-        self._all = subscriber_ids
-        self.assigned: list[str] = []
-        self.refused: dict[str, str] = {}
-        self.unknown: dict[str, str] = {}
-        #: How many of the last ones got no answer, one after the other.
-        self.unknown_in_a_row = 0
-        self._unanswered: CyTechBotUnansweredError | None = None
-
-    def add_assigned(self, subscriber_id: str) -> None:
-        """Note a subscriber who has the labels now."""
-        self.assigned.append(subscriber_id)
-        self.unknown_in_a_row = 0
-
-    def add_refused(self, subscriber_id: str, error: CyTechBotRequestError) -> None:
-        """Note a subscriber whom the API refused."""
-        self.refused[subscriber_id] = error.reason
-        self.unknown_in_a_row = 0
-
-    def add_unknown(self, subscriber_id: str, error: CyTechBotUnansweredError) -> None:
-        """Note a subscriber of whom no answer tells."""
-        self.unknown[subscriber_id] = error.reason
-        self.unknown_in_a_row += 1
-        self._unanswered = error
-
-    @property
-    def not_tried(self) -> list[str]:
-        """Those that were not come to."""
-        return self._all[len(self.assigned) + len(self.refused) + len(self.unknown) :]
-
-    @property
-    def error(self) -> CyTechBotError | None:
-        """What the task fails with: if any answer was lost, an error after which Airflow tries again."""
-        if self._unanswered:
-            self._unanswered.reason = f"{self} {self._unanswered.reason}"
-            return self._unanswered
-        if not self.refused:
-            return None
-        return CyTechBotRequestError(
-            f"{len(self.refused)} of {len(self._all)} subscribers were refused: "
-            f"{_listed(f'{subscriber_id}: {reason}' for subscriber_id, reason in self.refused.items())}",
-            "See the XCom 'outcome'.",
-            "POST assign_label",
-        )
-
-    def as_xcom(self) -> dict[str, Any]:
-        """Return the counts, and the first of each kind."""
-        counts = {kind: len(getattr(self, kind)) for kind in ("assigned", "refused", "unknown", "not_tried")}
-        return {
-            "counts": counts,
-            "assigned": self.assigned[:MAX_IN_XCOM],
-            "refused": dict(islice(self.refused.items(), MAX_IN_XCOM)),
-            "unknown": dict(islice(self.unknown.items(), MAX_IN_XCOM)),
-            "not_tried": self.not_tried[:MAX_IN_XCOM],
-        }
-
-    def __str__(self) -> str:
-        return (
-            f"Tagged {len(self.assigned)} of {len(self._all)} subscribers; {len(self.refused)} refused, "
-            f"{len(self.unknown)} unknown, {len(self.not_tried)} not tried."
-        )
+def _read_limit(name: str, value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
+        raise field_error(name, f"must be a whole number, not {text[:40]!r}")
+    return int(text)
 
 
 def _listed(items: Iterable[str]) -> str:

@@ -87,6 +87,8 @@ async def send_with_retries_async(
             failure = attempts.failed(error)
         raise failure
 
+    if not max_retries:  # without tenacity, which takes a fifth of the time of a call
+        return await once()
     return await AsyncRetrying(**_policy(call, max_retries))(once)
 
 

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import csv
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from types import SimpleNamespace
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -11,6 +16,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.api.records import WriteOutcome
+from airflow_provider_cytechbot.bulk import job
 from airflow_provider_cytechbot.operators.labels import MAX_LISTED, CyTechBotAssignLabelsOperator, _listed
 
 ASSIGNED = WriteOutcome(changed=True, message=None)
@@ -23,7 +29,7 @@ def page(hook):
 
 
 def assign(**fields):
-    if "subscriber_ids" not in fields:
+    if not fields.keys() & {"rows", "path", "sql"}:
         fields.setdefault("subscriber_id", "111")
     return CyTechBotAssignLabelsOperator(task_id="t", page_id="9", **fields)
 
@@ -89,8 +95,33 @@ class TestLabels:
         [
             {},
             {"label_ids": ["5"], "label_names": ["VIP"]},
-            {"label_ids": ["5"], "subscriber_ids": ["1"], "subscriber_id": "1"},
+            {"label_ids": ["5"], "rows": ["1"], "subscriber_id": "1"},
             {"label_ids": ["5"], "subscriber_id": None},
+            {"label_ids": ["5"], "rows": ["1"], "path": "/tmp/rows.csv"},
+            {"label_ids": ["5"], "rows": ["1"], "sql_conn_id": "db"},
+            {"label_ids": ["5"], "sql": "SELECT 1"},
+            {"label_ids": ["5"], "subscriber_id": "1", "report_path": "/tmp/report.csv"},
+            {"label_ids": ["5"], "subscriber_id": "1", "where": {"a": "b"}},
+            {"label_ids": ["5"], "subscriber_id": "1", "plan_only": True},
+            {"label_ids": ["5"], "rows": ["1"], "on_error": "ignore"},
+            {"label_ids": ["5"], "rows": ["1"], "max_concurrency": 0},
+            {"label_ids": ["5"], "rows": ["1"], "max_concurrency": 101},
+            {"label_ids": ["5"], "rows": ["1"], "max_concurrency": True},
+            {"label_ids": ["5"], "rows": ["1"], "columns": {"label_ids": "labels"}},
+            {"label_ids": ["5"], "rows": ["1"], "columns": {"nothing": "labels"}},
+            {"label_ids": ["5"], "rows": ["1"], "columns": ["subscriber_id"]},
+            {"label_ids": ["5"], "rows": ["1"], "where": ["subscriber_id"]},
+            {"label_ids": ["5"], "rows": ["1"], "where": {"answer": "Dog"}},
+            {"label_ids": ["5"], "rows": [{"id": "1"}]},
+            {"label_ids": ["5"], "rows": [{"subscriber_id": "1"}], "where": {"answer": "Dog"}},
+            {"label_ids": ["5"], "rows": "1,2"},
+            {"label_ids": ["5"], "rows": {"subscriber_id": "1"}},
+            {"label_ids": ["5"], "rows": 5},
+            {"label_ids": ["5"], "path": "{'uris': []}"},
+            {"label_ids": ["5"], "path": {"rows": 5}},
+            {"label_ids": ["5"], "rows": ["1"], "report_path": "/tmp/report.json"},
+            {"label_ids": ["5"], "rows": ["1"], "report_path": "/tmp/report"},
+            {"label_ids": ["5"], "rows": ["1"], "max_new_labels": -1},
             {"label_ids": []},
             {"label_ids": ""},
             {"label_names": []},
@@ -102,8 +133,6 @@ class TestLabels:
             {"label_names": {"VIP": 1}},
             {"label_ids": [5.5]},
             {"label_ids": {"5": 1}},
-            {"label_ids": ["5"], "subscriber_ids": ["1", None]},
-            {"label_ids": ["5"], "subscriber_ids": ["1", 1e17]},
         ],
     )
     def test_what_cannot_be_meant_fails_at_once(self, run, hook, fields):
@@ -113,9 +142,9 @@ class TestLabels:
         assert sent(hook) == []
 
     @pytest.mark.parametrize("text", ["['5', '10']", "[5, 10]", '["VIP"]', "[]", " ['a'] "])
-    @pytest.mark.parametrize("name", ["label_ids", "label_names", "subscriber_ids"])
+    @pytest.mark.parametrize("name", ["label_ids", "label_names", "rows"])
     def test_a_list_that_a_template_made_text_of_is_no_name(self, run, hook, name, text):
-        fields = {"label_ids": ["5"]} if name == "subscriber_ids" else {}
+        fields = {"label_ids": ["5"]} if name == "rows" else {}
         with pytest.raises(CyTechBotFieldError, match="render_template_as_native_obj") as raised:
             run(assign(**fields, **{name: text}, create_missing=True))
         assert f"If it is one name, pass [{text.strip()!r}]." in str(raised.value)
@@ -218,102 +247,271 @@ class TestCreateMissing:
             run(assign(label_names="New", create_missing=True))
 
 
-class TestSubscribers:
-    def many(self, subscriber_ids):
-        return assign(label_ids=["5"], subscriber_ids=subscriber_ids)
+class TestRows:
+    @pytest.fixture(autouse=True)
+    def transport(self, hook, monkeypatch):
+        """Let the bulk engine send through the scripted hook."""
+        hook.settings = SimpleNamespace(base_url="https://cytechbot.com/api", max_retries=0)
 
-    @pytest.mark.parametrize("ids", [["3", "1", "3"], "3, 1", [3, 1], ("3", "1"), {"3": 0, "1": 0}.keys()])
-    def test_each_once(self, run, hook, tries, ids):
-        assert run(self.many(ids)) == ["3", "1"]
-        assert [subscriber_id for subscriber_id, _ in sent(hook)] == ["3", "1"]
-        assert tries.xcoms == {}  # the ids are the result
+        class Sender:
+            async def call(self, endpoint, *, max_retries, **fields):
+                return hook.call(endpoint, **fields)
+
+        @asynccontextmanager
+        async def open_hook(conn_id, settings):
+            yield Sender()
+
+        monkeypatch.setattr(job, "_open_hook", open_hook)
+
+    def counts(self, manifest):
+        return {outcome: number for outcome, number in manifest["counts"].items() if number}
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            ["3", "1"],
+            [3, 1],
+            ("3", "1"),
+            {"3": 0, "1": 0}.keys(),
+            [{"subscriber_id": "3"}, {"subscriber_id": 1}],
+            [{"subscriber_id": Decimal(3)}, {"subscriber_id": " 1 ", "other": 5.5}],
+        ],
+    )
+    def test_each_kind_of_list_is_sent(self, run, hook, tries, rows):
+        manifest = run(assign(label_ids=["5"], rows=rows))
+        assert self.counts(manifest) == {"succeeded": 2}
+        assert manifest["rows"] == manifest["source_rows"] == 2
+        assert manifest["operations"] == {"assign": 2}
+        assert sorted(sent(hook)) == [("1", "5"), ("3", "5")]
         assert hook.count("get_all_labels") == 1
+        assert tries.xcoms == {}  # Airflow pushes what execute returns
 
-    @pytest.mark.parametrize("none", [[], "", ()])
-    def test_none_at_all_asks_for_nothing(self, run, hook, none, caplog):
-        caplog.set_level("INFO")
-        assert run(self.many(none)) == []
-        assert hook.calls == []
+    def test_no_rows_are_no_error(self, run, hook):
+        manifest = run(assign(label_ids=["5"], rows=[]))
+        assert manifest["rows"] == 0
+        assert set(manifest["counts"].values()) == {0}
+        assert len(manifest["counts"]) == 7
+        assert sent(hook) == []
 
-    def test_one_refused_among_many(self, run, hook, tries):
+    def test_labels_of_each_row(self, run, hook):
+        rows = [
+            {"subscriber_id": "1", "label_names": "VIP"},
+            {"subscriber_id": "2", "label_ids": "5, 10"},
+            {"subscriber_id": "3", "label_names": ["Dog people", "VIP"], "label_ids": None},
+            {"subscriber_id": "4", "label_ids": 10, "label_names": ""},
+        ]
+        run(assign(rows=rows))
+        assert sorted(sent(hook)) == [("1", "5"), ("2", "5,10"), ("3", "5,10"), ("4", "10")]
+
+    def test_a_comma_is_part_of_a_name(self, run, hook):
+        hook.answers["get_all_labels"] = [{"label_id": "7", "label_name": "Dogs, cats"}, *LABELS]
+        run(assign(rows=[{"subscriber_id": "1", "label_names": "Dogs, cats"}]))
+        assert sent(hook) == [("1", "7")]
+
+    def test_columns_of_other_names(self, run, hook):
+        rows = [{"psid": "1", "segment": "VIP"}]
+        run(assign(rows=rows, columns={"subscriber_id": "psid", "label_names": "segment"}))
+        assert sent(hook) == [("1", "5")]
+
+    def test_rows_of_one_subscriber_become_one_call(self, run, hook, tmp_path):
+        rows = [
+            {"subscriber_id": "1", "label_names": name} for name in ("VIP", "Dog people", "Nothing", "VIP")
+        ]
+        with pytest.raises(CyTechBotRequestError):
+            run(assign(rows=rows, report_path=str(tmp_path / "report.csv")))
+        assert sent(hook) == [("1", "5,10")]
+        assert [(line["row"], line["outcome"]) for line in report(tmp_path)] == [
+            ("1", "succeeded"),
+            ("2", "succeeded"),
+            ("3", "invalid"),
+            ("4", "succeeded"),
+        ]
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            "2.49945E+16",
+            "2,49945E+16",
+            "24994546734902201.0",
+            24994546734902201.0,
+            float("nan"),
+            Decimal("1.5"),
+            None,
+            "",
+            "0",
+            "1 2",
+            "1,2",
+            True,
+            b"1",
+            ["1"],
+            {"subscriber_id": None},
+            {"subscriber_id": 2.5e16},
+            {"subscriber_id": "1", "label_ids": "5"},
+        ],
+    )
+    def test_a_row_that_cannot_be_meant_does_not_stop_the_others(self, run, hook, row, tries):
+        fields = {"label_ids": ["5"]}
+        if isinstance(row, dict) and "label_ids" in row:
+            fields, row = {}, row | {"label_names": "VIP"}
+        with pytest.raises(CyTechBotRequestError) as raised:
+            run(assign(rows=[row, {"subscriber_id": "7", "label_ids": "5"}], **fields))
+        assert isinstance(raised.value, AirflowFailException)
+        assert sent(hook) == [("7", "5")]
+        assert self.counts(tries.xcoms["return_value"]) == {"succeeded": 1, "invalid": 1}
+
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            {"label_names": "Nobody knows it"},
+            {"label_names": ["VIP", "Nobody knows it"]},
+            {"label_names": 5},
+            {"label_names": [""]},
+            {"label_ids": "5,55"},
+            {"label_ids": 5.0},
+            {"label_ids": []},
+            {},
+        ],
+    )
+    def test_a_row_with_unusable_labels_is_invalid(self, run, hook, labels, tries):
+        with pytest.raises(CyTechBotRequestError, match="1 invalid"):
+            run(assign(rows=[{"subscriber_id": "1", **labels}]))
+        assert sent(hook) == []
+
+    def test_fail_fast_sends_nothing_beside_an_invalid_row(self, run, hook, tries):
+        with pytest.raises(CyTechBotTransportError):
+            run(assign(label_ids=["5"], rows=["1", ""], on_error="fail_fast"))
+        assert sent(hook) == []
+        assert self.counts(tries.xcoms["return_value"]) == {"invalid": 1, "not_attempted": 1}
+
+    def refuse(self, hook, *ids):
         hook.answers["assign_label"] = lambda fields: (
-            CyTechBotRequestError('the API refused: "(#100) The user ID is not valid".')
-            if fields["subscriber_id"] == "2"
+            CyTechBotRequestError("(#100) ann@example.com is not valid")
+            if fields["subscriber_id"] in ids
             else ASSIGNED
         )
-        with pytest.raises(CyTechBotRequestError) as raised:
-            run(self.many(["1", "2", "3"]))
+
+    def test_refused_rows_fail_the_task_at_the_end(self, run, hook, tries, tmp_path):
+        self.refuse(hook, "2")
+        path = str(tmp_path / "report.csv")
+        with pytest.raises(CyTechBotRequestError, match=r"3 rows: 2 succeeded, 1 refused.* 2: ") as raised:
+            run(assign(label_ids=["5"], rows=["1", "2", "3"], report_path=path))
         assert isinstance(raised.value, AirflowFailException)
-        assert str(raised.value) == (
-            "POST assign_label (connection 'cytechbot_default'): 1 of 3 subscribers were refused: "
-            "2: the API refused: \"(#100) The user ID is not valid\". See the XCom 'outcome'."
-        )
-        assert tries.xcoms["outcome"] == {
-            "counts": {"assigned": 2, "refused": 1, "unknown": 0, "not_tried": 0},
-            "assigned": ["1", "3"],
-            "refused": {"2": 'the API refused: "(#100) The user ID is not valid".'},
-            "unknown": {},
-            "not_tried": [],
-        }
+        assert "ann@example.com" not in str(raised.value)
+        manifest = tries.xcoms["return_value"]
+        assert self.counts(manifest) == {"succeeded": 2, "refused": 1}
+        assert manifest["report_uri"].endswith(path)
+        assert report(tmp_path)[1]["reason"] == "(#100) *** is not valid"
 
-    def test_a_wrong_key_in_the_middle_tells_what_was_not_tried(self, run, hook, tries):
+    def test_on_error_report_leaves_the_task_green(self, run, hook, tries):
+        self.refuse(hook, "2")
+        manifest = run(assign(label_ids=["5"], rows=["1", "2"], on_error="report"))
+        assert self.counts(manifest) == {"succeeded": 1, "refused": 1}
+
+    def test_a_wrong_key_stops_at_once(self, run, hook, tries):
         hook.answers["assign_label"] = (ASSIGNED, CyTechBotAuthError("wrong key."))
-        with pytest.raises(CyTechBotAuthError):
-            run(self.many(["1", "2", "3"]))
-        assert tries.xcoms["outcome"]["assigned"] == ["1"]
-        assert tries.xcoms["outcome"]["not_tried"] == ["2", "3"]
+        with pytest.raises(CyTechBotAuthError) as raised:
+            run(assign(label_ids=["5"], rows=["1", "2", "3"], max_concurrency=1, on_error="report"))
+        assert isinstance(raised.value, AirflowFailException)
+        assert hook.count("assign_label") == 2
+        assert self.counts(tries.xcoms["return_value"]) == {"succeeded": 1, "failed": 1, "not_attempted": 1}
 
-    def test_a_lost_answer_does_not_keep_the_others_waiting(self, run, hook, tries):
-        refused = CyTechBotRequestError("no.")
+    def test_lost_responses_may_be_retried(self, run, hook, tries):
         lost = CyTechBotTransportError("cut off.")
-        hook.answers["assign_label"] = (lost, lost, refused, lost, ASSIGNED)
-        with pytest.raises(CyTechBotTransportError, match=r"Tagged 1 of 5 .* 3 unknown.* cut off") as raised:
-            run(self.many(list("12345")))
+        hook.answers["assign_label"] = (lost, ASSIGNED)
+        with pytest.raises(CyTechBotTransportError, match="cut off") as raised:
+            run(assign(label_ids=["5"], rows=["1", "2"]))
         assert not isinstance(raised.value, AirflowFailException)
-        assert tries.xcoms["outcome"] == {
-            "counts": {"assigned": 1, "refused": 1, "unknown": 3, "not_tried": 0},
-            "assigned": ["5"],
-            "refused": {"3": "no."},
-            "unknown": {"1": "cut off.", "2": "cut off.", "4": "cut off."},
-            "not_tried": [],
-        }
+        assert self.counts(tries.xcoms["return_value"]) == {"succeeded": 1, "failed": 1}
 
-    def test_three_lost_answers_in_a_row_are_a_server_that_is_gone(self, run, hook, tries):
-        hook.answers["assign_label"] = (ASSIGNED, CyTechBotTransportError("cut off."))
-        with pytest.raises(CyTechBotTransportError):
-            run(self.many(list("123456")))
-        assert list(tries.xcoms["outcome"]["unknown"]) == ["2", "3", "4"]
-        assert tries.xcoms["outcome"]["not_tried"] == ["5", "6"]
+    def test_what_the_server_calls_unchanged(self, run, hook):
+        hook.answers["assign_label"] = WriteOutcome(changed=False, message="nothing to do")
+        assert self.counts(run(assign(label_ids=["5"], rows=["1"]))) == {"unchanged": 1}
+
+    def test_a_plan_sends_and_creates_nothing(self, run, hook, tmp_path):
+        rows = [{"subscriber_id": "1", "label_names": "New"}, {"subscriber_id": "1.5E+3"}]
+        manifest = run(
+            assign(rows=rows, create_missing=True, plan_only=True, report_path=str(tmp_path / "report.csv"))
+        )
+        assert self.counts(manifest) == {"invalid": 1, "not_attempted": 1}
+        assert manifest["operations"] == {"assign": 1, "none": 1}
+        assert [name for name, _ in hook.calls] == ["get_all_labels"]
+        assert [line["outcome"] for line in report(tmp_path)] == ["not_attempted", "invalid"]
+
+    def test_the_digest_of_a_plan_does_not_depend_on_the_order(self, run):
+        def digest(*rows, **fields):
+            return run(assign(label_ids=["5"], rows=rows, plan_only=True, **fields))["plan_digest"]
+
+        assert digest("1", "2") == digest("2", "1", "2")
+        assert digest("1", "2") != digest("1", "3")
+
+    def test_labels_of_rows_are_created_once_before_the_first_call(self, run, hook):
+        hook.answers["create_label"] = lambda fields: {"New": "21", "Other": "22"}[fields["label_name"]]
+        rows = [{"subscriber_id": str(number), "label_names": name} for number, name in
+                enumerate(["New", "Other", "New", "VIP"], 1)]  # fmt: skip
+        run(assign(rows=rows, create_missing=True))
+        assert sorted(sent(hook)) == [("1", "21"), ("2", "22"), ("3", "21"), ("4", "5")]
+        assert hook.count("create_label") == 2
+
+    @pytest.mark.parametrize("limit", [0, 2, "2"])
+    def test_too_many_new_labels_fail_before_anything_is_sent(self, run, hook, limit):
+        rows = [{"subscriber_id": str(number), "label_names": f"New {number}"} for number in range(1, 9)]
+        with pytest.raises(CyTechBotFieldError, match="max_new_labels"):
+            run(assign(rows=rows, create_missing=True, max_new_labels=limit))
+        assert {name for name, _ in hook.calls} == {"get_all_labels"}
+
+    def test_where_chooses_rows_by_their_columns(self, run, hook):
+        rows = [
+            {"subscriber_id": "1", "question_id": 46, "answer": "Dog"},
+            {"subscriber_id": "2", "question_id": "46", "answer": "Cat"},
+            {"subscriber_id": "3", "question_id": "46", "answer": "Bird"},
+            {"subscriber_id": "4", "question_id": "47", "answer": "Dog"},
+            {"subscriber_id": None, "question_id": "48", "answer": None},
+        ]
+        where = {"question_id": "46", "answer": ["Dog", "Cat"]}
+        manifest = run(assign(label_ids=["5"], rows=rows, where=where))
+        assert sorted(sent(hook)) == [("1", "5"), ("2", "5")]
+        assert (manifest["rows"], manifest["source_rows"]) == (2, 5)
+
+    def test_a_file_and_the_report_of_an_earlier_run(self, run, hook, tmp_path):
+        self.refuse(hook, "2")
+        path = tmp_path / "rows.csv"
+        path.write_text("subscriber_id\n1\n2\n2.5E+16\n3\n")
+        first = str(tmp_path / "report.csv")
+        run(assign(label_ids=["5"], path=str(path), report_path=first, on_error="report"))
+        hook.calls.clear()
         hook.answers["assign_label"] = ASSIGNED
-        assert run(self.many(list("123456")), tries.retry()) == list("123456")
+        path.write_text("subscriber_id\n1\n2\n25000000000000001\n3\n4\n")
+        manifest = run(assign(label_ids=["5"], path=str(path), retry_report=first))
+        assert sent(hook) == [("2", "5")]
+        assert (manifest["rows"], manifest["source_rows"]) == (1, 5)
+
+    def test_the_manifest_of_an_export_is_a_source(self, run, hook, tmp_path):
+        for part in (1, 2):
+            (tmp_path / f"{part}.jsonl").write_text(f'{{"subscriber_id": "{part}"}}\n')
+        uris = [f"file://{tmp_path}/1.jsonl", f"file://{tmp_path}/2.jsonl"]
+        run(assign(label_ids=["5"], path={"uris": uris, "rows": 2}))
+        assert sorted(sent(hook)) == [("1", "5"), ("2", "5")]
 
     def test_an_xcom_that_cannot_be_written_does_not_hide_the_error(self, run, hook, tries, caplog):
         def fail(key, value):
             raise RuntimeError("the API server is gone")
 
         tries.ti.xcom_push = fail
-        hook.answers["assign_label"] = CyTechBotRequestError("no.")
-        with pytest.raises(CyTechBotRequestError, match="1 of 1 subscribers were refused"):
-            run(self.many(["1"]))
-        assert "The XCom 'outcome' could not be written (RuntimeError)" in caplog.text
+        self.refuse(hook, "1")
+        with pytest.raises(CyTechBotRequestError, match="1 refused"):
+            run(assign(label_ids=["5"], rows=["1"]))
+        assert "The manifest could not be written as XCom (RuntimeError)" in caplog.text
 
     def test_no_xcom_where_none_is_wanted(self, run, hook, tries):
-        hook.answers["assign_label"] = CyTechBotRequestError("no.")
+        self.refuse(hook, "1")
         with pytest.raises(CyTechBotRequestError):
-            run(assign(label_ids=["5"], subscriber_ids=["1"], do_xcom_push=False))
+            run(assign(label_ids=["5"], rows=["1"], do_xcom_push=False))
         assert tries.xcoms == {}
 
-    def test_the_xcom_stays_small(self, run, hook, tries):
-        hook.answers["assign_label"] = CyTechBotRequestError("no.")
-        with pytest.raises(CyTechBotRequestError):
-            run(self.many([str(number) for number in range(1, 501)]))
-        assert tries.xcoms["outcome"]["counts"]["refused"] == 500
-        assert len(tries.xcoms["outcome"]["refused"]) == 100
 
-    def test_the_log_counts(self, run, caplog):
-        caplog.set_level("INFO")
-        run(self.many(["1", "2"]))
-        assert "Tagged 2 of 2 subscribers; 0 refused, 0 unknown, 0 not tried" in caplog.text
+def report(folder):
+    with (folder / "report.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_a_long_list_is_cut():

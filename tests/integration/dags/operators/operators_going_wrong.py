@@ -56,5 +56,5 @@ with DAG(
         page_id="104857600000001",
         label_names="{{ ['VIP from a DAG'] }}",
         create_missing="{{ True }}",
-        subscriber_ids="{{ params.subscribers }}",
+        rows="{{ params.subscribers }}",
     )

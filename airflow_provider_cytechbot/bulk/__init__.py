@@ -1,0 +1,1 @@
+"""Bulk writes: rows of a list, file or query become API calls, with a reported outcome for each row."""

@@ -1,0 +1,255 @@
+"""A bulk write from its source to its report and manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotError,
+    CyTechBotRequestError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.bulk import outcomes
+from airflow_provider_cytechbot.bulk.background import BackgroundLoop
+from airflow_provider_cytechbot.bulk.ledger import Ledger
+from airflow_provider_cytechbot.bulk.masking import mask_addresses
+from airflow_provider_cytechbot.bulk.plan import ColumnMap, RowFilter, digest_of, make_plan, read_report
+from airflow_provider_cytechbot.bulk.progress import Progress
+from airflow_provider_cytechbot.bulk.report import Report
+from airflow_provider_cytechbot.bulk.runner import Runner
+from airflow_provider_cytechbot.bulk.sources import rows_of_files
+from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.bulk.ledger import PlannedCall
+    from airflow_provider_cytechbot.bulk.resource import BulkResource
+    from airflow_provider_cytechbot.transport.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FAIL_AT_END, FAIL_FAST, REPORT = "fail_at_end", "fail_fast", "report"
+ON_ERROR = (FAIL_AT_END, FAIL_FAST, REPORT)
+_STOPPED = "the task was told to stop."
+#: How many rows an error lists.
+_LISTED = 5
+
+
+@dataclass
+class BulkOptions:
+    """
+    How rows are read and sent: the parameters that all bulk operators share.
+
+    :param columns: The source column by field.
+    :param where: The wanted values by source column.
+    :param max_concurrency: How many calls are under way at once.
+    :param report_path: Where the report is written.
+    :param on_error: What rows that are not done mean for the task.
+    :param retry_report: The report whose rows without success are taken again.
+    :param plan_only: Send nothing.
+    """
+
+    columns: object = None
+    where: object = None
+    max_concurrency: int = 8
+    report_path: str | None = None
+    on_error: str = FAIL_AT_END
+    retry_report: object = None
+    plan_only: bool = False
+
+
+@dataclass
+class BulkJob:
+    """
+    Writes rows, once.
+
+    :param rows: Opens the source.
+    :param resource: What the rows are written to.
+    :param options: How.
+    :param settings: The connection's settings.
+    :param cytechbot_conn_id: The connection's id.
+    """
+
+    rows: Callable[[], Iterable[object]]
+    resource: BulkResource
+    options: BulkOptions
+    settings: Settings
+    cytechbot_conn_id: str
+    #: What the task returns; complete after :meth:`run`, also if that raised an error.
+    manifest: dict[str, Any] | None = field(default=None, init=False)
+    #: Whether :meth:`run` returned the manifest.
+    has_succeeded: bool = field(default=False, init=False)
+    _background: BackgroundLoop | None = field(default=None, init=False, repr=False)
+    _is_stopped: bool = field(default=False, init=False, repr=False)
+
+    def run(self) -> dict[str, Any]:
+        """
+        Plan, send and report.
+
+        :return: The manifest.
+        :raises CyTechBotError: Not every row is done, or something that concerns all rows went wrong.
+        """
+        with ExitStack() as stack:
+            ledger = Ledger(self.resource.operation)
+            stack.callback(ledger.close)
+            path = self.options.report_path
+            report = stack.enter_context(Report(path)) if path else None
+            source_rows = self._plan(ledger)
+            digest = digest_of(ledger, self.resource)
+            planned = ledger.counts()
+            log.info(
+                "%s rows in the source, %s lines, %s calls; %s before sending.",
+                f"{source_rows:,}",
+                f"{ledger.rows():,}",
+                f"{ledger.open_calls():,}",
+                outcomes.describe(planned),
+            )
+            runner_error: CyTechBotError | None = None
+            interruption: BaseException | None = None
+            try:
+                runner_error = self._send(ledger, planned)
+            except BaseException as error:  # noqa: BLE001 - raised again, after the report
+                interruption = error
+                ledger.close_open_rows(_STOPPED)
+            self.manifest = _manifest(ledger, report, source_rows, digest)
+            if report:
+                try:
+                    report.write(ledger.report_lines())
+                except BaseException:
+                    self.manifest["report_uri"] = None
+                    raise
+            if interruption is not None:
+                raise interruption
+            self._judge(ledger, runner_error, self.manifest)
+            self.has_succeeded = True
+            return self.manifest
+
+    def stop(self) -> None:
+        """Send nothing more; to be called from a signal handler."""
+        self._is_stopped = True
+        if self._background:
+            self._background.stop()
+
+    def _plan(self, ledger: Ledger) -> int:
+        options = self.options
+        is_wanted = None
+        if options.retry_report is not None:
+            ledger.remember_keys(read_report(rows_of_files(options.retry_report, "retry_report")))
+            is_wanted = ledger.is_wanted
+        source_rows = make_plan(
+            self.rows(),
+            ledger,
+            self.resource,
+            row_filter=RowFilter(options.where),
+            column_map=ColumnMap(options.columns, self.resource),
+            **({"is_wanted": is_wanted} if is_wanted else {}),
+        )
+        self.resource.prepare(plan_only=options.plan_only)
+        return source_rows
+
+    def _send(self, ledger: Ledger, planned: Any) -> CyTechBotError | None:
+        """Send the calls, and give each row an outcome. Return the error that is not about a row."""
+        if self.options.plan_only:
+            ledger.close_open_rows("The rows were only planned.")
+            return None
+        if self.options.on_error == FAIL_FAST and planned[outcomes.INVALID]:
+            ledger.close_open_rows("Another row is invalid, and on_error is 'fail_fast'.")
+            return None
+        if not ledger.open_calls():
+            return None
+        stop_reason, error = self._run_loop(ledger, Progress(planned, ledger.rows()))
+        ledger.close_open_rows(mask_addresses(stop_reason))
+        return error
+
+    def _run_loop(self, ledger: Ledger, progress: Progress) -> tuple[str, CyTechBotError | None]:
+        runners: list[Runner] = []
+
+        async def send_all() -> None:
+            async with _open_hook(self.cytechbot_conn_id, self.settings) as hook:
+                runner = Runner(
+                    ledger,
+                    lambda call: self._write(hook, call),
+                    max_concurrency=self.options.max_concurrency,
+                    max_retries=self.settings.max_retries,
+                    is_repeatable=self.resource.is_repeatable,
+                    fails_fast=self.options.on_error == FAIL_FAST,
+                    progress=progress,
+                )
+                runners.append(runner)
+                if self._is_stopped:
+                    runner.cut_short(_STOPPED)
+                await runner.run()
+
+        def stop() -> None:
+            self._is_stopped = True
+            for runner in runners:
+                runner.cut_short(_STOPPED)
+
+        self._background = BackgroundLoop(send_all, stop)
+        if self._is_stopped:
+            return _STOPPED, None
+        self._background.run()
+        progress.log()
+        (runner,) = runners
+        return runner.stop_reason, runner.error
+
+    def _write(self, hook: CyTechBotAsyncHook, call: PlannedCall) -> Any:
+        return self.resource.write(hook, call.key, call.payload)
+
+    def _judge(self, ledger: Ledger, error: CyTechBotError | None, manifest: dict[str, Any]) -> None:
+        """Raise the error of a task that fails."""
+        counts = manifest["counts"]
+        if sum(counts.values()) != manifest["rows"]:
+            raise CyTechBotRequestError(f"the outcomes do not add up to {manifest['rows']:,} rows: {counts}.")
+        summary = f"{manifest['rows']:,} rows: {outcomes.describe(counts)}."
+        log.info("%s", summary)
+        if error is not None:
+            error.reason = f"{summary} {error.reason}"
+            raise error
+        if self.options.plan_only or outcomes.is_complete(counts):
+            return
+        if self._is_stopped:
+            raise CyTechBotTransportError(f"{summary} {_STOPPED.capitalize()}", self._hint)
+        if self.options.on_error == REPORT:
+            log.warning("%s on_error is 'report', so the task succeeds.", summary)
+            return
+        found = ", ".join(f"{key}: {reason}" for key, reason in ledger.not_done(_LISTED))
+        kind = CyTechBotTransportError if outcomes.can_be_retried(counts) else CyTechBotRequestError
+        raise kind(f"{summary} The first: {found or 'none was sent'}", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        if self.manifest and self.manifest["report_uri"]:
+            return f"See the report: {self.manifest['report_uri']}."
+        return "With report_path, the outcome of each row is written to a file."
+
+
+@asynccontextmanager
+async def _open_hook(conn_id: str, settings: Settings) -> AsyncIterator[CyTechBotAsyncHook]:
+    """Open a hook with settings that the main thread has read, the only one that Airflow expects to ask."""
+    from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
+
+    hook = CyTechBotAsyncHook(conn_id)
+    hook.settings = settings
+    hook.transport = AiohttpTransport(settings)
+    hook.transport.open_session()
+    try:
+        yield hook
+    finally:
+        await hook.transport.close()
+
+
+def _manifest(ledger: Ledger, report: Report | None, source_rows: int, digest: str) -> dict[str, Any]:
+    counts = ledger.counts()
+    return {
+        "report_uri": report.uri if report else None,
+        "rows": ledger.rows(),
+        "source_rows": source_rows,
+        "counts": {outcome: counts[outcome] for outcome in outcomes.OUTCOMES},
+        "operations": dict(sorted(ledger.operations().items())),
+        "state_uri": None,
+        "plan_digest": digest,
+    }

@@ -1,0 +1,206 @@
+"""The plan: every row of the source checked, and the rows of one key made into one call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api.fields import field_error
+from airflow_provider_cytechbot.bulk.outcomes import TAKEN_AGAIN
+from airflow_provider_cytechbot.bulk.resource import InvalidRowError
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.bulk.ledger import Ledger
+    from airflow_provider_cytechbot.bulk.resource import BulkResource
+
+_ROWS_AT_ONCE = 1_000
+_LONGEST_KEY = 200
+
+
+class RowFilter:
+    """
+    Chooses rows by the values of their columns. Values are compared as text, a missing one as ``None``.
+
+    :param where: The wanted value by column, or a list of wanted values.
+    :raises CyTechBotFieldError: It is not such a mapping.
+    """
+
+    def __init__(self, where: object) -> None:
+        if where is not None and not isinstance(where, Mapping):
+            raise field_error("where", f"must be a mapping of columns to values, not {type(where).__name__}")
+        self._wanted = {
+            str(column): {
+                _text(each) for each in (value if isinstance(value, list | tuple | set) else [value])
+            }
+            for column, value in (where or {}).items()
+        }
+        #: Columns that no row had so far.
+        self.unseen = set(self._wanted)
+
+    def __call__(self, row: object) -> bool:
+        """Return whether a row is chosen."""
+        if not self._wanted:
+            return True
+        if not isinstance(row, Mapping):
+            raise field_error("where", "needs rows with columns; the source has plain values")
+        if self.unseen:
+            self.unseen.difference_update(row)
+        return all(_text(row.get(column)) in values for column, values in self._wanted.items())
+
+
+class ColumnMap:
+    """
+    Reads the fields of a resource from the columns of a row.
+
+    :param columns: The source column by field; other fields are columns of the same name.
+    :param resource: The resource.
+    :raises CyTechBotFieldError: It names a field that the resource does not have.
+    """
+
+    def __init__(self, columns: object, resource: BulkResource) -> None:
+        if columns is not None and not isinstance(columns, Mapping):
+            raise field_error(
+                "columns", f"must be a mapping of fields to columns, not {type(columns).__name__}"
+            )
+        named: Mapping[Any, Any] = columns or {}
+        if unknown := [field for field in named if field not in resource.fields]:
+            raise field_error(
+                "columns",
+                f"names {unknown[0]!r}, which is no field",
+                f"Fields: {', '.join(resource.fields)}.",
+            )
+        self._key_field = resource.key_field
+        self._columns = [(field, str(named.get(field, field))) for field in resource.fields]
+        #: Columns that were named and that no row had so far, and the key's column.
+        self.unseen = {self._key_column, *(str(column) for column in named.values())}
+
+    @property
+    def _key_column(self) -> str:
+        return dict(self._columns)[self._key_field]
+
+    def see(self, row: object) -> None:
+        """Note the columns of a row, chosen or not."""
+        if self.unseen:
+            self.unseen.difference_update(row if isinstance(row, Mapping) else set(self.unseen))
+
+    def __call__(self, row: object) -> dict[str, object]:
+        """Return the values of a row by field."""
+        if not isinstance(row, Mapping):
+            return {self._key_field: plain_value(row)}
+        return {field: plain_value(row[column]) for field, column in self._columns if column in row}
+
+
+def plain_value(value: object) -> object:
+    """
+    Return a value of a source as a resource checks it.
+
+    Text loses the space around it. A ``Decimal`` without a fraction, which is what some databases make of
+    large whole numbers, becomes an ``int``.
+
+    :param value: The value.
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    return value
+
+
+def make_plan(
+    rows: Iterable[object],
+    ledger: Ledger,
+    resource: BulkResource,
+    *,
+    row_filter: RowFilter,
+    column_map: ColumnMap,
+    is_wanted: Callable[[str | None], bool] = lambda key: True,
+) -> int:
+    """
+    Write every row to the ledger and return how many rows the source has.
+
+    :param rows: The rows.
+    :param ledger: A ledger without rows.
+    :param resource: What checks the rows.
+    :param row_filter: Chooses the rows.
+    :param column_map: Reads the rows.
+    :param is_wanted: Chooses rows by their keys.
+    :raises CyTechBotFieldError: A column that a parameter names is in no row.
+    """
+    numbered = enumerate(rows, start=1)
+    source_rows = 0
+    while batch := list(islice(numbered, _ROWS_AT_ONCE)):
+        source_rows = batch[-1][0]
+        valid: list[tuple[int, str, str, str]] = []
+        invalid: list[tuple[int, str | None, str]] = []
+        for number, row in batch:
+            column_map.see(row)
+            if not row_filter(row):
+                continue
+            values = column_map(row)
+            try:
+                write = resource.plan(values)
+            except InvalidRowError as error:
+                key = _text(values.get(resource.key_field))
+                if is_wanted(key):
+                    invalid.append((number, key and key[:_LONGEST_KEY], error.reason))
+                continue
+            if is_wanted(write.key):
+                valid.append((number, *write))
+        ledger.add_valid(valid)
+        ledger.add_invalid(invalid)
+    if source_rows:
+        _refuse_unseen(row_filter, column_map)
+    ledger.merge_rows(resource.merge)
+    return source_rows
+
+
+def read_report(rows: Iterable[Mapping[str, object]]) -> Iterator[tuple[str, bool]]:
+    """
+    Yield the keys of an earlier report, each with whether its row may be sent again.
+
+    :param rows: The lines of the report.
+    :raises CyTechBotFieldError: It is not a report.
+    """
+    for row in rows:
+        if not {"key", "outcome"} <= row.keys():
+            raise field_error(
+                "retry_report", "is not the report of a bulk write: it has no columns 'key' and 'outcome'"
+            )
+        outcome = row["outcome"]
+        # A key with a line that succeeded and another that did not is sent again; an ambiguous one never.
+        if outcome in TAKEN_AGAIN:
+            yield _text(row["key"]) or "", True
+        elif outcome == "ambiguous":
+            yield _text(row["key"]) or "", False
+
+
+def digest_of(ledger: Ledger, resource: BulkResource) -> str:
+    """
+    Return a digest of what is planned: of keys, operations and values, whatever their order.
+
+    :param ledger: The planned rows.
+    :param resource: The resource.
+    """
+    total = 0
+    for call in ledger.calls():
+        text = "\n".join((resource.operation, call.key, resource.describe(call.payload)))
+        total += int.from_bytes(hashlib.sha256(text.encode()).digest())
+    return f"{total % 2**256:064x}"
+
+
+def _refuse_unseen(row_filter: RowFilter, column_map: ColumnMap) -> None:
+    for parameter, unseen in (("where", row_filter.unseen), ("columns", column_map.unseen)):
+        if unseen:
+            raise field_error(
+                parameter,
+                f"needs the column {min(unseen)!r}, which no row of the source has",
+                "Check the name.",
+            )
+
+
+def _text(value: object) -> str | None:
+    """Return a value as text; an empty one, as CSV writes a missing value, as ``None``."""
+    return None if value is None else str(value).strip() or None

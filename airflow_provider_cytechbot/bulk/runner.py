@@ -1,0 +1,251 @@
+"""The runner: sends the planned calls, several at a time, and stores what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotAuthError,
+    CyTechBotError,
+    CyTechBotFieldError,
+    CyTechBotRequestError,
+    CyTechBotSettingsError,
+    CyTechBotTransportError,
+    CyTechBotUnansweredError,
+)
+from airflow_provider_cytechbot.bulk import outcomes
+from airflow_provider_cytechbot.bulk.ledger import CallResult
+from airflow_provider_cytechbot.bulk.masking import mask_addresses
+from airflow_provider_cytechbot.bulk.pause import SharedPause
+from airflow_provider_cytechbot.transport.retry import is_rate_limit
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.records import WriteOutcome
+    from airflow_provider_cytechbot.bulk.ledger import Ledger, PlannedCall
+    from airflow_provider_cytechbot.bulk.progress import Progress
+
+log = logging.getLogger(__name__)
+
+#: After this many seconds in which no call was answered, the rest is not attempted.
+GIVE_UP_AFTER = 600.0
+#: Seconds that calls under way get to finish when the task is stopped: Airflow kills it after five.
+GRACE = 3.0
+#: Seconds between two lines of progress in the log.
+LOG_INTERVAL = 5.0
+#: How many results are stored at once.
+_RESULTS_AT_ONCE = 50
+_FIRST_WAIT = 0.5
+_MAX_WAIT = 30.0
+
+
+class Runner:
+    """
+    Sends all calls of a ledger that have no outcome yet.
+
+    :param ledger: The calls.
+    :param send: Sends a call once.
+    :param max_concurrency: How many calls are under way at once.
+    :param max_retries: How often a call is repeated after a temporary failure; rate limits do not count.
+    :param is_repeatable: Whether a call that was cut short can be sent again.
+    :param fails_fast: Whether the first row that is not done ends the run.
+    :param progress: Logs how far the run is.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        send: Callable[[PlannedCall], Awaitable[WriteOutcome]],
+        *,
+        max_concurrency: int,
+        max_retries: int,
+        is_repeatable: bool,
+        fails_fast: bool,
+        progress: Progress,
+    ) -> None:
+        self._ledger = ledger
+        self._send = send
+        self._max_concurrency = max_concurrency
+        self._max_retries = max_retries
+        self._is_repeatable = is_repeatable
+        self._fails_fast = fails_fast
+        self._progress = progress
+        self._calls = ledger.calls()
+        self._results: list[tuple[int, CallResult]] = []
+        self._stopped = asyncio.Event()
+        self._cut_short = asyncio.Event()
+        self._pause = SharedPause(self._stopped)
+        self._failures_in_a_row = 0
+        self._answered_at = time.monotonic()
+        #: Why not all was sent; empty while nothing speaks against it.
+        self.stop_reason = ""
+        #: The error that ends the task, where it is not about a row.
+        self.error: CyTechBotError | None = None
+
+    async def run(self) -> None:
+        """Send the calls. What was not sent has no outcome afterwards."""
+        workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrency)]
+        watch = asyncio.create_task(self._watch())
+        cut_short = asyncio.create_task(self._cut_short.wait())
+        try:
+            waiting: set[asyncio.Task[Any]] = set(workers)
+            while waiting and not self._cut_short.is_set():
+                ended, waiting = await asyncio.wait(
+                    waiting | {cut_short}, return_when=asyncio.FIRST_COMPLETED
+                )
+                waiting.discard(cut_short)
+                for worker in ended - {cut_short}:
+                    worker.result()
+            if waiting:
+                await asyncio.wait(waiting, timeout=GRACE)
+                for worker in waiting:
+                    worker.cancel()
+                await asyncio.wait(waiting)
+        finally:
+            for task in (*workers, watch, cut_short):
+                task.cancel()
+            self._store()
+
+    def stop(self, reason: str, error: CyTechBotError | None = None) -> None:
+        """
+        Send nothing more. Calls under way are waited for.
+
+        :param reason: Why, for the rows that are not sent.
+        :param error: What the task fails with.
+        """
+        if not self._stopped.is_set():
+            log.warning("Nothing more is sent: %s", reason)
+            self.stop_reason, self.error = reason, error
+            self._stopped.set()
+
+    def cut_short(self, reason: str) -> None:
+        """
+        Send nothing more, and give calls under way a few seconds only.
+
+        :param reason: Why, for the rows that are not sent.
+        """
+        self.stop(reason)
+        self._cut_short.set()
+
+    async def _work(self) -> None:
+        while not self._stopped.is_set() and (call := next(self._calls, None)):
+            if result := await self._result_of(call):
+                self._add(call, result)
+
+    def _add(self, call: PlannedCall, result: CallResult) -> None:
+        self._progress.add(result.outcome, call.rows)
+        self._results.append((call.row, result))
+        if len(self._results) >= _RESULTS_AT_ONCE:
+            self._store()
+        if self._fails_fast and result.outcome not in outcomes.DONE:
+            self.stop("a row before was not done, and on_error is 'fail_fast'.")
+
+    def _store(self) -> None:
+        self._ledger.record(self._results)
+        self._results.clear()
+
+    async def _result_of(self, call: PlannedCall) -> CallResult | None:
+        """Return what became of a call; ``None`` if it was never sent."""
+        result: CallResult | None = None
+        failures = 0
+        while True:
+            await self._pause.over()
+            if self._stopped.is_set():
+                return result
+            sent_at, attempted_at = time.monotonic(), _now()
+            try:
+                outcome = await self._send(call)
+            except asyncio.CancelledError:
+                lost = outcomes.FAILED if self._is_repeatable else outcomes.AMBIGUOUS
+                return CallResult(lost, "The task was stopped before the response.", None, attempted_at)
+            except CyTechBotError as error:
+                result = _judge(error, attempted_at)
+                failure = error
+            else:
+                self._answered()
+                done = outcomes.SUCCEEDED if outcome.changed else outcomes.UNCHANGED
+                reason = "" if outcome.changed else mask_addresses(outcome.message or "nothing to change")
+                return CallResult(done, reason, None, attempted_at)
+            if concerns_every_row(failure):
+                self.stop(mask_addresses(failure.reason), failure)
+                return result
+            if isinstance(failure, CyTechBotUnansweredError) and is_rate_limit(failure):
+                self._wait_together(sent_at, failure)
+                continue
+            if result.outcome != outcomes.FAILED:
+                self._answered()
+                return result
+            self._failures_in_a_row += 1
+            failures += 1
+            if failures > self._max_retries or not getattr(failure, "is_transient", False):
+                return result
+            if self._failures_in_a_row > self._max_concurrency:
+                self._wait_together(sent_at, failure)
+            else:
+                await self._pause.sleep(_wait_before(failures))
+
+    def _answered(self) -> None:
+        self._answered_at = time.monotonic()
+        self._failures_in_a_row = 0
+        self._pause.reset()
+
+    def _wait_together(self, sent_at: float, error: CyTechBotError) -> None:
+        """Hold back all calls; stop if the pause would last longer than this run waits for an answer."""
+        left = self._pause.begin(sent_at, getattr(error, "retry_after", None))
+        if time.monotonic() + left - self._answered_at > GIVE_UP_AFTER:
+            self._give_up(error)
+        else:
+            log.info("All calls wait %.1f s: %s", left, mask_addresses(error.reason))
+
+    def _give_up(self, error: CyTechBotError | None = None) -> None:
+        reason = f"no call was answered for {GIVE_UP_AFTER / 60:.0f} minutes."
+        if error:
+            reason += f" The last response: {mask_addresses(error.reason)}"
+        self.stop(reason, CyTechBotTransportError(reason, "Check the server, and lower requests_per_second."))
+
+    async def _watch(self) -> None:
+        """Log the progress, and stop when no call is answered any more."""
+        while True:
+            await asyncio.sleep(LOG_INTERVAL)
+            self._progress.log()
+            if time.monotonic() - self._answered_at > GIVE_UP_AFTER:
+                self._give_up()
+
+
+def concerns_every_row(error: CyTechBotError) -> bool:
+    """
+    Return whether each further call would fail in the same way.
+
+    :param error: The error of a call.
+    """
+    if getattr(error, "concerns_every_row", False) or isinstance(
+        error, CyTechBotAuthError | CyTechBotSettingsError
+    ):
+        return True
+    return isinstance(error, CyTechBotUnansweredError) and error.was_rejected and not error.is_transient
+
+
+def _judge(error: CyTechBotError, attempted_at: str) -> CallResult:
+    reason = mask_addresses(error.reason)
+    if isinstance(error, CyTechBotAmbiguousWriteError):
+        return CallResult(outcomes.AMBIGUOUS, reason, None, attempted_at)
+    if isinstance(error, CyTechBotFieldError):
+        return CallResult(outcomes.INVALID, reason)
+    if isinstance(error, CyTechBotRequestError) and not concerns_every_row(error):
+        return CallResult(outcomes.REFUSED, reason, None, attempted_at)
+    return CallResult(outcomes.FAILED, reason, None, attempted_at)
+
+
+def _wait_before(attempt: int) -> float:
+    wait: float = min(_FIRST_WAIT * 2 ** (attempt - 1), _MAX_WAIT)
+    return wait + random.uniform(0, _FIRST_WAIT)  # noqa: S311 - not for cryptography
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.bulk.ledger import Ledger
+from airflow_provider_cytechbot.bulk.plan import (
+    ColumnMap,
+    RowFilter,
+    digest_of,
+    make_plan,
+    plain_value,
+    read_report,
+)
+from airflow_provider_cytechbot.bulk.resource import InvalidRowError, PlannedWrite
+
+
+class Things:
+    """A resource whose rows have a key and a color."""
+
+    operation = "paint"
+    key_field = "key"
+    fields = ("key", "color")
+    is_repeatable = True
+
+    def plan(self, values):
+        if not values.get("key"):
+            raise InvalidRowError("no key")
+        return PlannedWrite(str(values["key"]), str(values.get("color")), "color")
+
+    def merge(self, payload, other):
+        return f"{payload}{other}"
+
+    def describe(self, payload):
+        return payload
+
+
+@pytest.fixture
+def ledger():
+    ledger = Ledger("paint")
+    yield ledger
+    ledger.close()
+
+
+def plan(ledger, rows, columns=None, where=None, **options):
+    things = Things()
+    return make_plan(
+        rows, ledger, things, row_filter=RowFilter(where), column_map=ColumnMap(columns, things), **options
+    )
+
+
+def test_rows_keep_their_numbers_in_the_source(ledger):
+    rows = (
+        {"key": key, "color": "red", "size": size} for key, size in [("a", 1), ("b", 2), ("", 2), ("c", 2)]
+    )
+    assert plan(ledger, rows, where={"size": 2}) == 4
+    assert [(line.row, line.key, line.outcome) for line in ledger.report_lines()] == [
+        (2, "b", None),
+        (3, None, "invalid"),
+        (4, "c", None),
+    ]
+
+
+def test_plain_values_are_keys(ledger):
+    assert plan(ledger, iter(["a", " b ", 5])) == 3
+    assert [call.key for call in ledger.calls()] == ["a", "b", "5"]
+
+
+def test_other_columns(ledger):
+    plan(ledger, [{"id": "a", "paint": "red", "color": "blue"}], columns={"key": "id", "color": "paint"})
+    assert [(call.key, call.payload) for call in ledger.calls()] == [("a", "red")]
+
+
+def test_no_chosen_row_is_no_error(ledger):
+    assert plan(ledger, [{"key": "a", "size": 1}], where={"size": 2}) == 1
+    assert ledger.rows() == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "where", "message"),
+    [
+        (None, {"shape": "round"}, "where.*'shape'"),
+        ({"color": "paint"}, None, "columns.*'paint'"),
+        ({"key": "id"}, None, "columns.*'id'"),
+        ({"size": "size"}, None, "columns.*'size'"),
+        ({"key": "id"}, {"key": "b"}, "columns.*'id'"),
+    ],
+)
+def test_a_column_that_no_row_has_is_an_error(ledger, columns, where, message):
+    with pytest.raises(CyTechBotFieldError, match=message):
+        plan(ledger, [{"key": "a", "color": "red"}], columns, where)
+
+
+def test_a_column_that_some_row_has_is_none(ledger):
+    plan(ledger, [{"key": "a"}, {"key": "b", "shape": "round"}], where={"shape": "round"})
+    assert [call.key for call in ledger.calls()] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value"),
+    [("46", 46), (46, "46"), ("46", " 46 "), (["a", "46"], "46"), (None, None), (None, ""), ("", None)],
+)
+def test_where_compares_text(wanted, value):
+    assert RowFilter({"question": wanted})({"question": value})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value"), [("46", "47"), (["a"], None), ([], "a"), (None, "None"), ("Dog", "dog")]
+)
+def test_where_leaves_out_other_values(wanted, value):
+    assert not RowFilter({"question": wanted})({"question": value})
+
+
+def test_a_missing_column_counts_as_none():
+    assert RowFilter({"question": None})({})
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (Decimal(24994546734902201), 24994546734902201),
+        (Decimal("5.00"), 5),
+        (Decimal("5.5"), Decimal("5.5")),
+        (Decimal("NaN"), None),
+        (" a\n", "a"),
+        (5.0, 5.0),
+    ],
+)
+def test_values_of_databases_and_files(value, plain):
+    found = plain_value(value)
+    assert type(found) is type(plain if plain is not None else value)
+    assert plain is None or found == plain
+
+
+def test_an_earlier_report_limits_the_rows(ledger):
+    wanted = {"b", None}
+    rows = [{"key": "a"}, {"key": "b"}, {"key": ""}]
+    assert plan(ledger, rows, is_wanted=lambda key: key in wanted) == 3
+    assert [line.row for line in ledger.report_lines()] == [2, 3]
+
+
+def test_what_an_earlier_report_leaves_to_do():
+    outcomes = ["succeeded", "unchanged", "refused", "invalid", "ambiguous", "failed", "not_attempted"]
+    rows = [{"key": outcome, "outcome": outcome} for outcome in outcomes]
+    assert dict(read_report(rows)) == {
+        "refused": True,
+        "invalid": True,
+        "ambiguous": False,
+        "failed": True,
+        "not_attempted": True,
+    }
+    with pytest.raises(CyTechBotFieldError, match="retry_report"):
+        list(read_report([{"subscriber_id": "1"}]))
+
+
+def test_the_digest_covers_keys_and_values_in_any_order():
+    def digest(*rows):
+        ledger = Ledger("paint")
+        plan(ledger, [{"key": key, "color": color} for key, color in rows])
+        try:
+            return digest_of(ledger, Things())
+        finally:
+            ledger.close()
+
+    assert digest(("a", "red"), ("b", "blue")) == digest(("b", "blue"), ("", "red"), ("a", "red"))
+    assert digest(("a", "red")) != digest(("a", "blue"))
+    assert digest(("a", "red")) != digest(("b", "red"))
+    assert len(digest()) == 64

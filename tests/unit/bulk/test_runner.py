@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+import pytest
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotAuthError,
+    CyTechBotRequestError,
+    CyTechBotResponseError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.api.records import WriteOutcome
+from airflow_provider_cytechbot.bulk import pause, runner
+from airflow_provider_cytechbot.bulk.ledger import Ledger
+from airflow_provider_cytechbot.bulk.progress import Progress
+from airflow_provider_cytechbot.bulk.runner import Runner, concerns_every_row
+
+DONE = WriteOutcome(changed=True, message=None)
+
+
+def rate_limited(retry_after=None):
+    return CyTechBotTransportError("HTTP 429.", was_rejected=True, retry_after=retry_after)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(pause, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(runner, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(runner, "GRACE", 0.2)
+
+
+class Run:
+    """Runs calls whose responses a function makes from the key and the number of the attempt."""
+
+    def __init__(self, respond, rows=10, **options):
+        self.attempts = Counter()
+        self.under_way = self.most_under_way = 0
+        self.sent_at = []
+        self.ledger = Ledger("assign")
+        self.ledger.add_valid((row, str(row), "5", "label_ids") for row in range(1, rows + 1))
+        self._respond = respond
+        self._options = {
+            "max_concurrency": 4,
+            "max_retries": 2,
+            "is_repeatable": True,
+            "fails_fast": False,
+        } | options
+
+    async def _send(self, call):
+        self.attempts[call.key] += 1
+        self.sent_at.append(time.monotonic())
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(0.001)
+            response = self._respond(call.key, self.attempts[call.key])
+            if asyncio.iscoroutine(response):
+                response = await response
+            if isinstance(response, Exception):
+                raise response
+            return response
+        finally:
+            self.under_way -= 1
+
+    def __call__(self, beside=None):
+        async def run():
+            self.runner = Runner(
+                self.ledger, self._send, progress=Progress(Counter(), self.ledger.rows()), **self._options
+            )
+            if beside:
+                asyncio.get_running_loop().call_later(0.05, beside, self.runner)
+            await self.runner.run()
+
+        asyncio.run(run())
+        return self.ledger.counts()
+
+
+def test_at_most_max_concurrency_calls_are_under_way():
+    run = Run(lambda key, attempt: DONE, rows=200)
+    assert run() == {"succeeded": 200}
+    assert run.most_under_way == 4
+    assert set(run.attempts.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("response", "outcome", "attempts"),
+    [
+        (WriteOutcome(changed=False, message=None), "unchanged", 1),
+        (CyTechBotRequestError("no."), "refused", 1),
+        (CyTechBotAmbiguousWriteError("lost."), "ambiguous", 1),
+        (CyTechBotTransportError("cut off."), "failed", 3),
+        (CyTechBotResponseError("odd.", is_transient=False), "failed", 1),
+    ],
+)
+def test_each_response_has_an_outcome(response, outcome, attempts):
+    run = Run(lambda key, attempt: response if key == "3" else DONE)
+    assert run() == {"succeeded": 9, outcome: 1}
+    assert run.attempts["3"] == attempts
+
+
+def test_a_temporary_failure_is_retried():
+    run = Run(lambda key, attempt: CyTechBotTransportError("cut off.") if attempt < 3 else DONE)
+    assert run() == {"succeeded": 10}
+
+
+def test_rate_limits_do_not_count_as_retries():
+    run = Run(lambda key, attempt: rate_limited() if attempt < 6 and key == "1" else DONE, max_retries=0)
+    assert run() == {"succeeded": 10}
+
+
+def test_retry_after_holds_back_all_calls():
+    run = Run(lambda key, attempt: rate_limited(0.3) if (key, attempt) == ("1", 1) else DONE, rows=40)
+    began = time.monotonic()
+    assert run() == {"succeeded": 40}
+    later = [moment for moment in run.sent_at if moment > began + 0.05]
+    assert min(later) >= began + 0.3
+    assert len(later) >= 30
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CyTechBotAuthError("wrong key."),
+        CyTechBotResponseError("a redirect.", was_rejected=True, is_transient=False),
+    ],
+)
+def test_an_error_that_concerns_every_row_stops_at_once(error):
+    run = Run(lambda key, attempt: error if int(key) > 2 else DONE, rows=100, max_concurrency=1)
+    assert run() == {"succeeded": 2, "failed": 1}
+    assert run.runner.error is error
+    assert run.ledger.open_calls() == 97
+
+
+def test_fail_fast_stops_at_the_first_row():
+    run = Run(
+        lambda key, attempt: CyTechBotRequestError("no.") if key == "3" else DONE,
+        fails_fast=True,
+        max_concurrency=1,
+    )
+    assert run() == {"succeeded": 2, "refused": 1}
+    assert run.runner.error is None
+
+
+def test_it_gives_up_when_no_call_is_answered(monkeypatch):
+    monkeypatch.setattr(runner, "GIVE_UP_AFTER", 0.1)
+    run = Run(lambda key, attempt: rate_limited(), rows=100)
+    began = time.monotonic()
+    counts = run()
+    assert time.monotonic() - began < 5
+    assert counts.total() <= 4
+    assert isinstance(run.runner.error, CyTechBotTransportError)
+    assert "HTTP 429" in run.runner.stop_reason
+
+
+def test_a_wait_longer_than_that_is_not_begun():
+    run = Run(lambda key, attempt: rate_limited(3_600.0), rows=100)
+    began = time.monotonic()
+    run()
+    assert time.monotonic() - began < 5
+
+
+def test_calls_under_way_get_a_moment_when_the_task_is_stopped():
+    run = Run(lambda key, attempt: asyncio.sleep(0.1, DONE), rows=100)
+    assert run(beside=lambda each: each.cut_short("stopped")) == {"succeeded": 4}
+    assert run.ledger.open_calls() == 96
+
+
+@pytest.mark.parametrize(("is_repeatable", "outcome"), [(True, "failed"), (False, "ambiguous")])
+def test_a_call_that_takes_longer_is_cut_short(is_repeatable, outcome):
+    run = Run(lambda key, attempt: asyncio.sleep(30, DONE), rows=100, is_repeatable=is_repeatable)
+    began = time.monotonic()
+    assert run(beside=lambda each: each.cut_short("stopped")) == {outcome: 4}
+    assert time.monotonic() - began < 5
+
+
+def test_a_stop_ends_a_pause():
+    run = Run(lambda key, attempt: rate_limited(60.0), rows=100)
+    began = time.monotonic()
+    run(beside=lambda each: each.cut_short("stopped"))
+    assert time.monotonic() - began < 5
+
+
+def test_an_unexpected_error_is_raised():
+    run = Run(lambda key, attempt: ZeroDivisionError() if key == "5" else DONE)
+    with pytest.raises(ZeroDivisionError):
+        run()
+
+
+def test_reasons_are_masked():
+    run = Run(lambda key, attempt: CyTechBotRequestError("ann@example.com is taken"), rows=1)
+    run()
+    assert run.ledger.not_done(5) == [("1", "*** is taken")]
+
+
+@pytest.mark.parametrize(
+    ("error", "concerns_all"),
+    [
+        (rate_limited(), False),
+        (CyTechBotTransportError("HTTP 502."), False),
+        (CyTechBotAuthError("wrong key."), True),
+        (CyTechBotRequestError("no."), False),
+        (CyTechBotResponseError("a redirect.", was_rejected=True, is_transient=False), True),
+    ],
+)
+def test_what_an_error_means_for_the_other_rows(error, concerns_all):
+    assert concerns_every_row(error) is concerns_all
