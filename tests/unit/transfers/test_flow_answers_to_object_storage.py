@@ -158,7 +158,7 @@ class TestFiles:
         ("name", "content"),
         [
             ("a.jsonl", b""),
-            ("a.csv", ",".join(each.name for each in LongLayout().columns).encode() + b"\r\n"),
+            ("a.csv", ",".join(f'"{each.name}"' for each in LongLayout().columns).encode() + b"\r\n"),
             ("a.jsonl.gz", b""),
         ],
     )
@@ -483,7 +483,7 @@ class TestParts:
 
         def finish_late(files):
             finish(files)
-            monkeypatch.restore()
+            monkeypatch.undo()
             monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", CONNECTION)
             export(tmp_path / "a.csv", max_rows_per_file=2, overwrite=False)
 
@@ -558,7 +558,7 @@ class TestChanges:
         monkeypatch.setattr("airflow_provider_cytechbot.exports.changes.ChangeLog.save", fail)
         with pytest.raises(RuntimeError, match="a bug"):
             export(tmp_path / "first.jsonl", **options)
-        monkeypatch.restore()
+        monkeypatch.undo()
         monkeypatch.setenv(
             "AIRFLOW_CONN_CYTECHBOT_DEFAULT", '{"conn_type": "cytechbot", "password": "1-key"}'
         )
