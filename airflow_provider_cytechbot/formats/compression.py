@@ -17,7 +17,7 @@ NONE = "none"
 SUFFIXES = {".gz": "gzip", ".zst": "zstd"}
 KNOWN = (*SUFFIXES.values(), NONE)
 
-#: What zlib calls a gzip file around its stream, with the largest window.
+#: zlib's ``wbits`` for a gzip file with the largest window.
 _GZIP = 31
 
 #: A zstd block of 4 bytes can hold 128 KiB: little is decompressed at a time, so that memory stays bounded.
@@ -25,23 +25,23 @@ _ZSTD_READ = 1024
 
 
 class Compressor(Protocol):
-    """Turns the bytes of a file into fewer. It writes nothing itself, so it can be dropped at any time."""
+    """Compresses the bytes of a file. It writes nothing itself, so it needs no closing."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Return what can be written by now."""
+        """Return the compressed bytes that are ready."""
         ...
 
     def flush(self) -> bytes:
-        """Return the rest, at the end."""
+        """Return the remaining bytes, at the end."""
         ...
 
 
 def check_installed(compression: str) -> None:
     """
-    Look whether the compressor is there.
+    Check that the library of a compression is installed.
 
     :param compression: One of :data:`KNOWN`.
-    :raises CyTechBotFieldError: It is not; the message says how to install it.
+    :raises CyTechBotFieldError: It is not. The hint names the package.
     """
     if compression == "zstd" and not find_spec("zstandard"):
         raise field_error(
@@ -53,7 +53,7 @@ def check_installed(compression: str) -> None:
 
 def compressor(compression: str) -> Compressor:
     """
-    Return what compresses a file. The same content gives the same bytes: they hold no name and no time.
+    Return a compressor. Its output depends on the content alone: it contains no name and no time.
 
     :param compression: One of :data:`KNOWN`.
     """
@@ -62,20 +62,20 @@ def compressor(compression: str) -> Compressor:
     if compression == "zstd":
         import zstandard
 
-        # A thread of the library's own compresses, beside Python.
+        # The library compresses in a thread of its own.
         return zstandard.ZstdCompressor(level=1, write_checksum=True, threads=1).compressobj()
     try:
         from isal import isal_zlib
     except ImportError:
         return zlib.compressobj(6, wbits=_GZIP)
-    # Its first level makes what the second of zlib makes, ten times as fast.
+    # isal level 1 compresses like zlib level 2, ten times faster.
     faster: Compressor = isal_zlib.compressobj(1, wbits=_GZIP)
     return faster
 
 
 def decompressed(file: IO[bytes], compression: str) -> IO[bytes]:
     """
-    Return a file that reads what another one holds compressed.
+    Return a file that reads the content of a compressed file.
 
     :param file: The compressed file.
     :param compression: One of :data:`KNOWN`.

@@ -71,10 +71,11 @@ def read_folder(
     if not names:
         raise location.failures.refused("has no data files.", "Check the path.")
     files = [location.child(name) for name in names]
+    for file in files:
+        _refuse_folder(file)
     formats = {
         FileType.of(str(file.path), file_format, compression, field=location.field).file_format: name
         for file, name in zip(files, names, strict=True)
-        if not _refuse_folder(file)
     }
     if len(formats) > 1:
         found = ", ".join(f"{name} ({kind})" for kind, name in formats.items())
@@ -85,12 +86,11 @@ def read_folder(
     return (row for rows in readers for row in rows)
 
 
-def _refuse_folder(location: StorageLocation) -> bool:
+def _refuse_folder(location: StorageLocation) -> None:
     if location.is_folder():
         raise location.failures.refused(
             "is a folder inside a folder of data files, which is not read.", "Give the folder of the files."
         )
-    return False
 
 
 def _reader(file_type: FileType, delimiter: str | None) -> Callable[[IO[bytes]], Iterator[dict[str, object]]]:

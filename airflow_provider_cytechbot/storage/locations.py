@@ -114,7 +114,7 @@ class StorageLocation(NamedTuple):
         :raises CyTechBotStorageRefusedError: A file or folder does.
         """
         if self.exists():
-            raise self.failures.refused("is there already, and overwrite is false.", "Choose another place.")
+            raise self.failures.refused("is there already, and overwrite is false.", "Choose another path.")
 
     def names(self) -> list[str]:
         """Return the sorted names of the files and folders in this folder; none if it is missing."""

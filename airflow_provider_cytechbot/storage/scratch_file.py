@@ -48,7 +48,7 @@ def scratch_error(error: OSError) -> CyTechBotStorageError:
         folder = tempfile.gettempdir()
     except FileNotFoundError as missing:
         return CyTechBotStorageError(f"The worker has no usable folder TMPDIR ({missing.strerror}).", _HINT)
-    failure = StorageFailures("The worker's folder TMPDIR", folder).of(error)
+    failure = StorageFailures("The worker's folder TMPDIR", folder).convert(error)
     return CyTechBotStorageError(failure.reason, _HINT)
 
 

@@ -271,7 +271,7 @@ class _HiddenFile:
             Path(self._part).replace(self._target)  # fsspec would move it into a folder of that name
         except OSError:
             # A network filesystem sends a rename again after a lost answer, and then misses the file.
-            if not os.path.samestat(part, Path(self._target).lstat()):
+            if not (os.path.lexists(self._target) and os.path.samestat(part, os.lstat(self._target))):
                 raise
 
     def _move(self) -> None:

@@ -50,7 +50,7 @@ def rows_of(answers):
 
 
 def table(rows):
-    """Return rows as a table in which a column of one value is told once, as layouts tell it."""
+    """Return rows as a table in which a column of one value is a constant, as layouts make it."""
     columns = {name: [each[name] for each in rows] for name in NAMES}
     same = (
         {"flow_campaign_id", "flow_name", "extracted_at"}

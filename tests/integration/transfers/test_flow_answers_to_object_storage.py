@@ -231,7 +231,7 @@ class TestInADagRun:
             "cytechbot_conn_id": "cytechbot_default",
         }
         assert gzip.decompress(files_in(tmp_path / "out")["dag/answers-00001"]).startswith(
-            b"flow_campaign_id,"
+            b'"flow_campaign_id",'
         )
         assert run.tasks["export"].result["uris"] == [f"file://{tmp_path}/out/dag/answers-00001"]
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import sys
+import tracemalloc
 
 import pytest
 import zstandard
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.formats import compression as module
-from airflow_provider_cytechbot.formats.compression import compressor
+from airflow_provider_cytechbot.formats.compression import compressor, decompressed
 
 
 def compress(*contents, compression="gzip"):
@@ -55,3 +57,22 @@ def test_zstd_that_is_not_installed_is_an_error_that_says_how_to(monkeypatch):
     with pytest.raises(CyTechBotFieldError, match=r"'compression'.*pip install .*\[compression\]"):
         module.check_installed("zstd")
     module.check_installed("gzip")
+
+
+@pytest.mark.parametrize("name", ["none", "gzip", "zstd"])
+@pytest.mark.parametrize("contents", [(b"",), (b"a", b"b" * 300_000)])
+def test_what_was_compressed_is_read_in_pieces(name, contents):
+    # Two members or frames in one file, as tools join them.
+    compressed = compress(*contents, compression=name) * 2
+    file = io.BufferedReader(decompressed(io.BytesIO(compressed), name))
+    assert b"".join(iter(lambda: file.read(1000), b"")) == b"".join(contents) * 2
+
+
+def test_memory_of_a_zstd_bomb_is_bounded():
+    bomb = zstandard.compress(bytes(200_000_000))
+    tracemalloc.start()
+    try:
+        assert len(io.BufferedReader(decompressed(io.BytesIO(bomb), "zstd")).read(10)) == 10
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()

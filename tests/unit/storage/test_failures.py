@@ -59,8 +59,8 @@ REFUSED = [
     (OSError(errno.EROFS, "Read-only file system"), "permissions", "connection 'mine'"),
     (FileNotFoundError("no such bucket"), "not there", "make the bucket"),
     (GoogleError(404), "not there", "make the bucket"),
-    (by(ClientError(412)), "something is there", "another place"),
-    (FileExistsError("is there"), "something is there", "another place"),
+    (by(ClientError(412)), "something is there", "another path"),
+    (FileExistsError("is there"), "something is there", "another path"),
     (by(ClientError(301)), "refused", "its region"),
     (OSError(errno.ENAMETOOLONG, "File name too long"), "cannot be used", "the path"),
     (NotADirectoryError(errno.ENOTDIR, "Not a directory"), "cannot be used", "the path"),
@@ -81,8 +81,8 @@ PASSING = [
 
 
 @pytest.mark.parametrize(("error", "problem", "hint"), REFUSED, ids=lambda each: str(each)[:30])
-def test_what_no_retry_can_help(error, problem, hint):
-    failure = StorageFailures("Field 'path'", PATH).of(error)
+def test_errors_that_no_retry_can_help(error, problem, hint):
+    failure = StorageFailures("Field 'path'", PATH).convert(error)
     assert isinstance(failure, CyTechBotStorageRefusedError)
     assert failure.reason.startswith(f"Field 'path', {PATH}, ")
     assert problem in failure.reason
@@ -90,14 +90,14 @@ def test_what_no_retry_can_help(error, problem, hint):
 
 
 @pytest.mark.parametrize(("error", "problem"), PASSING, ids=lambda each: str(each)[:30])
-def test_what_a_retry_can_help(error, problem):
-    failure = StorageFailures("Field 'path'", PATH).of(error)
+def test_errors_that_a_retry_can_help(error, problem):
+    failure = StorageFailures("Field 'path'", PATH).convert(error)
     assert type(failure) is CyTechBotStorageError
     assert problem in failure.reason
 
 
 @pytest.mark.parametrize(("error", "problem", "hint"), REFUSED, ids=lambda each: str(each)[:30])
-def test_a_place_that_took_the_beginning_may_take_it_again_unless_it_is_taken(error, problem, hint):
+def test_error_after_the_beginning_was_accepted_is_retryable_unless_a_file_exists(error, problem, hint):
     with pytest.raises(CyTechBotStorageError) as caught:  # noqa: SIM117
         with StorageFailures("Field 'path'", PATH).translate_errors(has_begun=True):
             raise error
@@ -105,7 +105,7 @@ def test_a_place_that_took_the_beginning_may_take_it_again_unless_it_is_taken(er
     assert problem in caught.value.reason
 
 
-def test_errors_of_the_tree_and_orders_to_stop_are_left_alone():
+def test_own_errors_and_interrupts_are_not_converted():
     for error in (CyTechBotRequestError("x"), KeyboardInterrupt()):
         with pytest.raises(type(error)) as caught, StorageFailures("x", PATH).translate_errors():
             raise error
@@ -122,24 +122,26 @@ def test_errors_of_the_tree_and_orders_to_stop_are_left_alone():
         'token: "secret"',
     ],
 )
-def test_credentials_are_not_told(monkeypatch, text):
+def test_credentials_are_masked(monkeypatch, text):
     connection = {
         "conn_type": "aws",
         "password": "pass-secret-word",
         "extra": {"aws_secret_access_key": "my-secret-id", "region_name": "eu-west-1", "nothing_key": None},
     }
     monkeypatch.setenv("AIRFLOW_CONN_MINE", json.dumps(connection))
-    failure = StorageFailures("Field 'path'", PATH).of(OSError(text))
+    failure = StorageFailures("Field 'path'", PATH).convert(OSError(text))
     assert "secret" not in str(failure)
     assert "***" in str(failure)
 
 
-def test_region_is_told(monkeypatch):
+def test_region_is_not_masked(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MINE", '{"conn_type": "aws", "extra": {"region_name": "eu-west-1"}}')
-    assert "eu-west-1" in str(StorageFailures("Field 'path'", PATH).of(OSError("wrong region eu-west-1")))
+    assert "eu-west-1" in str(
+        StorageFailures("Field 'path'", PATH).convert(OSError("wrong region eu-west-1"))
+    )
 
 
 def test_a_long_text_of_several_lines_becomes_a_short_one():
-    reason = StorageFailures("Field 'path'", PATH).of(OSError("first\n\nsecond\t" + "x" * 10_000)).reason
+    reason = StorageFailures("Field 'path'", PATH).convert(OSError("first\n\nsecond\t" + "x" * 10_000)).reason
     assert "OSError: first second xx" in reason
     assert len(reason) < 400

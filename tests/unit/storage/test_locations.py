@@ -38,7 +38,7 @@ def test_unknown_connection():
         StorageLocation.from_parameter("state_path", "file://no_such@/tmp/state")
 
 
-def test_password_in_a_path_is_not_told():
+def test_password_in_a_path_is_masked():
     with pytest.raises(CyTechBotStorageRefusedError) as caught:
         StorageLocation.from_parameter("path", "ftp://me:hunter2@host/a.csv")
     assert "hunter2" not in str(caught.value)
@@ -46,7 +46,7 @@ def test_password_in_a_path_is_not_told():
 
 
 @pytest.mark.parametrize("path", ["s3:/bucket/a.csv", "file:/tmp/a.csv"])
-def test_half_a_scheme_is_no_folder(path):
+def test_scheme_with_one_slash_is_refused(path):
     with pytest.raises(CyTechBotStorageRefusedError, match="two slashes"):
         StorageLocation.from_parameter("path", path)
 

@@ -158,7 +158,7 @@ class TestFiles:
         ("name", "content"),
         [
             ("a.jsonl", b""),
-            ("a.csv", ",".join(each.name for each in LongLayout().columns).encode() + b"\r\n"),
+            ("a.csv", ",".join(f'"{each.name}"' for each in LongLayout().columns).encode() + b"\r\n"),
             ("a.jsonl.gz", b""),
         ],
     )
