@@ -37,7 +37,7 @@ class TestHookLineage:
     def test_what_cannot_be_told_fails_nothing(self, hook_lineage, caplog, base_url):
         with caplog.at_level(logging.WARNING):
             lineage.report_campaign_read(self, base_url, "7")
-        assert "Lineage was not told" in caplog.text
+        assert "Lineage was not reported" in caplog.text
         assert hook_lineage.inputs == []
 
 
