@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 def report_campaign_read(reader: object, base_url: str, flow_campaign_id: str) -> None:
     """
-    Tell Airflow's collector that the running task has read a campaign's answers.
+    Report to Airflow's collector that the running task has read a campaign's answers.
 
-    :param reader: The hook that has.
+    :param reader: The hook that read them.
     :param base_url: The API's base URL.
     :param flow_campaign_id: The campaign's id.
     """
@@ -23,18 +23,18 @@ def report_campaign_read(reader: object, base_url: str, flow_campaign_id: str) -
 
 def report_file_written(writer: object, uri: str) -> None:
     """
-    Tell Airflow's collector that the running task has written a file.
+    Report to Airflow's collector that the running task has written a file.
 
-    ``ObjectStoragePath`` tells of what is written through its own ``open`` alone, and exports go around that.
+    ``ObjectStoragePath`` reports only files written through its own ``open``, which exports do not use.
 
-    :param writer: The hook whose answers are in it.
+    :param writer: The hook whose answers are in the file.
     :param uri: Where it is, as ``ObjectStoragePath`` names it.
     """
     _report("add_output_asset", writer, lambda: without_connection(uri))
 
 
 def _report(method: str, context: object, uri: Callable[[], str]) -> None:
-    # Whoever reads it does so at a task's end. Without a task, Airflow would take 0.2 s to look for readers.
+    # Lineage is read at a task's end. Without a task, Airflow would take 0.2 s to look for readers.
     if not _is_in_a_task():
         return
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector

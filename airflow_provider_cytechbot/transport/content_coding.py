@@ -1,4 +1,4 @@
-"""The compression of a body on its way, read so that it is known whether all of it has come."""
+"""Decompression of a body that also checks that the body is complete."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _GZIP_OR_ZLIB = 47
 
 class ContentDecoder:
     """
-    Decompresses a body block by block. What a block holds too much waits for the next.
+    Decompresses a body block by block, with blocks of limited size.
 
-    HTTP libraries take a gzip stream without its check sum, or without its end, for a whole one.
+    HTTP libraries accept a gzip stream without its check sum or its end as complete.
 
     :param coding: The answer's ``Content-Encoding``, if it has one.
     :param failures: Makes the errors of the call that is answered.
@@ -66,7 +66,7 @@ class ContentDecoder:
 
     def finish(self) -> None:
         """
-        Say that no more of the body will come.
+        Check that the body may end here.
 
         :raises CyTechBotTransportError: It may not end here.
         """

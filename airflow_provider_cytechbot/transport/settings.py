@@ -1,4 +1,4 @@
-"""What a transport must know of a connection, checked already."""
+"""The checked settings of a connection that a transport needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 @dataclass(frozen=True)
 class Settings:
     """
-    Everything a transport needs to know, checked. Its ``repr`` hides what is secret.
+    The checked settings of a connection. The ``repr`` hides the secret ones.
 
     :param connection: The id of the Airflow connection.
     :param base_url: The API's base URL, without a slash at its end.

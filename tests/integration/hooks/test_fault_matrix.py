@@ -59,7 +59,7 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(rate_limiter, "_LIMITERS", {})
 
 
-@pytest.mark.parametrize(("fault", "endpoint", "kind_of_hook"), cells())
+@pytest.mark.parametrize(("fault", "endpoint", "kind_of_hook"), list(cells()))
 def test_cell(fault, endpoint, kind_of_hook, fault_server, connect, holds_no_key, caplog):
     fault_server.will(FAULTS[fault])
     hook = connect(fault_server.base_url, timeout=0.15, max_retries=MAX_RETRIES)
