@@ -14,48 +14,6 @@ from airflow_provider_cytechbot.exports.lineage import ExportedCampaign, lineage
 BASE_URL = "https://cytechbot.com/api"
 
 
-<<<<<<< HEAD
-=======
-class TestHookLineage:
-    @pytest.mark.parametrize(
-        ("uri", "told"),
-        [
-            ("s3://aws_default@bucket/flows/answers.csv", "s3://bucket/flows/answers.csv"),
-            ("file:///data/answers.csv", "file:///data/answers.csv"),
-            ("/data/answers.csv", "file:///data/answers.csv"),
-        ],
-    )
-    def test_a_file_is_told_without_the_connection_of_its_store(self, hook_lineage, uri, expected):
-        lineage.report_file_written(self, uri)
-        assert (hook_lineage.inputs, hook_lineage.outputs) == ([], [expected])
-
-    def test_outside_of_a_task_there_is_nobody_to_tell(self, monkeypatch):
-        monkeypatch.setattr(sdk, "get_hook_lineage_collector", pytest.fail, raising=False)
-        lineage.report_file_written(self, "/data/answers.csv")
-
-    @pytest.mark.parametrize("base_url", ["https://cytechbot.com/two//slashes/api", "https:///api"])
-    def test_what_cannot_be_told_fails_nothing(self, hook_lineage, caplog, base_url):
-        with caplog.at_level(logging.WARNING):
-            lineage.report_campaign_read(self, base_url, "7")
-        assert "Lineage was not reported" in caplog.text
-        assert hook_lineage.inputs == []
-
-
-@pytest.mark.parametrize(
-    ("uri", "name"),
-    [
-        ("s3://aws_default@bucket/a b/answers.csv", ("s3://bucket", "a b/answers.csv")),
-        ("s3a://bucket/answers.csv", ("s3://bucket", "answers.csv")),
-        ("gcs://bucket/answers.csv", ("gs://bucket", "answers.csv")),
-        ("file:///data/why?/answers.csv", ("file", "/data/why?/answers.csv")),
-        ("cytechbot://host:8443/chat/flow_campaigns/7", ("cytechbot://host:8443", "chat/flow_campaigns/7")),
-    ],
-)
-def test_openlineage_name(uri, name):
-    assert lineage.openlineage_name(uri) == name
-
-
->>>>>>> h-transport
 class TestOpenLineage:
     """With the real OpenLineage provider."""
 
