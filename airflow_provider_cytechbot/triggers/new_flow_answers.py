@@ -63,11 +63,11 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
 
     Subscribers that had already answered when the trigger first ran are not new. On Airflow 3.3 and newer,
     the asset's state store holds the subscribers seen so far. It is written after Airflow has stored the
-    event, so a restart loses no event. Before each event the stored state is read again, so a triggerer that
-    was frozen while another one took over does not repeat the other's events. An event is repeated only if
-    the triggerer dies or freezes in the second or two around storing it: between reading the state and
-    storing the event, or between storing the event and writing the state. Before Airflow 3.3, a restarted trigger fires only for
-    subscribers that answer after the restart.
+    event, so a restart loses no event. Before each event the stored state is read again, so a triggerer
+    that was frozen while another one took over does not repeat the other's events. An event is repeated
+    only if the triggerer dies or freezes in the second or two around storing it: between reading the state
+    and storing the event, or between storing the event and writing the state. Before Airflow 3.3, a
+    restarted trigger fires only for subscribers that answer after the restart.
 
     The trigger shares its polls with the deferred sensors of the same campaign. A failed poll, even one with
     a wrong key, is logged and does not end the trigger.

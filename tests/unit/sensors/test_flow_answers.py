@@ -76,7 +76,7 @@ def resumed(event, started_at=None):
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_what_is_there_is_returned_at_once(server, deferrable):
+def test_existing_answers_are_returned_at_once(server, deferrable):
     assert campaign_sensor(min_subscribers=8, deferrable=deferrable).execute({}) == {
         "flow_campaign_id": "1",
         "flow_name": "Product feedback",
@@ -130,7 +130,7 @@ def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server, mo
     assert len(server.requests(CAMPAIGN)) == 1
 
 
-def test_any_answer_is_enough_if_asked_for(server):
+def test_any_answer_is_enough_with_complete_false(server):
     server.answer(NOBODY, SUBSCRIBER, "51", "Yes")
     assert subscriber_sensor(NOBODY, complete=False).execute({})[0]["answer"] == "Yes"
     assert campaign_sensor(NOBODY, complete="False").execute({})["completed"] == 0
@@ -139,7 +139,7 @@ def test_any_answer_is_enough_if_asked_for(server):
     assert len(server.requests(CAMPAIGN)) == 2  # not for a subscriber of whom any answer was enough
 
 
-def test_the_trigger_is_told_what_the_sensor_was_and_nothing_secret(server):
+def test_the_trigger_gets_the_sensors_parameters_and_no_secret(server):
     sensor = campaign_sensor(
         NOBODY,
         min_subscribers="3",
@@ -187,12 +187,12 @@ def test_a_subscriber_of_an_unknown_campaign_too_even_if_it_answers_as_an_empty_
         subscriber_sensor("99", complete=False, deferrable=True).execute({})
 
 
-def test_a_few_failed_polls_are_borne(server):
+def test_a_few_failed_polls_are_tolerated(server):
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
     assert campaign_sensor().execute({})["answered"] == 8
 
 
-def test_those_in_a_row_are_counted(server, monkeypatch):
+def test_only_failed_polls_in_a_row_are_counted(server, monkeypatch):
     pokes = iter(range(20))
 
     def break_again():
@@ -214,7 +214,7 @@ def test_those_in_a_row_are_counted(server, monkeypatch):
         ({"never_fail": True}, AirflowSkipException),
     ],
 )
-def test_one_more_is_too_many(server, options, raised):
+def test_one_failed_poll_too_many_fails_the_task(server, options, raised):
     """In both modes: what `soft_fail` does not skip in Airflow's own loop, it does not skip here."""
     server.fault("status", ALL, status=503, times=-1)
     with pytest.raises(raised):
@@ -297,6 +297,6 @@ def test_an_event_of_another_version_is_rejected_and_not_skipped(server, event):
 
 
 @pytest.mark.parametrize("options", [{"min_subscribers": 0}, {"min_subscribers": 1.5}, {"complete": "maybe"}])
-def test_a_parameter_that_cannot_be_meant_fails_at_once(server, options):
+def test_a_wrong_parameter_fails_at_once(server, options):
     with pytest.raises(CyTechBotFieldError):
         campaign_sensor(**options).execute({})

@@ -100,7 +100,7 @@ def test_a_thousand_share_a_poll(server, run, kwargs):
 
 
 @pytest.mark.parametrize(("subscribers", "endpoint"), [(FEW, ONE), (FEW + 1, ALL)])
-def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, kwargs, subscribers, endpoint):
+def test_a_few_subscribers_are_requested_singly_and_more_together(server, run, kwargs, subscribers, endpoint):
     async def wait():
         ids = [str(number) for number in range(31, 31 + subscribers)]
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
@@ -116,7 +116,7 @@ def test_a_few_subscribers_are_asked_for_singly_and_more_together(server, run, k
     assert events == [{"version": 1, "status": "success", "result": None}] * subscribers
 
 
-def test_a_subscriber_that_is_refused_concerns_no_other(server, run, kwargs):
+def test_a_refused_subscriber_does_not_fail_the_others(server, run, kwargs):
     refused = '{"status": "error", "message": "No such subscriber"}'
 
     async def wait():
@@ -140,7 +140,7 @@ def test_gives_up_at_its_timeout(server, run, kwargs):
     assert time.monotonic() - start < 3
 
 
-def test_bears_some_failed_polls_in_a_row(server, run, kwargs):
+def test_tolerates_some_failed_polls_in_a_row(server, run, kwargs):
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
     kwargs["flow_campaign_id"] = FEEDBACK
     event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
@@ -148,7 +148,7 @@ def test_bears_some_failed_polls_in_a_row(server, run, kwargs):
     assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
 
 
-def test_counts_those_in_a_row_alone(server, run, kwargs):
+def test_a_successful_poll_resets_the_count_of_failed_polls(server, run, kwargs):
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         for polls in (MAX_FAILED_POLLS + 1, 2 * (MAX_FAILED_POLLS + 1)):
@@ -160,7 +160,7 @@ def test_counts_those_in_a_row_alone(server, run, kwargs):
     assert run(wait())["status"] == "success"
 
 
-def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
+def test_one_failed_poll_too_many_fails_all_waits_with_the_last_error(server, run, kwargs):
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
     server.fault("html", ALL, times=-1)
 
@@ -174,7 +174,7 @@ def test_and_fails_all_with_one_more_and_the_last_cause(server, run, kwargs):
     assert len(server.requests(ALL)) == MAX_FAILED_POLLS + 1
 
 
-def test_a_patient_wait_does_not_fail_with_an_impatient_one(server, run, kwargs):
+def test_a_long_interval_does_not_fail_with_a_short_one(server, run, kwargs):
     """An outage that lasts for six polls of the one has cost the other a single poll at the most."""
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS + 1)
 
@@ -199,7 +199,7 @@ def test_a_patient_wait_does_not_fail_with_an_impatient_one(server, run, kwargs)
         ({"flow_campaign_id": "99"}, "CyTechBotNotFoundError"),
     ],
 )
-def test_what_no_poll_can_help_fails_at_once(server, run, kwargs, wrong, error, caplog):
+def test_a_permanent_error_fails_at_once(server, run, kwargs, wrong, error, caplog):
     caplog.set_level(logging.DEBUG)
     event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | wrong)))
     assert (event["status"], event["error"], event["failed_polls"]) == ("error", error, 1)
@@ -209,7 +209,7 @@ def test_what_no_poll_can_help_fails_at_once(server, run, kwargs, wrong, error, 
         assert server.api_key not in text
 
 
-def test_a_key_that_was_changed_meanwhile_is_fetched_anew(server, run, kwargs, monkeypatch):
+def test_a_changed_key_is_read_again(server, run, kwargs, monkeypatch):
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         await until_asked(server, ALL, 2)
@@ -274,7 +274,7 @@ def warmed_up(server, run, kwargs):
     run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5})))
 
 
-def test_nobody_polls_for_one_that_has_left(run, kwargs, monkeypatch):
+def test_a_cancelled_trigger_causes_no_poll(run, kwargs, monkeypatch):
     polls = []
     monkeypatch.setattr(campaign_poll, "_hook_class", lambda: polls.append(1))
     kwargs["started_at"] = time.time()

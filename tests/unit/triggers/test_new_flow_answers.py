@@ -119,7 +119,7 @@ def test_serialization_names_the_public_module(trigger, interval):
         ({"cytechbot_conn_id": None}, "cytechbot_conn_id"),
     ],
 )
-def test_an_argument_that_cannot_be_meant_fails_where_the_dag_is_read(wrong, named):
+def test_a_wrong_argument_fails_where_the_dag_is_read(wrong, named):
     with pytest.raises(CyTechBotFieldError, match=named):
         CyTechBotNewFlowAnswersTrigger(**{"flow_campaign_id": 7, **wrong})
     # A triggerer that creates a trigger from the database survives a TypeError only.
@@ -139,7 +139,7 @@ def test_a_stream_of_its_own_where_there_is_a_store(trigger):
 
 
 @has_store
-def test_tells_of_the_new_once_across_restarts(server, run, trigger):
+def test_fires_once_for_new_subscribers_across_restarts(server, run, trigger):
     store = Store()
     answer(server, "31")
 
@@ -157,7 +157,7 @@ def test_tells_of_the_new_once_across_restarts(server, run, trigger):
 
 
 @has_store
-def test_an_event_that_was_not_stored_comes_again_and_is_the_same(server, run, trigger):
+def test_an_event_that_was_not_stored_is_repeated_unchanged(server, run, trigger):
     store = Store()
 
     async def live_thrice():
@@ -303,7 +303,7 @@ def test_an_event_with_long_ids_and_names_is_bounded(run, trigger):
     assert len(json.dumps(payload)) < 3_000
 
 
-def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run, trigger, caplog, capsys):
+def test_without_a_store_it_fires_for_later_answers_and_logs_that_once(server, run, trigger, caplog, capsys):
     answer(server, "31")
 
     async def first_event():
@@ -324,7 +324,7 @@ def test_without_a_store_it_starts_from_the_present_and_says_so_once(server, run
     assert max(shown) == 1
 
 
-def test_airflow_2_says_what_is_missing_and_imports_the_rest(monkeypatch):
+def test_on_airflow_2_only_the_event_trigger_cannot_be_imported(monkeypatch):
     package = "airflow_provider_cytechbot.triggers"
     monkeypatch.delattr("airflow.triggers.base.BaseEventTrigger")
     for name in ("flow_answers", "new_flow_answers"):
