@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!airflow_provider_cytechbot\.).*"),
     (
         "py:class",
-        r".*\.(_\w+|Answer|CyTechBotBaseHook|Field|NewAnswers|PollSchedule|Progress|Repeat|State|T)",
+        r".*\.(_\w+|Answer|ContactMethods|CyTechBotBaseHook|CyTechBotBulkOperator|Field|NewAnswers|PollSchedule|Progress|Repeat|State|T|UserMethods)",
     ),
     ("py:obj", r".*\.T"),
     ("py:exc", "Airflow.*"),

@@ -78,8 +78,9 @@ class Decoder:
         path = self.folder / "warehouse.db"
         with closing(sqlite3.connect(path)) as database:
             database.executescript(
-                "CREATE TABLE likely_buyers (subscriber_id INTEGER);"
-                "INSERT INTO likely_buyers VALUES (24994546734902201), (24994546734902203);"
+                "CREATE TABLE likely_buyers (subscriber_id INTEGER, segment TEXT);"
+                "INSERT INTO likely_buyers VALUES (24994546734902201, 'Likely buyer'), "
+                "(24994546734902203, 'Regular');"
             )
         return str(path)
 
