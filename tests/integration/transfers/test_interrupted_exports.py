@@ -70,7 +70,7 @@ EXPORTER = """
         if not child:
             for method in ("write", "finish", "commit"):
                 setattr(StagedFile, method, stepping(getattr(StagedFile, method)))
-            Place.remove = stepping(Place.remove)
+            StorageLocation.remove = stepping(StorageLocation.remove)
             if "after_seconds" in job:
                 threading.Timer(job["after_seconds"], kill).start()
             interval = datetime.fromisoformat(job["interval"])
