@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.storage.failures import StorageFailures
 
 if TYPE_CHECKING:
@@ -55,12 +56,17 @@ class StorageLocation(NamedTuple):
         :param field: The parameter.
         :param path: Anything that ``ObjectStoragePath`` opens. One without a scheme may be relative, or begin
             with ``~``; the location is absolute.
+        :raises CyTechBotFieldError: It is empty.
         :raises CyTechBotStorageRefusedError: No filesystem opens it, its connection is unknown, or it has
             options.
         """
         from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
 
         text = path_text(field, path)
+        if not text.strip():
+            raise field_error(
+                field, "is empty", "Give a path: without one it would be the folder of the worker."
+            )
         failures = StorageFailures(f"Field {field!r}", text)
         if _HALF_A_SCHEME.match(text):
             raise failures.refused("has a scheme without two slashes.", "Write s3://bucket/… or file:///….")

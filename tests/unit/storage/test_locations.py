@@ -5,7 +5,7 @@ import sys
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.storage import locations
 from airflow_provider_cytechbot.storage.locations import StorageLocation, path_text
 
@@ -117,3 +117,9 @@ def test_folders_and_files_differ(tmp_path):
     assert location.is_folder()
     assert not location.child("a.csv").is_folder()
     assert not location.child("missing").is_folder()
+
+
+@pytest.mark.parametrize("path", ["", " ", "\t\n"])
+def test_an_empty_path_is_not_the_current_folder(path):
+    with pytest.raises(CyTechBotFieldError, match="'state_path' is empty"):
+        StorageLocation.from_parameter("state_path", path)
