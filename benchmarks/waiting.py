@@ -5,8 +5,8 @@
 A real triggerer runs the 1,000 triggers against a sandbox in a process of its own, first those of
 CyTechBotFlowCampaignSensor, then those of the HTTP provider's HttpSensor. The tasks are deferred by writing
 to Airflow's database what a worker would have written: 1,000 workers would take an hour and are not what is
-measured. HttpSensor, deferred, can tell 404 from any other status and nothing else; so for it the server
-answers with the same body and the status 404.
+measured. HttpSensor, deferred, distinguishes 404 from any other status and nothing else; so the server
+answers it with the same body and the status 404.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def measure(kind: str, subscribers: int, seconds: float) -> dict[str, float]:
                 with urllib.request.urlopen(f"{api['url']}/{ENDPOINT}/?{query}") as answer:
                     body = answer.read().decode()
                 fault = {"kind": "body", "endpoint": ENDPOINT, "times": -1, "status": 404, "body": body}
-                ask(f"{url}/_sandbox/faults", json.dumps(fault).encode())
+                get_json(f"{url}/_sandbox/faults", json.dumps(fault).encode())
             order = json.dumps({"kind": kind, "endpoint": f"api/{ENDPOINT}/?{query}"})
             subprocess.run(
                 [sys.executable, __file__, "--defer", order],
@@ -127,7 +127,7 @@ def sandbox(folder: Path, subscribers: int):
         process.wait()
 
 
-def ask(url: str, data: bytes | None = None) -> dict:
+def get_json(url: str, data: bytes | None = None) -> dict:
     """Ask the sandbox's own endpoints."""
     with urllib.request.urlopen(url, data) as answer:
         return json.load(answer)
@@ -135,7 +135,7 @@ def ask(url: str, data: bytes | None = None) -> dict:
 
 def received(url: str) -> int:
     """Return how many requests the server has counted."""
-    counts = ask(f"{url}/_sandbox/requests?endpoint=none")["counts"]
+    counts = get_json(f"{url}/_sandbox/requests?endpoint=none")["counts"]
     return sum(each["received"] for each in counts.values())
 
 

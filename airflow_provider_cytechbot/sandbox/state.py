@@ -91,7 +91,7 @@ class State:
 
         :param text: the answer; None for an answer that the API writes as null
         :raises DataError: for an unknown campaign or question, for the generated campaign, and for an answer
-            that is no text; the message is one line and names the parameter
+            that is neither text nor None; the message is one line and names the parameter
         """
         with self.lock:
             require_known(flow_campaign_id, self.campaigns, "flow campaign", "flow_campaign_id")
