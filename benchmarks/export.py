@@ -3,8 +3,8 @@ Exports side by side: this provider's operator, what else people use, and the st
 
     python benchmarks/export.py --sizes 10000 100000 1000000 --repeat 3 --plot docs/export.png
 
-Serves campaigns of these sizes in subscribers (5 answers each, some 500 bytes) from a process of its own, into a
-SeaweedFS on loopback. Each contestant is a whole process: seconds by the wall clock, seconds of the
+Serves campaigns of these numbers of subscribers (5 answers each, some 500 bytes) from a process of its own,
+into a SeaweedFS on loopback. Each contestant is a whole process: seconds by the wall clock, seconds of the
 processor and peak memory by the operating system's account. Absolute figures move with the machine; the
 ratios to the copy inside Airflow are the point.
 """

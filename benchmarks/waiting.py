@@ -71,11 +71,11 @@ def measure(kind: str, subscribers: int, seconds: float) -> dict[str, float]:
             "AIRFLOW__CORE__MAX_MAP_LENGTH": str(SENSORS),
         }
         query = f"api_key={quote(api['api_key'])}&flow_campaign_id=100"
-        with AirflowServices(ROOT / "benchmarks" / "dags", env=env, pieces=PREPARING) as airflow:
+        with AirflowServices(ROOT / "benchmarks" / "dags", env=env, components=PREPARING) as airflow:
             run = airflow.trigger("waiting", timeout=60)
             airflow.wait_until(lambda: scheduled(airflow) == SENSORS, 120, "the tasks", run)
-            for piece in PREPARING:
-                airflow.kill(piece)
+            for component in PREPARING:
+                airflow.kill(component)
             if kind == "http":
                 with urllib.request.urlopen(f"{api['url']}/{ENDPOINT}/?{query}") as answer:
                     body = answer.read().decode()
@@ -128,7 +128,7 @@ def sandbox(folder: Path, subscribers: int):
 
 
 def get_json(url: str, data: bytes | None = None) -> dict:
-    """Ask the sandbox's own endpoints."""
+    """Send a request to the sandbox's own endpoints."""
     with urllib.request.urlopen(url, data) as answer:
         return json.load(answer)
 
