@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-browser docs lint format typecheck dist clean
+.PHONY: help demo test gauntlet test-matrix test-browser docs lint format typecheck dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, fr
 test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="--cov")
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+gauntlet: .venv/.test ## the fault matrix in full: each endpoint with each fault, sync and async, five minutes
+	@CYTECHBOT_GAUNTLET=1 $(PY) -m pytest tests/integration/hooks/test_fault_matrix.py $(PYTEST_ARGS)
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
@@ -44,9 +47,9 @@ docs: .venv/.test ## build the documentation into docs/_build; a warning is an e
 
 lint: .venv/.test ## ruff: rules and format
 	@$(PY) -m ruff check && $(PY) -m ruff format --check \
-		|| { echo 'make format puts right what can be put right by itself.' >&2; exit 1; }
+		|| { echo 'make format mends what ruff can mend.' >&2; exit 1; }
 
-format: .venv/.test ## let ruff put right what it can
+format: .venv/.test ## let ruff mend what it can
 	@$(PY) -m ruff format && $(PY) -m ruff check --fix
 
 typecheck: .venv/.test ## mypy, strict
@@ -61,8 +64,8 @@ clean: ## remove all that these targets made, the environment too
 # pip itself too: the one that an older Python brings takes twice as long.
 .venv/.made: $(CONSTRAINTS)
 	@python=$$(sh scripts/find-python) && echo "Making .venv with $$("$$python" --version)" \
-		&& { "$$python" -m venv .venv || { echo 'No environment could be made: Python says why above. Put it' \
-			'right, run make clean and try again.' >&2; exit 1; }; }
+		&& { "$$python" -m venv .venv || { echo 'The environment could not be made; Python says why above. Mend the' \
+			'cause, run make clean and try again.' >&2; exit 1; }; }
 	$(call install,--upgrade pip hatchling editables setuptools wheel)
 	@touch $@
 

@@ -52,7 +52,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": INTEGRATION,
                 "python-modules": [
                     f"airflow_provider_cytechbot.operators.{module}"
-                    for module in ("base", "contact_groups", "contacts", "labels", "users")
+                    for module in ("base", "bulk_write", "contact_groups", "contacts", "labels", "users")
                 ],
             },
         ],

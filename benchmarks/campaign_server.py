@@ -27,15 +27,15 @@ QUESTIONS = {
 }
 _SYLLABLES = ["schö", "ñan", "ло", "は", *(first + last for first in "bdfgklmnprstvz" for last in "aeiou")]
 _WORDS = 3_000
-#: So many texts, of which each answer takes one: more than any compressor looks back over.
+#: The number of texts, of which each answer takes one: more than any compressor looks back over.
 _TEXTS = 50_000
 
 
 def write_body(subscribers: int, path: Path) -> None:
-    """Write the whole answer for so many subscribers: some 500 bytes each, the same at every run."""
+    """Write the whole answer for a number of subscribers: some 500 bytes each, the same at every run."""
     chance = random.Random(1)
     words = ["".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(_WORDS)]
-    # A few words are said often and most seldom, as in any language.
+    # A few words are frequent and most rare, as in any language.
     weights = list(accumulate(1 / rank for rank in range(1, _WORDS + 1)))
     texts = [
         json.dumps(" ".join(chance.choices(words, cum_weights=weights, k=chance.randint(1, 11))))

@@ -3,8 +3,8 @@ Exports side by side: this provider's operator, what else people use, and the st
 
     python benchmarks/export.py --sizes 10000 100000 1000000 --repeat 3 --plot docs/export.png
 
-Serves campaigns of so many subscribers (5 answers each, some 500 bytes) from a process of its own, into a
-SeaweedFS on loopback. Each contestant is a whole process: seconds by the wall clock, seconds of the
+Serves campaigns of these numbers of subscribers (5 answers each, some 500 bytes) from a process of its own,
+into a SeaweedFS on loopback. Each contestant is a whole process: seconds by the wall clock, seconds of the
 processor and peak memory by the operating system's account. Absolute figures move with the machine; the
 ratios to the copy inside Airflow are the point.
 """
@@ -206,7 +206,7 @@ def measure(python: str, code: str, environment: dict[str, str]) -> Figures:
 
 @contextmanager
 def campaign(subscribers: int, folder: Path) -> Iterator[dict[str, str]]:
-    """Serve a campaign of so many subscribers from a process of its own."""
+    """Serve a campaign with this number of subscribers from a process of its own."""
     server = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("campaign_server.py"), str(subscribers), folder],
         stdout=subprocess.PIPE,
@@ -223,7 +223,7 @@ def campaign(subscribers: int, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def environment_of(api: dict[str, str], store, folder: Path) -> dict[str, str]:  # type: ignore[no-untyped-def]
-    """Return what the contestants are told of API and store."""
+    """Return the environment that gives the contestants the API and the store."""
     base, _, _ = api["url"].partition("/api")
     connection = {"conn_type": "cytechbot", "host": api["url"], "password": api["api_key"]}
     return {

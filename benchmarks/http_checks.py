@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: How many had answered. The trigger loads this module anew before each check, which leaves it as it was; a
+#: How many had answered. The trigger reloads this module before each check, which leaves it as it was; a
 #: restart of the triggerer does not.
 globals().setdefault("known", None)
 

@@ -5,8 +5,8 @@
 A real triggerer runs the 1,000 triggers against a sandbox in a process of its own, first those of
 CyTechBotFlowCampaignSensor, then those of the HTTP provider's HttpSensor. The tasks are deferred by writing
 to Airflow's database what a worker would have written: 1,000 workers would take an hour and are not what is
-measured. HttpSensor, deferred, can tell 404 from any other status and nothing else; so for it the server
-answers with the same body and the status 404.
+measured. HttpSensor, deferred, distinguishes 404 from any other status and nothing else; so the server
+answers it with the same body and the status 404.
 """
 
 from __future__ import annotations
@@ -71,16 +71,16 @@ def measure(kind: str, subscribers: int, seconds: float) -> dict[str, float]:
             "AIRFLOW__CORE__MAX_MAP_LENGTH": str(SENSORS),
         }
         query = f"api_key={quote(api['api_key'])}&flow_campaign_id=100"
-        with AirflowServices(ROOT / "benchmarks" / "dags", env=env, pieces=PREPARING) as airflow:
+        with AirflowServices(ROOT / "benchmarks" / "dags", env=env, components=PREPARING) as airflow:
             run = airflow.trigger("waiting", timeout=60)
             airflow.wait_until(lambda: scheduled(airflow) == SENSORS, 120, "the tasks", run)
-            for piece in PREPARING:
-                airflow.kill(piece)
+            for component in PREPARING:
+                airflow.kill(component)
             if kind == "http":
                 with urllib.request.urlopen(f"{api['url']}/{ENDPOINT}/?{query}") as answer:
                     body = answer.read().decode()
                 fault = {"kind": "body", "endpoint": ENDPOINT, "times": -1, "status": 404, "body": body}
-                ask(f"{url}/_sandbox/faults", json.dumps(fault).encode())
+                get_json(f"{url}/_sandbox/faults", json.dumps(fault).encode())
             order = json.dumps({"kind": kind, "endpoint": f"api/{ENDPOINT}/?{query}"})
             subprocess.run(
                 [sys.executable, __file__, "--defer", order],
@@ -127,15 +127,15 @@ def sandbox(folder: Path, subscribers: int):
         process.wait()
 
 
-def ask(url: str, data: bytes | None = None) -> dict:
-    """Ask the sandbox's own endpoints."""
+def get_json(url: str, data: bytes | None = None) -> dict:
+    """Send a request to the sandbox's own endpoints."""
     with urllib.request.urlopen(url, data) as answer:
         return json.load(answer)
 
 
 def received(url: str) -> int:
     """Return how many requests the server has counted."""
-    counts = ask(f"{url}/_sandbox/requests?endpoint=none")["counts"]
+    counts = get_json(f"{url}/_sandbox/requests?endpoint=none")["counts"]
     return sum(each["received"] for each in counts.values())
 
 

@@ -86,13 +86,13 @@ def measure(kind: str) -> dict[str, float]:
                 / max(1, len(events)),
                 "of 6 while it ran, reported": len(reported & set(WHILE_IT_RUNS)),
                 "of 3 during the restart, reported": len(reported & set(WHILE_IT_IS_DOWN)),
-                "files with the API key": len(airflow.places_of(quote(server.api_key))),
+                "files with the API key": len(airflow.find_text(quote(server.api_key))),
             }
 
 
 def triggerer(airflow: AirflowServices):
-    """Return the processes of the triggerer, among those of all pieces."""
-    pid = airflow._ask(do="pieces")["pieces"]["triggerer"]["pid"]
+    """Return the processes of the triggerer, among those of all components."""
+    pid = airflow.component_pid("triggerer")
     return [each for each in airflow.processes() if each.pid == pid or pid in [p.pid for p in each.parents()]]
 
 

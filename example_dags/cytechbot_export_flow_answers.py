@@ -47,7 +47,7 @@ with DAG(
     # [END export]
 
     # [START read_export]
-    @task
+    @task(multiple_outputs=False)  # one XCom, whatever the questions are
     def count_answers(manifest: dict[str, Any]) -> dict[str, int]:
         """Count the answers to each question: the manifest says where the rows are, not what they are."""
         counts: dict[str, int] = {}

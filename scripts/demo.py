@@ -31,7 +31,7 @@ ROWS_SHOWN = 5
 
 
 class StepFailedError(Exception):
-    """A step of the demo did not work; the text says what to do."""
+    """A step of the demo did not work; the message includes what to do."""
 
 
 def main() -> int:
@@ -76,7 +76,7 @@ def sandbox() -> Iterator[dict[str, str]]:
             while not ready.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise StepFailedError(
-                        f"the sandbox did not start. Its own words are in {relative(log)}; "
+                        f"the sandbox did not start. Its output is in {relative(log)}; "
                         "if they name a missing module, run make clean and make demo again."
                     )
                 time.sleep(0.05)
@@ -115,7 +115,7 @@ def prepare_airflow(environment: dict[str, str]) -> None:
 
 
 def run_dag(environment: dict[str, str]) -> None:
-    """Run the example DAG as `airflow dags test` does, and show what the export said in its log."""
+    """Run the example DAG as `airflow dags test` does, and show the lines that the export logged."""
     conf = {"flow_campaign_id": CAMPAIGN, "folder": f"file://{EXPORTS}"}
     say(f"Running the DAG {DAG_ID}: airflow dags test {DAG_ID} --conf '{json.dumps(conf)}'")
     log = run("dags-test.log", environment, "dags", "test", DAG_ID, "--conf", json.dumps(conf))

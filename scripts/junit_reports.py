@@ -1,5 +1,5 @@
 """
-Counts what pytest's --junitxml reports tell, for the matrix's table and for the last line of what CI prints.
+Counts the results in pytest's --junitxml reports, for the matrix's table and the last line of CI's output.
 
     python scripts/junit_reports.py REPORT...
 """

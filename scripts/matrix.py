@@ -49,7 +49,7 @@ LINES_OF_A_TAIL = 25
 
 
 class StepFailedError(Exception):
-    """A step did not work; the text says what to do."""
+    """A step did not work; the message includes what to do."""
 
 
 @dataclass
@@ -204,7 +204,7 @@ def normal(name: str) -> str:
 
 
 def test(row: Row, python: Path, kind: str, *tests: str) -> str:
-    """Run some of the tests and return what came of them, as the table says it."""
+    """Run some of the tests and return what came of them, in the words of the table."""
     say(row, f"running {' '.join(tests)}")
     report = ENVIRONMENTS / f"{row.name}-{kind}.xml"
     report.unlink(missing_ok=True)
@@ -235,7 +235,7 @@ def run(row: Row, *command: str) -> str:
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-LINES_OF_A_TAIL:])
         raise StepFailedError(
-            f"a command failed; {row.log.relative_to(ROOT)} has all it said; this is the end:\n{tail}"
+            f"a command failed; {row.log.relative_to(ROOT)} has all of its output; this is the end:\n{tail}"
         )
     return done.stdout
 

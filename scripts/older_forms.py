@@ -24,7 +24,7 @@ def main() -> int:
             pins = [f"--constraint={path}" for path in constraints_of(version)]
             run(row, python, "-m", "pip", "install", "-qq", "--no-input", *pins, "playwright")
             say(row, "trying the connection form")
-            translate_errors = run(
+            output = run(
                 row,
                 python,
                 "-m",
@@ -34,7 +34,7 @@ def main() -> int:
                 "no:cacheprovider",
                 "tests/integration/test_connection_form.py",
             )
-            say(row, translate_errors.splitlines()[-1])
+            say(row, output.splitlines()[-1])
         except StepFailedError as error:
             print(f"{version}: {error}", file=sys.stderr)
             failed = True

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-#: Seconds that a coroutine gets to end after it was asked to.
+#: Seconds that a cancelled coroutine gets to end.
 _END_WITHIN = 4.0
 
 

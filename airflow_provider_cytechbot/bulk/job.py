@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 FAIL_AT_END, FAIL_FAST, REPORT = "fail_at_end", "fail_fast", "report"
 ON_ERROR = (FAIL_AT_END, FAIL_FAST, REPORT)
-_STOPPED = "the task was told to stop."
+_STOPPED = "the task was stopped."
 #: How many rows an error lists.
 _LISTED = 5
 

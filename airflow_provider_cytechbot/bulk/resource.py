@@ -41,7 +41,7 @@ class BulkResource(Protocol):
 
     #: The report's word for what is done to each row.
     operation: str
-    #: The field that identifies a row; a row that is no mapping is a value of this field.
+    #: The field that identifies a row; any row but a mapping is a value of this field.
     key_field: str
     #: The fields that are read from a row.
     fields: Sequence[str]

@@ -5,23 +5,67 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, Protocol, Self
 
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.formats import compression as compressions
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 from airflow_provider_cytechbot.formats.lines import UnreadableFileError
 
-if TYPE_CHECKING:
-    from airflow_provider_cytechbot.storage.locations import StorageLocation
-
 _HIDDEN = ("_", ".")
 
 
+class Failures(Protocol):
+    """The errors of a location."""
+
+    def refused(self, problem: str, hint: str) -> Exception:
+        """Return the error for a location that cannot be used."""
+        ...
+
+    def translate_errors(self, *, has_begun: bool = False) -> AbstractContextManager[None]:
+        """Convert every exception of a storage in the block."""
+        ...
+
+
+class Location(Protocol):
+    """A file or a folder, as :class:`~airflow_provider_cytechbot.storage.locations.StorageLocation`."""
+
+    @property
+    def field(self) -> str:
+        """The operator's parameter that names it."""
+        ...
+
+    @property
+    def path(self) -> object:
+        """The path, whose text ends with the suffix of the file."""
+        ...
+
+    @property
+    def failures(self) -> Failures:
+        """The errors of this location."""
+        ...
+
+    def child(self, name: str) -> Self:
+        """Return a location in this folder."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the sorted names of the files and folders in this folder."""
+        ...
+
+    def is_folder(self) -> bool:
+        """Return whether the location is a folder."""
+        ...
+
+    def open(self) -> IO[bytes]:
+        """Open the file for reading."""
+        ...
+
+
 def read_rows(
-    location: StorageLocation,
+    location: Location,
     file_format: str | None = None,
     *,
     compression: str | None = None,
@@ -50,7 +94,7 @@ def read_rows(
 
 
 def read_folder(
-    location: StorageLocation,
+    location: Location,
     file_format: str | None = None,
     *,
     compression: str | None = None,
@@ -86,7 +130,7 @@ def read_folder(
     return (row for rows in readers for row in rows)
 
 
-def _refuse_folder(location: StorageLocation) -> None:
+def _refuse_folder(location: Location) -> None:
     if location.is_folder():
         raise location.failures.refused(
             "is a folder inside a folder of data files, which is not read.", "Give the folder of the files."
@@ -108,7 +152,7 @@ def _reader(file_type: FileType, delimiter: str | None) -> Callable[[IO[bytes]],
 
 
 def _rows(
-    location: StorageLocation,
+    location: Location,
     file_type: FileType,
     reader: Callable[[IO[bytes]], Iterator[dict[str, object]]],
 ) -> Iterator[dict[str, object]]:

@@ -10,18 +10,21 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.sandbox.data import DataError
 from airflow_provider_cytechbot.sandbox.faults import FaultError, parse_fault
 from airflow_provider_cytechbot.sandbox.quirks import Quirk
+from airflow_provider_cytechbot.sandbox.seed import DataError
 from airflow_provider_cytechbot.sandbox.server import (
     DEFAULT_API_KEY,
     DEFAULT_MEMBER_API_KEY,
     HOST,
     SandboxServer,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_PORT = 8765
 
@@ -46,14 +49,14 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="serve a generated flow campaign, id 100, of so many subscribers too",
+        help="serve a generated flow campaign too, id 100, with N subscribers",
     )
     parser.add_argument(
         "--quirks",
         default="none",
         metavar="NAMES",
         help="behaviours of real installations beside the vendor's page: "
-        f"all, none, or of {', '.join(sorted(Quirk))}",
+        f"all, none, or some of {', '.join(sorted(Quirk))}",
     )
     parser.add_argument(
         "--fault",
@@ -73,14 +76,14 @@ def _parser() -> argparse.ArgumentParser:
         "--ready-file",
         type=Path,
         metavar="PATH",
-        help="written once requests are answered, removed at the end: "
+        help="written once the server answers, removed when it stops: "
         "JSON with url, api_key, member_api_key, port, pid",
     )
     return parser
 
 
 def _write_whole(path: Path, text: str) -> None:
-    # A reader that waits for the file must never see half of it, nobody else's eyes see the key.
+    # The file appears whole, because another process waits for it, and only its owner can read the key.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -92,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Serve until SIGINT or SIGTERM.
 
-    :param arguments: the command line; None for the process's own
-    :return: the exit code: 0 at the end, 2 for an unusable argument or seed, 1 where it cannot serve
+    :param arguments: the command line; None for that of the process
+    :return: the exit code: 0 after a signal, 2 for a wrong argument or seed, 1 where it cannot serve
     """
     options = _parser().parse_args(arguments)
     try:
@@ -109,11 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             base_path=options.base_path,
         )
     except FaultError as error:
-        return _complain(f"--fault {error}", 2)
+        return _report(f"--fault {error}", 2)
     except DataError as error:
-        return _complain(f"--data {error}" if options.data else f"--subscribers {error}", 2)
+        return _report(f"--data {error}" if options.data else f"--subscribers {error}", 2)
     except ValueError as error:
-        return _complain(f"--{error}", 2)
+        return _report(f"--{error}", 2)
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -121,9 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server.start()
     except ImportError as error:
-        return _complain(str(error), 1)
+        return _report(str(error), 1)
     except (OSError, OverflowError) as error:
-        return _complain(f"port {options.port}: {error}; --port 0 takes a free one", 1)
+        return _report(f"port {options.port}: {error}; --port 0 takes a free one", 1)
     try:
         if options.ready_file is not None:
             ready = {
@@ -141,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         ended.wait()
     except OSError as error:
-        return _complain(f"--ready-file {options.ready_file}: {error.strerror}", 1)
+        return _report(f"--ready-file {options.ready_file}: {error.strerror}", 1)
     finally:
         server.stop()
         if options.ready_file is not None:
@@ -150,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _complain(message: str, code: int) -> int:
+def _report(message: str, code: int) -> int:
     print(f"sandbox: {message}", file=sys.stderr)
     return code
 

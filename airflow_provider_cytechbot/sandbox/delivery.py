@@ -13,6 +13,7 @@ from email.utils import formatdate
 from typing import Any
 
 from airflow_provider_cytechbot.sandbox.faults import Fault, FaultKind
+from airflow_provider_cytechbot.sandbox.php_json import encode
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,10 +33,23 @@ _LOGIN_PAGE = (
     '<body><form action="/home/login" method="post"><input name="username"></form></body></html>\n'
 )
 
+#: The texts of Facebook's error codes, and whether the same call may succeed later.
+_FACEBOOK_ERRORS = {
+    1: ("An unknown error occurred", True),
+    2: ("Service temporarily unavailable", True),
+    4: ("Application request limit reached", True),
+    10: ("Application does not have permission for this action", False),
+    17: ("User request limit reached", True),
+    32: ("Page request limit reached", True),
+    190: ("Error validating access token: Session has expired.", False),
+    200: ("Requires pages_messaging permission to manage the object", False),
+    613: ("Calls to this api have exceeded the rate limit.", True),
+}
+
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer: its body in pieces, and how long it is in all where that is known."""
+    """An HTTP answer: its body in pieces, and the length of the body where that is known."""
 
     pieces: Iterable[bytes]
     length: int | None
@@ -52,7 +66,7 @@ class Answer:
         content_type: str = JSON,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> Answer:
-        """Make an answer of a body that is there already."""
+        """Make an answer of a whole body."""
         return cls([body], len(body), status, content_type, headers)
 
 
@@ -65,21 +79,21 @@ def error_page(status: int, title: str) -> Answer:
 
 
 class Closing(Exception):  # noqa: N818 - an event, not an error
-    """The server stops: whatever is still under way is dropped."""
+    """The server stops and drops all connections."""
 
 
 class Delivery:
     """
     Sends answers, with or without a fault.
 
-    :param closing: set when the server stops, so that nothing waits on
+    :param closing: set when the server stops, so that no delay goes on
     """
 
     def __init__(self, closing: asyncio.Event) -> None:
         self._closing = closing
 
     async def pause(self, seconds: float) -> None:
-        """Wait, unless the server stops meanwhile."""
+        """Sleep, and raise `Closing` if the server stops meanwhile."""
         if not seconds:
             return
         try:
@@ -90,10 +104,10 @@ class Delivery:
 
     async def deliver(self, answer: Answer | None, fault: Fault | None, receive: Receive, send: Send) -> None:
         """
-        Send an answer the way the fault wants it.
+        Send an answer with its fault.
 
-        :param answer: what the API answered, None where the fault kept the request from it
-        :param fault: None for none
+        :param answer: the API's answer, None where the fault kept the request from the API
+        :param fault: the fault of the request, if any
         :param receive: the connection's ASGI `receive`
         :param send: the connection's ASGI `send`, uvicorn's own
         """
@@ -111,6 +125,10 @@ class Delivery:
         await self.pause(fault.seconds)
         if fault.kind in (FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER):
             await _end_connection(receive, send, reset=True)
+        elif fault.kind is FaultKind.INTERIM:
+            # ASGI has no message for it, so it goes to the transport directly.
+            _transport(send).write(f"HTTP/1.1 {fault.status or 103} Interim\r\nLink: </x>\r\n\r\n".encode())
+            await self._send(_known(answer), receive, send)
         elif fault.kind in (FaultKind.TRUNCATE, FaultKind.TRUNCATE_CHUNKED):
             whole = _known(answer)
             left = _cut_at(whole, fault)
@@ -143,12 +161,12 @@ class Delivery:
 
 
 def _known(answer: Answer | None) -> Answer:
-    # A fault that keeps the request from the API and yet wants its answer: an empty body it is.
+    # The fault kept the request from the API, so there is no answer to change.
     return Answer.of(b"") if answer is None else answer
 
 
 def _transport(send: Send) -> asyncio.Transport:
-    # ASGI has no word for "drop this connection": the transport comes from uvicorn's own cycle of a request.
+    # ASGI has no message to drop a connection, so the transport is taken from uvicorn's request cycle.
     transport: asyncio.Transport | None = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise RuntimeError("the sandbox must be run by uvicorn directly, without middleware around it")
@@ -159,12 +177,12 @@ async def _end_connection(receive: Receive, send: Send, *, reset: bool) -> None:
     transport = _transport(send)
     if reset:
         connection: socket.socket = transport.get_extra_info("socket")
-        # Lingering for 0 seconds makes the close a reset, which a client cannot take for an end.
+        # Lingering for 0 seconds turns the close into a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     else:
         transport.close()
-    # Uvicorn would answer 500 in our name if we returned before it has noticed.
+    # Uvicorn sends status 500 if the application returns before the disconnect is noticed.
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -207,7 +225,7 @@ def _with_prefix(answer: Answer, prefix: bytes, content_type: str) -> Answer:
 
 
 def _changed(answer: Answer | None, fault: Fault) -> Answer:
-    """Return the answer that a fault makes of the API's."""
+    """Return the API's answer as the fault changes it."""
     text = None if fault.body is None else fault.body.encode("utf-8", "surrogateescape")
     match fault.kind:
         case FaultKind.STATUS | FaultKind.REDIRECT:
@@ -225,6 +243,8 @@ def _changed(answer: Answer | None, fault: Fault) -> Answer:
             return Answer.of(body, status=fault.status or 200, content_type=fault.content_type or HTML)
         case FaultKind.BODY:
             return Answer.of(text or b"", status=fault.status or 200, content_type=fault.content_type or JSON)
+        case FaultKind.FACEBOOK_ERROR:
+            return Answer.of(encode({"status": "error", "message": _facebook_message(fault)}))
         case FaultKind.BOM:
             return _with_prefix(_known(answer), _BOM, fault.content_type or JSON)
         case FaultKind.NOTICE:
@@ -242,6 +262,20 @@ def _changed(answer: Answer | None, fault: Fault) -> Answer:
             return replace(_known(answer), length=None)
         case _:
             return _known(answer)
+
+
+def _facebook_message(fault: Fault) -> dict[str, Any] | str:
+    text, is_transient = _FACEBOOK_ERRORS.get(fault.code, ("An unknown error has occurred.", False))
+    message = f"(#{fault.code}) {text}"
+    if fault.as_text:
+        return message
+    return {
+        "message": message,
+        "type": "OAuthException",
+        "code": fault.code,
+        "is_transient": is_transient,
+        "fbtrace_id": "A1b2C3d4E5f/6789",
+    }
 
 
 def _retry_after(fault: Fault) -> str:

@@ -1,4 +1,4 @@
-"""Faults that the sandbox can be told to have: their kinds, their notation, which request gets which."""
+"""The faults of the sandbox: their kinds, their notation, and the plan of which request gets which."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FOR_EVER = -1
 
 
 class FaultKind(StrEnum):
-    """What goes wrong, and whether a write takes effect all the same unless `Fault.effect` says otherwise."""
+    """What goes wrong, and whether a write takes effect nevertheless, unless `Fault.effect` is set."""
 
-    #: The answer is right but late: `seconds` before its first byte. A write has taken effect by then.
+    #: The answer is right but late: `seconds` before its first byte. Takes effect, before the wait.
     DELAY = "delay"
     #: The answer is right but comes in pieces of `size` bytes with `seconds` between them. Takes effect.
     TRICKLE = "trickle"
-    #: The connection is reset with no answer and no effect.
+    #: The connection is reset without an answer. No effect.
     RESET_BEFORE = "reset_before"
-    #: The connection is reset with no answer, after the write took effect.
+    #: The connection is reset without an answer. Takes effect.
     RESET_AFTER = "reset_after"
     #: A web server's error page with `status`, and `retry_after` where given. No effect.
     STATUS = "status"
@@ -42,13 +42,25 @@ class FaultKind(StrEnum):
     BOM = "bom"
     #: A PHP notice (or `body`) before the JSON. Takes effect.
     NOTICE = "notice"
-    #: The answer compressed with gzip, whatever the client accepts. Takes effect.
+    #: The answer compressed with gzip, even where the client does not accept that. Takes effect.
     GZIP = "gzip"
     #: The answer chunked, without Content-Length. Takes effect.
     CHUNKED = "chunked"
+    #: Interim answers (`status`, 103 unless given) before the answer itself. Takes effect.
+    INTERIM = "interim"
+    #: An error that Facebook gave, with its `code` (613 unless given), as Facebook's object or with `as_text`
+    #: as its text alone. No effect.
+    FACEBOOK_ERROR = "facebook_error"
 
 
-_WITHOUT_EFFECT = {FaultKind.RESET_BEFORE, FaultKind.STATUS, FaultKind.HTML, FaultKind.REDIRECT}
+_WITHOUT_EFFECT = {
+    FaultKind.RESET_BEFORE,
+    FaultKind.STATUS,
+    FaultKind.HTML,
+    FaultKind.REDIRECT,
+    FaultKind.FACEBOOK_ERROR,
+}
+RATE_LIMIT_CODE = 613
 
 
 class FaultError(ValueError):
@@ -63,18 +75,20 @@ class Fault:
     :param kind: what goes wrong
     :param endpoint: the endpoint's path name, for example `create_contact`, or `all`
     :param times: how many requests get it; -1 for ever
-    :param skip: how many matching requests pass unharmed before
+    :param skip: how many matching requests pass before the first one with the fault
     :param seconds: how long to wait before the first byte (of any kind), or between the pieces of `trickle`
-    :param status: the HTTP status of `status`, `redirect`, `html` and `body`
+    :param status: the HTTP status of `status`, `redirect`, `html` and `body`, or of `interim` answers
     :param retry_after: seconds for a Retry-After header beside `status`
-    :param retry_after_date: write Retry-After as an HTTP date so many seconds from now
+    :param retry_after_date: write Retry-After as the HTTP date of that moment
     :param location: where a `redirect` leads
     :param body: the text of `body`, `notice`, `html` and `status`
     :param content_type: the Content-Type of such a text
     :param size: bytes of a `trickle`'s piece, or bytes left by the `truncate` kinds
-    :param effect: whether a write takes effect; None for what the kind says. `status=502` with `effect=True`
-        is a gateway that lost the answer of a write that happened
-    :raises FaultError: for a value out of its range
+    :param code: the error code of `facebook_error`: 613 rate limit, 190 expired token, 10 missing permission
+    :param as_text: send the text of a `facebook_error` alone
+    :param effect: whether a write takes effect; None for the default of the kind. `status=502` with
+        `effect=True` is a gateway that lost the answer of a write
+    :raises FaultError: for a value outside its range
     """
 
     kind: FaultKind
@@ -89,6 +103,8 @@ class Fault:
     body: str | None = None
     content_type: str | None = None
     size: int | None = None
+    code: int = RATE_LIMIT_CODE
+    as_text: bool = False
     effect: bool | None = None
 
     def __post_init__(self) -> None:
@@ -105,8 +121,11 @@ class Fault:
             raise FaultError("seconds: must be 0 or more")
         if self.retry_after is not None and not 0 <= self.retry_after < float("inf"):
             raise FaultError("retry_after: must be 0 or more")
-        # An answer with 204 or 304 has no body to go wrong.
-        if self.status is not None and (not 200 <= self.status <= 599 or self.status in (204, 304)):
+        if self.kind is FaultKind.INTERIM:
+            if self.status is not None and (not 100 <= self.status <= 199 or self.status == 101):
+                raise FaultError("status: must be 100 to 199, and not 101")
+        # An answer with 204 or 304 has no body.
+        elif self.status is not None and (not 200 <= self.status <= 599 or self.status in (204, 304)):
             raise FaultError("status: must be 200 to 599, and neither 204 nor 304")
         if self.kind is FaultKind.STATUS and self.status is None:
             raise FaultError("status: is required for the kind status")
@@ -128,10 +147,10 @@ _FIELDS = {field.name: field for field in fields(Fault)}
 
 def read_fault(given: Mapping[str, Any]) -> Fault:
     """
-    Make a fault from names and values, which may still be text.
+    Make a fault from names and values; the values may be text.
 
     :param given: values by the names of `Fault`'s parameters
-    :raises FaultError: for an unknown name or a value that cannot be read
+    :raises FaultError: for an unknown name or a wrong value
     """
     if not isinstance(given, Mapping):
         raise FaultError("must be an object")
@@ -169,7 +188,7 @@ def parse_fault(text: str) -> Fault:
     Read a fault from one argument of a command line.
 
     :param text: `endpoint=create_contact,kind=reset_after,times=1`, or the same as a JSON object, which a
-        value that holds a comma needs
+        value with a comma needs
     :raises FaultError: when it cannot be read
     """
     if text.lstrip().startswith("{"):
@@ -188,46 +207,46 @@ def parse_fault(text: str) -> Fault:
 
 
 class FaultPlan:
-    """The faults still to happen, in the order they were given. Safe to use from several threads."""
+    """The faults still to happen, in the order in which they were added. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[_Waiting] = []
+        self._pending: list[_Pending] = []
 
     def add(self, fault: Fault) -> None:
-        """Let a fault happen from now on."""
+        """Add a fault for the requests to come."""
         with self._lock:
-            self._waiting.append(_Waiting(fault, fault.skip, fault.times))
+            self._pending.append(_Pending(fault, fault.skip, fault.times))
 
     def clear(self) -> None:
-        """Forget every fault."""
+        """Remove all faults."""
         with self._lock:
-            self._waiting.clear()
+            self._pending.clear()
 
-    def waiting(self) -> list[Fault]:
-        """Return the faults that have not happened as often as they should."""
+    def pending(self) -> list[Fault]:
+        """Return the faults that are still to happen."""
         with self._lock:
-            return [waiting.fault for waiting in self._waiting]
+            return [pending.fault for pending in self._pending]
 
     def take(self, endpoint: str) -> Fault | None:
-        """Return the fault of a request, None for a request that is answered as it should be."""
+        """Return the fault of the next request to an endpoint, None for none, and count it as happened."""
         with self._lock:
-            for waiting in self._waiting:
-                if waiting.fault.endpoint not in (ALL_ENDPOINTS, endpoint):
+            for pending in self._pending:
+                if pending.fault.endpoint not in (ALL_ENDPOINTS, endpoint):
                     continue
-                if waiting.skip:
-                    waiting.skip -= 1
+                if pending.skip:
+                    pending.skip -= 1
                     continue
-                if waiting.times != FOR_EVER:
-                    waiting.times -= 1
-                    if not waiting.times:
-                        self._waiting.remove(waiting)
-                return waiting.fault
+                if pending.times != FOR_EVER:
+                    pending.times -= 1
+                    if not pending.times:
+                        self._pending.remove(pending)
+                return pending.fault
         return None
 
 
 @dataclass(eq=False)
-class _Waiting:
+class _Pending:
     fault: Fault
     skip: int
     times: int

@@ -1,14 +1,16 @@
-"""The journal of requests: who asked what, and which writes took effect. It never holds an API key."""
+"""The journal of requests and of the writes that took effect. It never holds an API key."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 HIDDEN = "***"
 _KEPT_ENTRIES = 10_000
@@ -19,9 +21,9 @@ class JournalEntry:
     """
     One request.
 
-    `endpoint` is the endpoint's path name, or the whole path where it is none; `key_in` says where the
-    API key travelled; `outcome` is the `status` of the answer, `success` for the bare ones, and None where
-    nothing looked at the request; `seconds` counts from the start of the journal.
+    `endpoint` is the endpoint's path name, or the whole path of a request outside the API; `key_in` is where
+    the API key was sent; `outcome` is the `status` of the answer, `success` for the bare ones, and None where
+    a fault kept the request from the API; `seconds` counts from the start of the journal.
     """
 
     number: int
@@ -41,9 +43,9 @@ class JournalEntry:
 
 class Journal:
     """
-    Remembers the last ten thousand requests, and counts all. Safe to use from several threads.
+    Keeps the last ten thousand requests, and counts all. Safe to use from several threads.
 
-    :param secrets: the texts that must not be kept in any field
+    :param secrets: the texts that no field may hold
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -63,7 +65,7 @@ class Journal:
         self._started = time.monotonic()
 
     def clear(self) -> None:
-        """Forget every request and start the counts from 0."""
+        """Remove all requests and start the counts at 0."""
         with self._lock:
             self._start()
 
@@ -91,7 +93,7 @@ class Journal:
         client_port: int,
         fault: str | None,
     ) -> JournalEntry:
-        """Write down a request as it arrives."""
+        """Record a request as it arrives."""
         in_query, in_form = "api_key" in query, "api_key" in form
         with self._lock:
             endpoint = self._hide(endpoint)
@@ -112,8 +114,8 @@ class Journal:
             self._entries.append(entry)
         return entry
 
-    def judge(self, entry: JournalEntry, *, outcome: str, took_effect: bool) -> None:
-        """Add to a request what the API made of it."""
+    def record_outcome(self, entry: JournalEntry, *, outcome: str, took_effect: bool) -> None:
+        """Add the outcome to a recorded request."""
         with self._lock:
             entry.outcome = outcome
             entry.took_effect = took_effect
@@ -136,7 +138,7 @@ class Journal:
             return self._took_effect.total() if endpoint is None else self._took_effect[endpoint]
 
     def as_json(self) -> dict[str, Any]:
-        """Return counts and requests as JSON can hold them."""
+        """Return counts and requests in the types of JSON."""
         with self._lock:
             return {
                 "counts": {

@@ -1,17 +1,20 @@
-"""A generated flow campaign of any number of subscribers, written in pieces so that none of it is kept."""
+"""A generated flow campaign with any number of subscribers, written in pieces to need no memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.sandbox.php_json import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LARGE_CAMPAIGN_ID = "100"
 MAX_SUBSCRIBERS = 1_000_000
 
-# A subscriber's id is a block's number and three digits: seventeen digits, beyond what a float can hold. The
-# texts of two blocks differ in that number only, so writing one is a single join of pieces that are there.
+# A subscriber's id is a block's number and three digits: seventeen digits, which a float cannot hold. The
+# texts of two blocks differ in that number only, so a block is written by one join of prepared pieces.
 _BLOCK = 1000
 _FIRST_BLOCK = 24_994_546_734_000
 _MARK = "@@"
@@ -50,7 +53,7 @@ _COUNTRIES = ("France", "Germany", "Côte d'Ivoire", "日本", "Brazil", "Tonga"
 
 
 def _answer_texts(index: int, block: str) -> tuple[str, ...]:
-    # Lists of lengths without a common divisor: the answers do not repeat in step.
+    # The lengths of these lists have no common divisor, so that combinations of answers do not repeat soon.
     return (
         _HOBBIES[index % len(_HOBBIES)],
         _PRODUCTS[index % len(_PRODUCTS)],
@@ -62,9 +65,9 @@ def _answer_texts(index: int, block: str) -> tuple[str, ...]:
 
 class LargeCampaign:
     """
-    A campaign in which every one of many subscribers answered every one of five questions.
+    A campaign in which every subscriber answered all of five questions.
 
-    :param subscribers: how many, 1 to 1,000,000
+    :param subscribers: the number of subscribers, 1 to 1,000,000
     :raises ValueError: for any other number
     """
 
@@ -77,12 +80,12 @@ class LargeCampaign:
         self.questions = dict(_QUESTIONS)
 
     def subscriber_id(self, index: int) -> str:
-        """Return the id of the subscriber at a place, counted from 0."""
-        block, place = divmod(index, _BLOCK)
-        return f"{_FIRST_BLOCK + block}{place:03d}"
+        """Return the id of the subscriber at an index."""
+        block, rest = divmod(index, _BLOCK)
+        return f"{_FIRST_BLOCK + block}{rest:03d}"
 
     def answers_of(self, subscriber_id: str) -> dict[str, str] | None:
-        """Return a subscriber's answers by question id, None for one who is not of this campaign."""
+        """Return a subscriber's answers by question id, None for an id outside this campaign."""
         if len(subscriber_id) != 17 or not subscriber_id.isdecimal():
             return None
         number = int(subscriber_id) - _FIRST_BLOCK * _BLOCK
@@ -95,7 +98,7 @@ class LargeCampaign:
         """
         Write the campaign's whole answer to `get_all_subscriber_flow_info`, a piece at a time.
 
-        :param question_id_field: what the field with a question's id is called
+        :param question_id_field: the name of the field with a question's id
         """
         head, tail = self._frame()
         yield head
@@ -112,7 +115,7 @@ class LargeCampaign:
         yield tail
 
     def length(self, question_id_field: str) -> int:
-        """Return how many bytes `chunks` gives in all."""
+        """Return the number of bytes that `chunks` yields."""
         head, tail = self._frame()
         full, rest = divmod(self.subscribers, _BLOCK)
         blocks = full * _block_length(question_id_field, _BLOCK)

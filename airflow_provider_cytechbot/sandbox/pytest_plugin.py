@@ -6,11 +6,14 @@ The top `conftest.py` loads them: `pytest_plugins = ["airflow_provider_cytechbot
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,6 @@ def cytechbot_sandbox_server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def cytechbot_sandbox(cytechbot_sandbox_server: SandboxServer) -> SandboxServer:
-    """Give the test the server, as it was at the start."""
+    """Return the server, reset to its start."""
     cytechbot_sandbox_server.reset()
     return cytechbot_sandbox_server

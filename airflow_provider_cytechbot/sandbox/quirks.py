@@ -1,4 +1,4 @@
-"""What real installations do beside, or against, the vendor's page: switches, all off unless asked for."""
+"""What real installations do beside, or against, the vendor's page: switches, all off by default."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Quirk(StrEnum):
-    """A behaviour known from the platform family; without it the vendor's page holds."""
+    """A behaviour known from the platform family; without it the sandbox follows the vendor's page."""
 
     #: `get_all_subscriber_flow_info` names the field `id` where the page says `question_id`.
     ID_FOR_QUESTION_ID = "id_for_question_id"
@@ -19,7 +19,7 @@ class Quirk(StrEnum):
     INFO_WHEN_NOTHING_DELETED = "info_when_nothing_deleted"
     #: `assign_label` passes over unknown labels as long as it knows one of them.
     UNKNOWN_LABELS_IGNORED = "unknown_labels_ignored"
-    #: An error that Facebook gave is passed on as the object it was, not as text.
+    #: An error from Facebook is passed on as Facebook's object instead of as text.
     FACEBOOK_ERROR_OBJECTS = "facebook_error_objects"
     #: In an update, an empty text and `"0"` count as not sent.
     FALSY_FIELDS_DROPPED = "falsy_fields_dropped"
@@ -29,6 +29,8 @@ class Quirk(StrEnum):
     OWN_EMAIL_TAKEN = "own_email_taken"
     #: `get_user_info` decodes the email a second time, so that a `+` in it arrives as a space.
     EMAIL_DECODED_TWICE = "email_decoded_twice"
+    #: A list arrives as an object of its indexes, `{"0": ...}`; not in the generated campaign.
+    LISTS_AS_OBJECTS = "lists_as_objects"
     #: The user, package, subscriber and label endpoints label their JSON `text/html`.
     JSON_AS_HTML = "json_as_html"
 
@@ -37,14 +39,16 @@ def parse_quirks(names: str | Iterable[str]) -> frozenset[Quirk]:
     """
     Read a choice of quirks.
 
-    :param names: `"all"`, `"none"`, names parted by commas, or an iterable of names
-    :return: the quirks meant
-    :raises ValueError: for a name that is none; the message lists those there are
+    :param names: `"all"`, `"none"`, names with commas between them, or an iterable of names
+    :return: the quirks of these names
+    :raises ValueError: for an unknown name; the message lists the known ones
     """
     if isinstance(names, str):
         if names == "all":
             return frozenset(Quirk)
         names = [] if names in ("none", "") else names.split(",")
+    if not isinstance(names, Iterable):
+        raise ValueError(f'quirks: must be "all", "none" or a list of names, not {names!r}')
     chosen = set()
     for name in names:
         try:

@@ -6,23 +6,26 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_cytechbot.sandbox.app import Sandbox
-from airflow_provider_cytechbot.sandbox.data import State, built_in_seed, read_seed
+from airflow_provider_cytechbot.sandbox.app import SandboxApp
 from airflow_provider_cytechbot.sandbox.faults import Fault, FaultKind, read_fault
+from airflow_provider_cytechbot.sandbox.installation import Installation
 from airflow_provider_cytechbot.sandbox.quirks import Quirk, parse_quirks
+from airflow_provider_cytechbot.sandbox.seed import built_in_seed, read_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
     import uvicorn
 
     from airflow_provider_cytechbot.sandbox.journal import Journal, JournalEntry
+    from airflow_provider_cytechbot.sandbox.state import State
 
-# The sandbox has well-known keys and faults at anybody's call: it is never reachable from elsewhere.
+# Its keys are public and anybody can give it faults: it must not be reachable from other machines.
 HOST = "127.0.0.1"
 
 # A platform key begins with its user's id.
@@ -35,15 +38,15 @@ _STOP_SECONDS = 10
 
 class SandboxServer:
     """
-    A CyTechBot API server for demos and tests on 127.0.0.1: a context manager, or to `start` and `stop`.
+    A CyTechBot API server for demos and tests on 127.0.0.1: a context manager, or with `start` and `stop`.
 
     :param port: the port; 0 for a free one
-    :param data: the seed, as `data` describes it, or the path of a JSON file; None for the built-in one
+    :param data: the seed, as `seed` describes it, or the path of a JSON file; None for the built-in one
     :param api_key: an admin's API key, good for every endpoint
     :param member_api_key: a member's API key, refused by the admin endpoints
-    :param subscribers: serve a generated campaign (id `"100"`) of so many subscribers too, up to 1,000,000
+    :param subscribers: the number of subscribers of a generated campaign, id `"100"`, up to 1,000,000
     :param quirks: behaviours of real installations beside the vendor's page: `"all"`, `"none"`, or names
-    :param faults: faults that are there from the start and come back with `reset`
+    :param faults: faults at the start; `reset` brings them back
     :param chunked: send every answer chunked instead of with its length
     :param base_path: the path below which the API lies
     """
@@ -66,16 +69,15 @@ class SandboxServer:
         self.member_api_key = member_api_key
         self.port = port
         self._base_path = "/" + base_path.strip("/")
-        self._sandbox = Sandbox(
+        self._installation = Installation(
             seed,
             api_key=api_key,
             member_api_key=member_api_key,
             subscribers=subscribers,
             quirks=quirks,
             faults=faults,
-            chunked=chunked,
-            base_path=self._base_path,
         )
+        self._app = SandboxApp(self._installation, chunked=chunked, base_path=self._base_path)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,7 +95,7 @@ class SandboxServer:
             raise ImportError(
                 "The sandbox needs uvicorn: pip install 'airflow-provider-cytechbot[sandbox]'"
             ) from None
-        # asyncio sends small pieces without delay only where the socket says by number that it is TCP.
+        # asyncio sends small pieces without delay only for a socket whose protocol number is that of TCP.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,7 +106,7 @@ class SandboxServer:
             raise
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
-            self._sandbox,
+            self._app,
             http=_silent_protocol(),
             ws="none",
             loop="asyncio",
@@ -128,7 +130,7 @@ class SandboxServer:
         # Uvicorn calls this from its main loop: the first call says that it serves.
         config.callback_notify = on_start
         config.timeout_notify = 10**9
-        self._sandbox.closing.clear()
+        self._app.closing.clear()
         self._server = server
         self._thread = threading.Thread(
             target=asyncio.run, args=(serve(),), name="cytechbot-sandbox", daemon=True
@@ -140,7 +142,7 @@ class SandboxServer:
         return self
 
     def stop(self) -> None:
-        """Stop serving and drop whatever is under way. Does nothing where it is not running."""
+        """Stop serving and drop all connections. Does nothing where it is not running."""
         server, thread, loop = self._server, self._thread, self._loop
         if server is None or thread is None:
             return
@@ -153,7 +155,7 @@ class SandboxServer:
         self._server = self._thread = self._loop = None
 
     def _drop_connections(self, server: uvicorn.Server) -> None:
-        self._sandbox.closing.set()
+        self._app.closing.set()
         for connection in list(server.server_state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
@@ -203,13 +205,13 @@ class SandboxServer:
 
     @property
     def state(self) -> State:
-        """What the server knows at this moment; hold `state.lock` to look at several things together."""
-        return self._sandbox.state
+        """The server's data at this moment; hold `state.lock` to read several things together."""
+        return self._installation.state
 
     @property
     def journal(self) -> Journal:
         """The journal of requests."""
-        return self._sandbox.journal
+        return self._installation.journal
 
     def requests(self, endpoint: str | None = None) -> list[JournalEntry]:
         """Return the requests of an endpoint, or all, oldest first."""
@@ -218,38 +220,38 @@ class SandboxServer:
     @property
     def quirks(self) -> frozenset[Quirk]:
         """The behaviours beside the vendor's page; set it to `"all"`, `"none"` or names of `Quirk`."""
-        return self._sandbox.quirks
+        return self._installation.quirks
 
     @quirks.setter
     def quirks(self, names: str | Iterable[str]) -> None:
-        self._sandbox.quirks = parse_quirks(names)
+        self._installation.quirks = parse_quirks(names)
 
     def fault(self, kind: FaultKind | str | Fault, endpoint: str = "all", **options: Any) -> Fault:
         """
-        Let a fault happen from now on.
+        Add a fault for the requests to come.
 
         :param kind: what goes wrong, or a whole `Fault`
         :param endpoint: the endpoint's path name, or `all`
         :param options: the other parameters of `Fault`, for example `times=2, status=503`
         :return: the fault
-        :raises FaultError: for a fault that cannot be
+        :raises FaultError: for a fault that is wrong in itself
         """
         fault = (
             kind if isinstance(kind, Fault) else read_fault({"kind": kind, "endpoint": endpoint, **options})
         )
-        self._sandbox.add_faults([fault])
+        self._installation.add_faults([fault])
         return fault
 
     def clear_faults(self) -> None:
-        """Forget every fault."""
-        self._sandbox.faults.clear()
+        """Remove all faults."""
+        self._installation.faults.clear()
 
     def reset(self) -> None:
-        """Make everything as it was at the start: data, quirks, faults, an empty journal."""
-        self._sandbox.reset()
+        """Return to the start: its data, quirks and faults, and an empty journal."""
+        self._installation.reset()
 
-    def answer(self, flow_campaign_id: str, subscriber_id: str, question_id: str, text: str) -> None:
-        """Let a subscriber answer a question, as if the bot had just heard it."""
+    def answer(self, flow_campaign_id: str, subscriber_id: str, question_id: str, text: str | None) -> None:
+        """Store a subscriber's answer to a question; None for an answer that the API writes as null."""
         self.state.answer(flow_campaign_id, subscriber_id, question_id, text)
 
     def labels_of(self, subscriber_id: str) -> list[str]:
@@ -262,7 +264,7 @@ def _silent_protocol() -> type[asyncio.Protocol]:
     """
     Return uvicorn's protocol without its access log, which would show the API key in the query string.
 
-    Its own switch takes the log's handlers away, and Airflow's logging gives them back.
+    Uvicorn's own switch removes the log's handlers, but Airflow's logging adds them again.
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 

@@ -52,8 +52,8 @@ class StorageFailures:
     """
 
     def __init__(self, what: str, path: str) -> None:
-        shown = _PASSWORD_IN_PATH.sub(rf"\1:{MASK}@", path)
-        self._subject = f"{what}, {shown},"
+        masked_path = _PASSWORD_IN_PATH.sub(rf"\1:{MASK}@", path)
+        self._subject = f"{what}, {masked_path},"
         url = urlsplit(path) if "://" in path else None
         self._scheme = url.scheme if url else ""
         self._conn_id = (url.netloc.rpartition("@")[0] or None) if url else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.transport.failures import TransportFailures
 
-#: What is asked for. Only what can be checked: other codings may end anywhere without a word.
+#: The codings that a request accepts: only those whose end can be checked.
 ACCEPTED = "gzip"
 #: How many bytes a block of a body has at most. Larger ones only cost memory.
 BLOCK_SIZE = 64 * 1024

@@ -5,7 +5,7 @@ Real DAG runs for tests: each is a whole `airflow dags test` in a process, datab
     assert run.states == {"export": "success", "count_answers": "success"}
     assert run.tasks["export"].result["rows"] == 24
     assert "Exported flow campaign 1" in run.log
-    assert not run.places_of(api_key)
+    assert not run.find_text(api_key)
 
 Starting Airflow takes ten seconds and more, most of it for imports and for its execution API. So one process,
 the stem, does that once, and forks a child for each run, which takes one or two. The stem never opens the
@@ -83,7 +83,7 @@ class DagRun:
         """The states of the tasks."""
         return {name: task.state for name, task in self.tasks.items()}
 
-    def places_of(self, secret: str) -> list[str]:
+    def find_text(self, secret: str) -> list[str]:
         """Return where the run left a secret, in whichever form it travels: `log`, or the name of a file."""
         assert len(secret) >= 4, "too short to be told from other text"
         percent = {quote(secret, safe=""), quote(secret), quote_plus(secret)}

@@ -246,7 +246,7 @@ class Decoder:
             run = self.dag_runner.run(file, dag_id=dag_id, env=self.env)
             assert run.state == "success", run.log
             assert set(run.states.values()) <= {"success"}, run.log
-            assert run.places_of(self.sandbox.api_key) == []
+            assert run.find_text(self.sandbox.api_key) == []
 
     def run_tests(self) -> None:
         """Run the tests."""

@@ -64,15 +64,15 @@ def test_a_run_tells_state_result_templates_and_log(airflow):
 
 def test_what_was_written_can_be_searched(airflow):
     """A task's print is masked in its log, and by Airflow's own doing not where the scheduler repeats it."""
-    assert [path.name for path in airflow.places_of(PASSWORD)] == ["scheduler.log"]
-    assert [path.name for path in airflow.places_of("The password is ***")] == ["attempt=1.log"]
+    assert [path.name for path in airflow.find_text(PASSWORD)] == ["scheduler.log"]
+    assert [path.name for path in airflow.find_text("The password is ***")] == ["attempt=1.log"]
     assert b"services_plain" in airflow.database_bytes()
 
 
 def test_a_killed_task_is_tried_again(airflow):
     """Whether its supervisor lives to report it, or the scheduler has to miss its heartbeats."""
     run = airflow.trigger("services_killed")
-    first = run.kill("survive[0]", who="runner"), run.kill("survive[1]", who="both")
+    first = run.kill("survive[0]", process="runner"), run.kill("survive[1]", process="both")
     assert not any(airflow.owns(pid) for pid in first)
     assert run.wait() == "success"
     assert run.tries() == {"survive[0]": 2, "survive[1]": 2}
@@ -100,7 +100,7 @@ def test_two_stand_side_by_side_and_leave_nothing(airflow):
     with AirflowServices(DAGS, env=ENV) as other:
         run = other.trigger("services_killed")
         run.pid("survive[0]")
-        run.kill("survive[1]", who="supervisor")  # its task now has no parent that is ours
+        run.kill("survive[1]", process="supervisor")  # its task now has no parent that is ours
         (session,) = {os.getsid(process.pid) for process in other.processes()}
         assert len(members(session)) >= 10
         assert listening(session) == {("127.0.0.1", other.port)}
@@ -115,7 +115,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.integration.airflow_services import AirflowServices
-with AirflowServices(sys.argv[2], home=Path(sys.argv[3]), pieces=["triggerer"]) as airflow:
+with AirflowServices(sys.argv[2], home=Path(sys.argv[3]), components=["triggerer"]) as airflow:
     print(airflow.processes()[0].pid, flush=True)
     time.sleep(300)
 """
@@ -132,7 +132,7 @@ with AirflowServices(sys.argv[2], home=Path(sys.argv[3]), pieces=["triggerer"]) 
 
 def test_what_does_not_come_up_says_why(tmp_path):
     services = AirflowServices(
-        DAGS, home=tmp_path, pieces=["scheduler"], env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"}
+        DAGS, home=tmp_path, components=["scheduler"], env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"}
     )
     with (
         pytest.raises(AirflowServicesError, match=r"(?s)scheduler has ended, with exit code 1.*no.such"),

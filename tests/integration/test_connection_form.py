@@ -48,9 +48,9 @@ pytestmark = [pytest.mark.slow, needs_chromium]
 def airflow(tmp_path_factory):
     """Airflow's web server, which lets connections be tested and asks nobody who they are."""
     env = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
-    piece = "webserver" if AIRFLOW < (3, 0) else "api-server"
+    component = "webserver" if AIRFLOW < (3, 0) else "api-server"
     with AirflowServices(
-        tmp_path_factory.mktemp("dags"), pieces=[piece], apps="all", env=env, start_timeout=180
+        tmp_path_factory.mktemp("dags"), components=[component], apps="all", env=env, start_timeout=180
     ) as services:
         yield services
 

@@ -89,11 +89,11 @@ def test_secret_is_found_in_every_form(form):
     def left(log="", **files):
         return DagRun("success", {}, log, 0, {name: text.encode() for name, text in files.items()})
 
-    assert left(log=f"at {form}.").places_of(SECRET) == ["log"]
-    assert left(database=f"\0{form}\0").places_of(SECRET) == ["database"]
-    assert left(log="at ***").places_of(SECRET) == []
+    assert left(log=f"at {form}.").find_text(SECRET) == ["log"]
+    assert left(database=f"\0{form}\0").find_text(SECRET) == ["database"]
+    assert left(log="at ***").find_text(SECRET) == []
 
 
 def test_secret_is_found_in_the_database(dag_runner, dag):
     run = dag_runner.run(dag("@task\ndef leak(): return os.environ['LEAK']\nleak()"), env={"LEAK": SECRET})
-    assert run.places_of(SECRET) == ["log", "airflow.db"]
+    assert run.find_text(SECRET) == ["log", "airflow.db"]

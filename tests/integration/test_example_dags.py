@@ -108,7 +108,7 @@ def check_label_many(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
 def check_user_lifecycle(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     user = sandbox.state.users[run.tasks["create_user"].result]
     assert (user["name"], user["mobile"]) == ("Kim Novak", "+4915112345678")
-    assert run.places_of(PASSWORD) == []
+    assert run.find_text(PASSWORD) == []
 
 
 def check_on_new_answers(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
     assert run.states == expected, run.log
     assert run.state == "success", run.log
-    assert run.places_of(cytechbot_sandbox.api_key) == []
+    assert run.find_text(cytechbot_sandbox.api_key) == []
     for key in store.objects() if store else ():
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(store.read(key))

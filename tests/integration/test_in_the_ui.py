@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
-from .airflow_services import NEVER, AirflowServices
+from .airflow_services import NO_TIMEOUT, AirflowServices
 from .browser import needs_chromium, new_page, screenshot
 from .dag_runs import EXAMPLES
 from .object_store import BUCKET, SECRET_KEY, object_store
@@ -62,7 +62,9 @@ def airflow(tmp_path_factory, store, sandbox):
         "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(),
     }
-    with AirflowServices(dags, apps="all", env=env, heartbeat_timeout=NEVER, start_timeout=180) as services:
+    with AirflowServices(
+        dags, apps="all", env=env, heartbeat_timeout=NO_TIMEOUT, start_timeout=180
+    ) as services:
         yield services
 
 

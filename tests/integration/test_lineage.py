@@ -22,7 +22,7 @@ def export_told(run_dag, cytechbot_sandbox, tmp_path):
             conf={"flow_campaign_id": flow_campaign_id, "folder": tmp_path.as_uri()},
             env={"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": EVENTS})},
         )
-        assert run.places_of(cytechbot_sandbox.api_key) == []
+        assert run.find_text(cytechbot_sandbox.api_key) == []
         events = [
             json.loads(line)
             for name, text in run.files.items()

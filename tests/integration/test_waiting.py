@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
-from .airflow_services import NEVER, AirflowServices
+from .airflow_services import NO_TIMEOUT, AirflowServices
 
 DAGS = Path(__file__).parent / "dags" / "waiting"
 KEY = "1-the key+of/the waiting tests"
@@ -58,7 +58,7 @@ def airflow(server, broken_server, tmp_path_factory):
         "PYTHONASYNCIODEBUG": "1",
     }
     home = tmp_path_factory.mktemp("airflow")
-    with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=NEVER) as services:
+    with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=NO_TIMEOUT) as services:
         yield services
 
 
@@ -232,7 +232,7 @@ def test_a_broken_server_is_borne_for_so_many_polls_in_both_modes(broken_server,
 
 def test_at_the_end_no_key_is_anywhere_and_nothing_blocked_the_loop(airflow):
     for form in (KEY, KEY.replace(" ", "%20").replace("+", "%2B").replace("/", "%2F"), "1-wrong"):
-        assert airflow.places_of(form) == []
+        assert airflow.find_text(form) == []
     slow = re.findall(r"Executing <(.*?)> took ([0-9.]+) seconds", airflow.piece_log("triggerer"))
     # On a busy machine each callback waits its turn, Airflow's own too; none waits as long as that poll.
     assert [each for each in slow if "cytechbot" in each[0] and float(each[1]) > SLOW - 0.5] == []

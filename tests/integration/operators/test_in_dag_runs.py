@@ -118,11 +118,11 @@ def test_one_clear_line_each(run, sandbox):
 
 @pytest.mark.parametrize("secret", [KEY, PASSWORD, WRONG_KEY])
 def test_secrets_are_nowhere(run, secret):
-    assert run.places_of(secret) == []
+    assert run.find_text(secret) == []
     assert any(name.endswith(".db") for name in run.files)
     assert run.tasks["user_made"].rendered["password"] == "***"
 
 
 def test_the_search_would_find_them(run):
-    assert run.places_of("made@example.com") != []
+    assert run.find_text("made@example.com") != []
     assert "Bad request: api_key=*** password=***" in run.log

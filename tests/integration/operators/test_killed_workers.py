@@ -44,8 +44,10 @@ def airflow(sandbox, tmp_path_factory):
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(timeout=300),
         "AIRFLOW_VAR_NEW_PASSWORD": PASSWORD,
     }
-    pieces = ("api-server", "scheduler", "dag-processor")
-    with AirflowServices(DAGS, env=env, home=tmp_path_factory.mktemp("airflow"), pieces=pieces) as services:
+    components = ("api-server", "scheduler", "dag-processor")
+    with AirflowServices(
+        DAGS, env=env, home=tmp_path_factory.mktemp("airflow"), components=components
+    ) as services:
         yield services
 
 
@@ -53,7 +55,7 @@ def airflow(sandbox, tmp_path_factory):
 def killed(airflow, sandbox):
     """Start a run, kill all its workers once they are at a point, and wait for its end."""
 
-    def killed(point, who="runner"):
+    def killed(point, process="runner"):
         sandbox.reset()
         hold = point
         if point == "before answer":
@@ -67,7 +69,7 @@ def killed(airflow, sandbox):
             for task in waiting:
                 there = "Held." in run.log(task) if hold else sandbox.journal.took_effect(ENDPOINTS[task])
                 if there:
-                    run.kill(task, who)
+                    run.kill(task, process)
                     waiting.remove(task)
                     break
             return not waiting
@@ -117,9 +119,9 @@ def test_begun_and_not_sent(killed, made, sandbox):
     assert received(sandbox) == {task: task in CAN_LOOK for task in ENDPOINTS}
 
 
-@pytest.mark.parametrize("who", ["runner", "both"])
-def test_made_and_not_answered(killed, made, sandbox, who):
-    run = killed("before answer", who)
+@pytest.mark.parametrize("process", ["runner", "both"])
+def test_made_and_not_answered(killed, made, sandbox, process):
+    run = killed("before answer", process)
     assert all(len(ids) == 1 for ids in made().values())
     check(run, made(), failed=CANNOT_LOOK)
     assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
@@ -192,5 +194,5 @@ def test_updates_and_deletes_are_done_again(airflow, sandbox, quirks):
 def test_no_secret_is_left_anywhere(airflow):
     for secret in (KEY, PASSWORD):
         for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}:
-            assert airflow.places_of(form) == []
-    assert airflow.places_of("operators_killed") != []
+            assert airflow.find_text(form) == []
+    assert airflow.find_text("operators_killed") != []

@@ -322,8 +322,8 @@ class TestInADagRun:
                 before >> after
         """)
         assert list(run.states.values()) == ["failed"] * 5 + ["success"], run.log
-        assert run.places_of(KEY) == []
-        assert run.places_of("failing_3"), "the search finds nothing at all"
+        assert run.find_text(KEY) == []
+        assert run.find_text("failing_3"), "the search finds nothing at all"
         assert KEY.encode() not in b"".join(files_in(tmp_path / "out").values())
 
 

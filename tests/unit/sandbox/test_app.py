@@ -11,22 +11,22 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 NO_KEY = {"status": "error", "message": "API Key is required"}
 
 
-def ask(server, method, path, **options):
+def send(server, method, path, **options):
     return requests.request(method, f"{server.base_url}/{path}", timeout=5, allow_redirects=False, **options)
 
 
 @pytest.mark.parametrize("path", ["get_contact", "get_contact/"])
 def test_reads_with_and_without_the_slash(server, client, path):
-    response = ask(server, "GET", path, params={**client.key, "contact_id": "1"})
+    response = send(server, "GET", path, params={**client.key, "contact_id": "1"})
     assert response.status_code == 200
     assert response.json()["id"] == "1"
 
 
 def test_reads_take_the_query_string_only(server, client):
     fields = {**client.key, "flow_campaign_id": "1"}
-    assert ask(server, "POST", "get_flow_campaign_info/", data=fields).json() == NO_KEY
+    assert send(server, "POST", "get_flow_campaign_info/", data=fields).json() == NO_KEY
     # The page's own curl line is a POST with the fields in the query string.
-    assert ask(server, "POST", "get_flow_campaign_info/", params=fields).json()["id"] == "1"
+    assert send(server, "POST", "get_flow_campaign_info/", params=fields).json()["id"] == "1"
 
 
 def test_writes_take_the_form_only(server, client):
@@ -36,11 +36,11 @@ def test_writes_take_the_form_only(server, client):
         {"json": fields},
         {"files": {n: (None, v) for n, v in fields.items()}},
     ):
-        assert ask(server, "POST", "create_contact_group", **options).json() == NO_KEY
+        assert send(server, "POST", "create_contact_group", **options).json() == NO_KEY
     for method in ("GET", "PUT"):
-        assert ask(server, method, "create_contact_group", data=fields).json() == NO_KEY
+        assert send(server, method, "create_contact_group", data=fields).json() == NO_KEY
     assert server.journal.took_effect() == 0
-    assert ask(server, "POST", "create_contact_group/", data=fields).json()["status"] == "success"
+    assert send(server, "POST", "create_contact_group/", data=fields).json()["status"] == "success"
 
 
 def test_any_text_arrives_unchanged(client):
@@ -58,7 +58,7 @@ def test_last_of_a_field_sent_twice_wins(client):
 
 @pytest.mark.parametrize("path", ["get_nothing", "get_contact/5", "", "../login"])
 def test_unknown_path_is_a_page(server, path):
-    response = ask(server, "GET", path)
+    response = send(server, "GET", path)
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
 
@@ -91,13 +91,13 @@ def test_base_path(base_path):
     with SandboxServer(base_path=base_path) as server:
         path = "/" + base_path.strip("/") if base_path.strip("/") else ""
         assert server.base_url == f"{server.url}{path}"
-        response = ask(server, "GET", "get_flow_campaigns/", params={"api_key": server.api_key})
+        response = send(server, "GET", "get_flow_campaigns/", params={"api_key": server.api_key})
         assert len(response.json()) == 3
         assert server.journal.received("get_flow_campaigns") == 1
 
 
 def test_chunked_throughout():
     with SandboxServer(chunked=True) as server:
-        response = ask(server, "GET", "get_flow_campaigns/", params={"api_key": server.api_key})
+        response = send(server, "GET", "get_flow_campaigns/", params={"api_key": server.api_key})
         assert response.headers["transfer-encoding"] == "chunked"
         assert len(response.json()) == 3

@@ -32,7 +32,7 @@ def large_server() -> Iterator[SandboxServer]:
 
 
 def raw(server: SandboxServer, endpoint: str, **fields: str) -> bytes:
-    """Read everything up to the connection's end, without an HTTP library's opinion of it."""
+    """Read everything up to the connection's end, without an HTTP library between."""
     query = "&".join(f"{name}={value}" for name, value in {"api_key": server.api_key, **fields}.items())
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(f"GET /api/{endpoint}/?{query} HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
@@ -68,7 +68,7 @@ def test_reset(server, client, kind):
     assert created(server) == (kind == "reset_after")
     assert server.journal.received("create_contact") == 1
     assert server.journal.took_effect("create_contact") == (kind == "reset_after")
-    # Once was asked for: the next is served.
+    # The fault was for one request: the next one succeeds.
     assert client.write("create_contact", **NEW)["status"] == (
         "error" if kind == "reset_after" else "success"
     )
@@ -81,7 +81,7 @@ def test_delay(server, client, whole):
     assert time.monotonic() - started >= 0.3
 
 
-def test_delay_beyond_the_client_s_patience_takes_effect(server, client):
+def test_delay_beyond_the_client_s_timeout_takes_effect(server, client):
     server.fault("delay", "create_contact", seconds=30)
     with pytest.raises(requests.ReadTimeout):
         requests.post(f"{server.base_url}/create_contact", data={**client.key, **NEW}, timeout=0.2)
@@ -101,7 +101,7 @@ def test_trickle(server, client, whole):
     assert late - early > 0.05 * (len(whole) // 60 - 1)
 
 
-def test_trickle_is_whole_in_the_end(server, client, whole):
+def test_trickle_ends_with_the_whole_answer(server, client, whole):
     server.fault("trickle", size=7)
     assert client.get("get_contact", **CONTACT).content == whole
 
@@ -232,6 +232,47 @@ def test_server_is_well_after_every_kind(server, client, whole, kind):
     assert [entry.fault for entry in server.requests("get_contact")] == [None, kind.value, None]
 
 
+@pytest.mark.parametrize("status", [None, 100, 102, 199])
+def test_interim_answer_comes_before_the_whole_one(server, client, status):
+    whole = client.get("get_contact", **CONTACT).content
+    server.fault("interim", "get_contact", status=status)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        query = f"api_key={server.api_key}&contact_id=1"
+        request = f"GET /api/get_contact/?{query} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    interim, head, body = received.split(b"\r\n\r\n", 2)
+    assert interim.startswith(f"HTTP/1.1 {status or 103} ".encode())
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == whole
+
+
+def test_write_with_an_interim_answer_takes_effect(server, client):
+    server.fault("interim", "create_contact")
+    with contextlib.suppress(requests.RequestException):
+        client.post("create_contact", **NEW)
+    assert created(server)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_transient"),
+    [
+        (613, "(#613) Calls to this api have exceeded the rate limit.", True),
+        (190, "(#190) Error validating access token: Session has expired.", False),
+        (999, "(#999) An unknown error has occurred.", False),
+    ],
+)
+def test_facebook_error(server, client, code, text, is_transient):
+    server.fault("facebook_error", "create_contact", code=code)
+    answer = client.write("create_contact", **NEW)
+    assert answer["status"] == "error"
+    message = answer["message"]
+    assert (message["message"], message["code"], message["is_transient"]) == (text, code, is_transient)
+    server.fault("facebook_error", "create_contact", code=code, as_text=True)
+    assert client.write("create_contact", **NEW) == {"status": "error", "message": text}
+    assert not created(server)
+
+
 def test_connection_is_kept_between_requests(server, client):
     for _ in range(3):
         client.get("get_flow_campaigns")
@@ -281,7 +322,7 @@ class TestLargeCampaign:
         received = until_cut_off(self.read(client, stream=True))
         assert 2_900_000 <= len(received) <= 3_000_000
 
-    def test_client_that_turns_away(self, client):
+    def test_client_that_closes_early(self, client):
         response = self.read(client, stream=True)
         next(response.iter_content(10))
         response.close()

@@ -50,6 +50,9 @@ def test_read_from_text(text, fault):
         ("kind=status,status=99", "status: must be 200 to 599"),
         ("kind=status,status=204", "status: .*neither 204"),
         ("kind=trickle,size=0", "size: is too small"),
+        ("kind=interim,status=200", "status: must be 100 to 199"),
+        ("kind=interim,status=101", "status: .*not 101"),
+        ("kind=facebook_error,code=x", "code: must be a whole number"),
         ("kind=redirect,location=/a\r\nx: y", "location: must be printable ASCII"),
         ('{"kind": 3}', "kind: must be text"),
         ("{", "is not JSON"),
@@ -80,7 +83,7 @@ def test_plan_counts_matching_requests_only():
     plan.add(fault)
     request = ["get_contact", "get_user_info", "get_contact", "get_contact", "get_contact"]
     assert [plan.take(endpoint) for endpoint in request] == [None, None, fault, fault, None]
-    assert plan.waiting() == []
+    assert plan.pending() == []
 
 
 def test_plan_gives_one_fault_at_a_time_in_order():
@@ -90,6 +93,6 @@ def test_plan_gives_one_fault_at_a_time_in_order():
     plan.add(second)
     assert plan.take("get_flow_campaigns") is second
     assert [plan.take("get_contact") for _ in range(3)] == [first, second, second]
-    assert plan.waiting() == [second]
+    assert plan.pending() == [second]
     plan.clear()
     assert plan.take("get_contact") is None

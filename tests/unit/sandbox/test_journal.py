@@ -29,9 +29,9 @@ def test_counts():
     journal = Journal([])
     record(journal)
     entry = record(journal, "create_contact")
-    journal.judge(entry, outcome="success", took_effect=True)
+    journal.record_outcome(entry, outcome="success", took_effect=True)
     entry = record(journal, "create_contact", fault="gzip")
-    journal.judge(entry, outcome="error", took_effect=False)
+    journal.record_outcome(entry, outcome="error", took_effect=False)
     assert (journal.received(), journal.received("create_contact"), journal.received("x")) == (3, 2, 0)
     assert (journal.took_effect(), journal.took_effect("create_contact"), journal.took_effect("x")) == (
         1,
@@ -51,7 +51,7 @@ def test_counts():
     assert journal.as_json() == {"counts": {}, "requests": []}
 
 
-def test_where_the_key_travelled():
+def test_where_the_key_was_sent():
     journal = Journal([])
     key = {"api_key": "k"}
     entries = [record(journal, query=query, form=form) for query in ({}, key) for form in ({}, key)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from airflow_provider_cytechbot.sandbox.php_json import encode
+from airflow_provider_cytechbot.sandbox.php_json import encode, lists_as_objects
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,16 @@ from airflow_provider_cytechbot.sandbox.php_json import encode
 def test_written_as_php_does(value, written):
     assert encode(value) == written
     assert json.loads(written) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "objects"),
+    [
+        ([], []),
+        (["a"], {"0": "a"}),
+        ({"data": [{"x": [1, 2]}, None]}, {"data": {"0": {"x": {"0": 1, "1": 2}}, "1": None}}),
+        ("text", "text"),
+    ],
+)
+def test_lists_as_objects(value, objects):
+    assert lists_as_objects(value) == objects

@@ -22,3 +22,9 @@ def test_choice(names, quirks):
 def test_unknown_name_is_named():
     with pytest.raises(ValueError, match=r"no 'nonsense'; known are all, none, .*json_as_html"):
         parse_quirks("json_as_html,nonsense")
+
+
+@pytest.mark.parametrize("wrong", [3, None, True])
+def test_wrong_type_is_named(wrong):
+    with pytest.raises(ValueError, match=rf'quirks: must be "all", "none" or a list of names, not {wrong}'):
+        parse_quirks(wrong)

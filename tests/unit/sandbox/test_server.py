@@ -10,8 +10,8 @@ import time
 import pytest
 import requests
 
-from airflow_provider_cytechbot.sandbox.data import DataError
 from airflow_provider_cytechbot.sandbox.faults import Fault, FaultError, FaultKind
+from airflow_provider_cytechbot.sandbox.seed import DataError
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
 
