@@ -52,7 +52,7 @@ class Export:
     :param hook: The hook to ask with.
     :param options: How to export, checked.
     :param file_type: What kind of file that makes.
-    :param interval: What the run is for, in mode ``changes``.
+    :param interval: The run's interval, for the export mode ``changes``.
     :param tell: Writes a line to the log, such as a logger's ``info``.
 
     ``exported`` is what lineage is told of the campaigns whose export is there.
@@ -101,7 +101,7 @@ class Export:
         )
         try:
             with files:
-                if options.mode == "changes":
+                if options.export_mode == "changes":
                     return self._changes(flow_campaign_id, files)
                 with self._spool() as spool, self._open(flow_campaign_id) as stream:
                     progress = Progress(stream, self._tell)
@@ -216,7 +216,7 @@ class Export:
         """Tell hook lineage of the files now, and keep for OpenLineage what it asks for in the end."""
         for uri in files.uris:
             lineage.report_file_written(self._hook, uri)
-        has_row_for_each_answer = self._options.layout == "long" and self._options.mode == "full"
+        has_row_for_each_answer = self._options.layout == "long" and self._options.export_mode == "full"
         self.exported.append(
             ExportedCampaign(
                 self._hook.settings.base_url,

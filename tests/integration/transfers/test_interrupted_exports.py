@@ -70,7 +70,7 @@ EXPORTER = """
         if not child:
             for method in ("write", "finish", "commit"):
                 setattr(StagedFile, method, stepping(getattr(StagedFile, method)))
-            Place.remove = stepping(Place.remove)
+            StorageLocation.remove = stepping(StorageLocation.remove)
             if "after_seconds" in job:
                 threading.Timer(job["after_seconds"], kill).start()
             interval = datetime.fromisoformat(job["interval"])
@@ -223,7 +223,7 @@ def test_killed_in_mode_changes_leaves_a_state_from_which_a_rerun_gives_the_same
         return exporter(
             f"{place.uri}/{name}.jsonl",
             interval=f"2026-11-{day}T00:00:00+00:00",
-            mode="changes",
+            export_mode="changes",
             state_path=f"{place.uri}/state",
             **kill,
         )
@@ -359,7 +359,12 @@ def test_full_disk_leaves_the_old_file(sandbox, tmp_path, options):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"layout": "wide"}, {"subscriber_fields": ["email"]}, {"mode": "changes", "state_path": "state"}],
+    [
+        {},
+        {"layout": "wide"},
+        {"subscriber_fields": ["email"]},
+        {"export_mode": "changes", "state_path": "state"},
+    ],
     ids=str,
 )
 def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, monkeypatch, options):
@@ -381,7 +386,7 @@ def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, m
     [
         {"layout": "wide"},
         {"subscriber_fields": ["email"]},
-        {"mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"},
+        {"export_mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"},
     ],
     ids=["wide", "profiles", "changes"],
 )

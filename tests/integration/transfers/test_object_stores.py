@@ -112,7 +112,7 @@ def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
 ):
     places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
     places[field] = f"s3://{connection}@{bucket}/a.csv"
-    operator = ExportOperator(task_id="export", flow_campaign_id="1", mode="changes", **places)
+    operator = ExportOperator(task_id="export", flow_campaign_id="1", export_mode="changes", **places)
     with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{reason}") as caught:
         operator.execute({})
     assert isinstance(caught.value, CyTechBotStorageRefusedError)
@@ -225,7 +225,7 @@ def test_killed_in_the_middle_leaves_no_object(store, sandbox):
 
 
 def test_changes_keep_their_state_on_s3(store):
-    options = {"mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
+    options = {"export_mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
     assert export("first.jsonl", campaign="1", **options)["rows"] == 24
     assert export("second.jsonl", campaign="1", **options)["rows"] == 0
     assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2

@@ -139,7 +139,7 @@ class TestFiles:
         expected = expected_rows(manifest["extracted_at"])
         assert rows == [each | {"answer": each["answer"] or ""} for each in expected]
 
-    @pytest.mark.parametrize("options", [{}, {"mode": "changes", "state_path": "state"}], ids=str)
+    @pytest.mark.parametrize("options", [{}, {"export_mode": "changes", "state_path": "state"}], ids=str)
     def test_numbers_where_texts_belong(self, tmp_path, answer, monkeypatch, options):
         monkeypatch.chdir(tmp_path)
         answer(b'{"data": {"1": [{"id": 45, "question": 2.50, "answer": 1e3}]}, "flow_name": "Feedback"}')
@@ -550,7 +550,7 @@ class TestSeveralCampaigns:
 class TestChanges:
     def test_state_comes_after_the_file(self, tmp_path, answer, monkeypatch):
         answer()
-        options = {"mode": "changes", "state_path": f"file://{tmp_path}/state"}
+        options = {"export_mode": "changes", "state_path": f"file://{tmp_path}/state"}
 
         def fail(*_):
             raise RuntimeError("a bug")
@@ -639,7 +639,11 @@ class TestLineage:
 
     def test_changes_are_told_with_their_column_and_their_state_is_not(self, tmp_path, answer, hook_lineage):
         answer()
-        options = {"mode": "changes", "state_path": str(tmp_path / "state"), "path": str(tmp_path / "a.csv")}
+        options = {
+            "export_mode": "changes",
+            "state_path": str(tmp_path / "state"),
+            "path": str(tmp_path / "a.csv"),
+        }
         for day in (1, 2):  # the second reads the state of the first
             operator = ExportOperator(task_id="export", flow_campaign_id="7", **options)
             operator.execute({"data_interval_end": datetime(2026, 1, day, tzinfo=UTC)})
