@@ -70,8 +70,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
     :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
         and write last a manifest, ``answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
-        "email"]``: one more call for each subscriber. They are null for a subscriber whom the API does not
-        know.
+        "email"]``: one more call for each subscriber. They are null only for a subscriber that the API
+        does not know; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
     :param escape_formulas: In CSV, put an apostrophe before text that a spreadsheet would run as a
         formula: anybody can type one into an answer.
     :param byte_order_mark: Begin a CSV file with a UTF-8 byte order mark, for spreadsheets that need it.

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileOpener
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
+    CyTechBotError,
     CyTechBotFieldError,
     CyTechBotNotFoundError,
     CyTechBotStorageError,
@@ -593,6 +594,48 @@ def test_wide_layout_with_profiles(tmp_path, answer, requests_mock):
         ["24994546734902203", "a@example.com", "", ""],
     ]
     assert subscriber.call_count == 3
+
+
+class TestSubscriberFields:
+    URL = f"{API}/subscriber_information/"
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"layout": "wide"}, {"export_mode": "changes", "state_path": "state"}], ids=str
+    )
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            {"status": "error", "message": "Database is busy"},
+            {"status": "error", "message": "(#2) Service temporarily unavailable"},
+            {"status": "error", "message": {"message": "(#613) Calls exceeded the rate limit", "code": 613}},
+            {"status": "error", "message": "You have no permission to see this subscriber"},
+        ],
+        ids=str,
+    )
+    def test_a_refusal_is_no_absence_and_keeps_the_old_file(
+        self, tmp_path, answer, requests_mock, monkeypatch, options, refusal
+    ):
+        monkeypatch.chdir(tmp_path)
+        answer()
+        campaign = {"id": "7", "flow_name": "Feedback", "questions": ["Why?"]}
+        requests_mock.get(f"{API}/get_flow_campaign_info/", json=campaign)
+        requests_mock.get(self.URL, json=refusal)
+        (tmp_path / "a.csv").write_text("old")
+        with pytest.raises(CyTechBotError):
+            export(tmp_path / "a.csv", subscriber_fields=["email"], **options)
+        assert files_in(tmp_path) == {"a.csv": b"old"}
+
+    def test_unknown_subscribers_are_counted_in_the_manifest(self, tmp_path, answer, requests_mock):
+        answer()
+        known = {"status": "success", "subscriber_info": {"subscriber_id": "1", "email": "a@example.com"}}
+        requests_mock.get(f"{self.URL}?subscriber_id=24994546734902201", json=known)
+        unknown = {"status": "error", "message": "Subscriber not found"}
+        for subscriber_id in ("24994546734902202", "24994546734902203"):
+            requests_mock.get(f"{self.URL}?subscriber_id={subscriber_id}", json=unknown)
+        manifest = export(tmp_path / "a.jsonl", subscriber_fields=["email"], max_rows_per_file=5)
+        assert manifest["unknown_subscribers"] == 2
+        rows = [json.loads(line) for line in (tmp_path / "a-00001.jsonl").read_bytes().splitlines()]
+        assert [row["email"] for row in rows] == ["a@example.com", "a@example.com", None]
 
 
 def test_outlets_are_told(tmp_path, answer):
