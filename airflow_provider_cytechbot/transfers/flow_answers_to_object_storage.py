@@ -68,7 +68,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
     :param overwrite: Whether to replace an existing file. With ``False``, one is an error, raised before the
         API is called.
     :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
-        and write last a manifest, ``answers.csv.manifest.json``.
+        and write last a manifest, ``_answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
         "email"]``: one more call for each subscriber. They are null only for a subscriber that the API
         does not know; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.

@@ -198,9 +198,9 @@ def test_killed_among_parts_leaves_no_manifest_of_a_mixture(place, exporter, san
     path = f"{place.uri}/a.jsonl"
 
     def read():
-        if "a.jsonl.manifest.json" not in place.names():
+        if "_a.jsonl.manifest.json" not in place.names():
             return None
-        uris = json.loads(place.read("a.jsonl.manifest.json"))["uris"]
+        uris = json.loads(place.read("_a.jsonl.manifest.json"))["uris"]
         return [place.read(uri.rpartition("/")[2]) for uri in uris]
 
     steps = exporter(path, max_rows_per_file=10)["steps"]

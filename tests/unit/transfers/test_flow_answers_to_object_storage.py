@@ -28,6 +28,8 @@ from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.formats.csv_records import CsvEncoder
 from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
+from airflow_provider_cytechbot.formats.reading import read_folder
+from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -450,9 +452,9 @@ class TestParts:
     def test_are_numbered_and_listed_in_a_manifest(self, tmp_path, answer):
         answer()
         manifest = export(tmp_path / "a.csv.gz", max_rows_per_file=2)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv.gz", "a-00002.csv.gz", "a.csv.gz.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["_a.csv.gz.manifest.json", "a-00001.csv.gz", "a-00002.csv.gz"]
         assert manifest["uris"] == [str(tmp_path / "a-00001.csv.gz"), str(tmp_path / "a-00002.csv.gz")]
-        assert json.loads((tmp_path / "a.csv.gz.manifest.json").read_text()) == manifest
+        assert json.loads((tmp_path / "_a.csv.gz.manifest.json").read_text()) == manifest
         rows = [gzip.decompress((tmp_path / f"a-0000{n}.csv.gz").read_bytes()).splitlines() for n in (1, 2)]
         assert rows[0][0] == rows[1][0]
         assert manifest["bytes"] == sum(
@@ -465,18 +467,18 @@ class TestParts:
         (tmp_path / "a-00009.csv").write_text("of somebody else")
         export(tmp_path / "a.csv", max_rows_per_file=2)
         assert sorted(files_in(tmp_path)) == [
+            "_a.csv.manifest.json",
             "a-00001.csv",
             "a-00002.csv",
             "a-00009.csv",
-            "a.csv.manifest.json",
         ]
 
     def test_of_runs_that_were_killed_are_gone(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=1)
-        (tmp_path / "a.csv.manifest.json").unlink()  # as when a run is killed among its parts
+        (tmp_path / "_a.csv.manifest.json").unlink()  # as when a run is killed among its parts
         export(tmp_path / "a.csv", max_rows_per_file=3)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a.csv.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["_a.csv.manifest.json", "a-00001.csv"]
 
     def test_of_another_that_appeared_meanwhile_keep_their_manifest(self, tmp_path, answer, monkeypatch):
         answer()
@@ -491,7 +493,30 @@ class TestParts:
         monkeypatch.setattr(ExportFiles, "finish", finish_late)
         with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
             export(tmp_path / "a.csv", max_rows_per_file=1, overwrite=False)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a-00002.csv", "a.csv.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["_a.csv.manifest.json", "a-00001.csv", "a-00002.csv"]
+
+    @pytest.mark.parametrize("rows", [[None, 1, None], [1, None, 2, None], [2, 1, None, 3]], ids=str)
+    @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.jsonl.gz"])
+    def test_and_one_file_replace_each_other(self, tmp_path, answer, rows, name):
+        if name.endswith(".parquet"):
+            pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+        answer()
+        for max_rows in rows:
+            manifest = export(tmp_path / name, max_rows_per_file=max_rows)
+            files = [] if max_rows is None else [f"_{name}.manifest.json"]
+            files += [uri.rpartition("/")[2] for uri in manifest["uris"]]
+            assert sorted(files_in(tmp_path)) == sorted(files)
+            assert len(list(read_folder(StorageLocation.from_parameter("path", str(tmp_path))))) == 3
+
+    @pytest.mark.parametrize(("before", "now"), [(None, 1), (1, None), (2, 1)])
+    def test_are_refused_beside_an_export_that_must_not_be_overwritten(self, tmp_path, answer, before, now):
+        endpoint = answer()
+        export(tmp_path / "a.csv", max_rows_per_file=before)
+        files = files_in(tmp_path)
+        with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
+            export(tmp_path / "a.csv", max_rows_per_file=now, overwrite=False)
+        assert files_in(tmp_path) == files
+        assert endpoint.call_count == 1
 
     def test_of_another_format_are_of_another_export(self, tmp_path, answer):
         answer()
