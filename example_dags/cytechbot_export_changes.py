@@ -40,7 +40,7 @@ with DAG(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
         path="{{ params.folder }}/changes/{{ ts_nodash }}.jsonl.gz",
-        mode="changes",
+        export_mode="changes",
         state_path="{{ params.folder }}/state",
     )
     # [END export_changes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
 from airflow_provider_cytechbot.exports.files import ExportFiles
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 class ExportManifest(TypedDict):
     """
-    What an export tells its downstream tasks: where the answers are and how many, never the answers.
+    The result of an export for downstream tasks: the files and their sizes, never the answers.
 
     ``uris`` are paths that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
-    ``subscribers`` are those that the API answered with, ``rows`` those that were written, ``bytes`` is the
-    size of the files as written.
+    ``subscribers`` counts the subscribers in the API's answer, ``rows`` the rows in the files, ``bytes`` is
+    the size of the files as written. ``unknown_subscribers`` is there with ``subscriber_fields`` only: the
+    number of subscribers that ``subscriber_information/`` does not know, whose fields are null.
     """
 
     uris: list[str]
@@ -43,6 +44,7 @@ class ExportManifest(TypedDict):
     rows: int
     bytes: int
     extracted_at: str
+    unknown_subscribers: NotRequired[int]
 
 
 class Export:
@@ -52,8 +54,8 @@ class Export:
     :param hook: The hook to ask with.
     :param options: How to export, checked.
     :param file_type: What kind of file that makes.
-    :param interval: What the run is for, in mode ``changes``.
-    :param tell: Writes a line to the log, such as a logger's ``info``.
+    :param interval: The run's interval, for the export mode ``changes``.
+    :param log: Writes a line to the log, such as a logger's ``info``.
 
     ``exported`` is what lineage is told of the campaigns whose export is there.
     """
@@ -64,13 +66,13 @@ class Export:
         options: ExportOptions,
         file_type: FileType,
         interval: datetime,
-        tell: Callable[..., object],
+        log: Callable[..., object],
     ) -> None:
         self._hook = hook
         self._options = options
         self._file_type = file_type
         self._interval = interval
-        self._tell = tell
+        self._log = log
         self._profiles = Profiles(hook, options.subscriber_fields)
         self._columns: Sequence[Column] = ()
         self.exported: list[ExportedCampaign] = []
@@ -94,6 +96,7 @@ class Export:
         :raises CyTechBotError: The answers did not arrive.
         """
         options = self._options
+        self._profiles.start_export()
         place = StorageLocation.from_parameter("path", options.path_of(flow_campaign_id))
         # The place comes first: trouble with it should show before the server is put to its costly work.
         files = ExportFiles(
@@ -101,10 +104,10 @@ class Export:
         )
         try:
             with files:
-                if options.mode == "changes":
+                if options.export_mode == "changes":
                     return self._changes(flow_campaign_id, files)
                 with self._spool() as spool, self._open(flow_campaign_id) as stream:
-                    progress = Progress(stream, self._tell)
+                    progress = Progress(stream, self._log)
                     if self._file_type.file_format == RAW:
                         _copy_body(files, stream, progress)
                     else:
@@ -115,7 +118,7 @@ class Export:
             raise scratch_error(error) from None
 
     def _open(self, flow_campaign_id: str) -> AbstractContextManager[FlowAnswersStream]:
-        self._tell("Asking for the answers of flow campaign %s", flow_campaign_id)
+        self._log("Asking for the answers of flow campaign %s", flow_campaign_id)
         return self._hook.open_flow_answers(flow_campaign_id)
 
     @contextmanager
@@ -164,23 +167,23 @@ class Export:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
         folder = StorageLocation.from_parameter("state_path", str(self._options.state_path))
-        with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as log:
+        with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as changes:
             with self._open(flow_campaign_id) as stream:
-                progress = Progress(stream, self._tell)
-                log.fill(_counted(stream.batches(), progress))
+                progress = Progress(stream, self._log)
+                changes.fill(_counted(stream.batches(), progress))
             fields = self._options.subscriber_fields
             layout = LongLayout(fields, has_changes=True)
             self._start(files, layout.columns)
             campaign = Campaign(
-                stream.flow_campaign_id, stream.flow_name, log.extracted_at(stream.extracted_at)
+                stream.flow_campaign_id, stream.flow_name, changes.extracted_at(stream.extracted_at)
             )
-            for batch, changes in log.changes():
-                table = layout.table(campaign, batch, self._profiles.of(batch), changes)
+            for batch, kinds in changes.changes():
+                table = layout.table(campaign, batch, self._profiles.of(batch), kinds)
                 progress.add(0, table.rows)
                 files.write(table)
             manifest = self._commit(files, stream, progress, campaign.extracted_at)
-            # Only now: had this failed before, the next run would have to find the same changes again.
-            log.save(campaign.extracted_at)
+            # The state comes last: after an earlier failure the next run finds the same changes again.
+            changes.save(campaign.extracted_at)
             return manifest
 
     def _start(self, files: ExportFiles, columns: Sequence[Column]) -> None:
@@ -206,17 +209,21 @@ class Export:
             "bytes": files.size,
             "extracted_at": extracted_at or stream.extracted_at,
         }
+        if self._options.subscriber_fields:
+            manifest["unknown_subscribers"] = unknown = self._profiles.unknown_subscribers
+            if unknown:
+                self._log("%d subscribers are unknown to the API: their subscriber_fields are null", unknown)
         files.commit(manifest)
         self._report_lineage(stream, progress, files)
         shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
-        self._tell("Wrote %s (%d bytes)", shown, files.size)
+        self._log("Wrote %s (%d bytes)", shown, files.size)
         return manifest
 
     def _report_lineage(self, stream: FlowAnswersStream, progress: Progress, files: ExportFiles) -> None:
         """Tell hook lineage of the files now, and keep for OpenLineage what it asks for in the end."""
         for uri in files.uris:
             lineage.report_file_written(self._hook, uri)
-        has_row_for_each_answer = self._options.layout == "long" and self._options.mode == "full"
+        has_row_for_each_answer = self._options.layout == "long" and self._options.export_mode == "full"
         self.exported.append(
             ExportedCampaign(
                 self._hook.settings.base_url,

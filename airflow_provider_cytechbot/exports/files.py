@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
+from airflow_provider_cytechbot.exports.earlier_export import EarlierExport
 from airflow_provider_cytechbot.formats.compression import compressor
 from airflow_provider_cytechbot.storage.staged_files import StagedFile, whole_or_nothing
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 class WrittenFile(NamedTuple):
     """
-    A file that was written.
+    A written file.
 
     :param uri: A path that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
-    :param rows: How many rows are in it.
+    :param rows: The number of its rows.
     :param bytes: Its size.
     """
 
@@ -34,36 +35,37 @@ class WrittenFile(NamedTuple):
 
 class ExportFiles(AbstractContextManager["ExportFiles"]):
     """
-    Takes rows and writes them to files, none of which shows before :meth:`commit`.
+    Writes rows to files, none of which appears before :meth:`commit`.
 
-    Entering the context opens the first file, so that trouble with the place shows before the API is asked.
+    Entering the context opens the first file, so that storage errors come before the API call.
 
-    :param place: Where the file is to appear. Parts have a number before its suffixes.
-    :param file_type: What kind of file it is.
-    :param max_rows: How many rows a part takes; ``None`` for one file.
-    :param overwrite: Whether what is there is replaced.
-    :raises CyTechBotStorageError: The place cannot be written, or is taken.
+    :param location: The path of the file. Parts have a number before its suffixes.
+    :param file_type: The type of the files.
+    :param max_rows: The number of rows of a part; ``None`` for one file.
+    :param overwrite: Whether to replace an earlier export at the path.
+    :raises CyTechBotStorageError: The path cannot be written, or there is an earlier export.
     """
 
     def __init__(
         self,
-        place: StorageLocation,
+        location: StorageLocation,
         file_type: FileType,
         *,
         max_rows: int | None = None,
         overwrite: bool = True,
     ) -> None:
         self.written: list[WrittenFile] = []
-        self._place = place
+        self._location = location
+        self._earlier = EarlierExport(location, file_type)
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
         self._staged: list[StagedFile] = []
-        self._shown: list[str] = []
+        self._committed: list[str] = []
 
     def __enter__(self) -> ExportFiles:
-        if self._max_rows and not self._overwrite:
-            self._manifest.refuse_existing()
+        if not self._overwrite:
+            self._earlier.refuse()
         self._next_file()
         return self
 
@@ -75,33 +77,33 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
     @property
     def uris(self) -> list[str]:
-        """Where the files are that were written so far."""
+        """The paths of the files written so far."""
         return [file.uri for file in self.written]
 
     @property
     def size(self) -> int:
-        """The size of the files that were written so far."""
+        """The size of the files written so far."""
         return sum(file.bytes for file in self.written)
 
     def start(self, make_encoder: Callable[[], Encoder]) -> None:
         """
-        Begin with the rows.
+        Write the beginning of the first file.
 
-        :param make_encoder: Makes an encoder for each file.
+        :param make_encoder: Returns a new encoder for each file.
         """
         self._make_encoder = make_encoder
         self._current.start(make_encoder())
 
     def write_bytes(self, data: bytes) -> None:
-        """Write part of a body as it is."""
+        """Write a block of the API's body unchanged."""
         self._current.write_bytes(data)
 
     def count(self, rows: int) -> None:
-        """Take note of rows that are in a body which is written as it is."""
+        """Count rows of a body that is written unchanged."""
         self._current.rows += rows
 
     def write(self, table: Table) -> None:
-        """Write some rows, beginning the next part where one is full."""
+        """Write some rows, and start the next part whenever one is full."""
         at = 0
         while at < table.rows:
             if self._max_rows and self._current.rows >= self._max_rows:
@@ -113,74 +115,57 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             at += room
 
     def finish(self) -> None:
-        """Send what is left to send; only then is all :attr:`written`."""
+        """Finish the last file; afterwards :attr:`written` is complete."""
         self._finish_file()
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
         """
-        Let the files appear, after :meth:`finish`.
+        Let the files appear and remove the earlier export, after :meth:`finish`.
 
-        :param manifest: What is written beside parts, last.
+        :param manifest: The content of the manifest of parts, which is written last.
         """
         try:
             self._commit(manifest)
         except BaseException:
-            if not self._overwrite:  # then all that shows by now is new, and of no use without the rest
-                for uri in self._shown:
+            if not self._overwrite:  # then all committed files are new, and useless without the others
+                for uri in self._committed:
                     with suppress(CyTechBotStorageError):
-                        self._beside(uri).remove()
+                        self._sibling(uri).remove()
             raise
 
     def _commit(self, manifest: Mapping[str, Any]) -> None:
-        # What is not to be overwritten is another's by now, its manifest too.
-        if self._max_rows and self._overwrite and self._manifest.exists():
-            # From here on, until the new one is there, nobody takes old and new parts for one export.
-            self._manifest.remove()
+        # New files come before old ones are removed: a run that is killed in between loses nothing, and the
+        # next one removes the rest. With overwrite=False, an existing file belongs to another export.
+        if self._max_rows and self._overwrite:
+            self._earlier.remove_manifest()
         for staged, uri in zip(self._staged, self.uris, strict=True):
             staged.commit()
-            self._shown.append(uri)
-        if not self._max_rows:
-            return
-        for part in reversed(self._parts_of_the_export_before()):
-            part.remove()
-        with whole_or_nothing(self._manifest, overwrite=self._overwrite) as file:
-            file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+            self._committed.append(uri)
+        if self._overwrite:
+            if self._max_rows:
+                self._earlier.remove_file()
+            else:
+                self._earlier.remove_manifest()
+            self._earlier.remove_parts(after=len(self.written) if self._max_rows else 0)
+        if self._max_rows:
+            with whole_or_nothing(self._earlier.manifest, overwrite=self._overwrite) as file:
+                file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
-    def _beside(self, uri: str) -> StorageLocation:
-        return self._place.sibling(uri.rpartition("/")[2])
-
-    @property
-    def _manifest(self) -> StorageLocation:
-        return self._place.sibling(f"{self._place.path.name}.manifest.json")
-
-    def _parts_of_the_export_before(self) -> Sequence[StorageLocation]:
-        """
-        Return the parts that go on where the new ones end.
-
-        Not those of the old manifest: a run that was killed among its parts has left none. Parts appear from
-        the first on and are removed from the last on, so that whenever that ends, their numbers have no gap.
-        """
-        found: list[StorageLocation] = []
-        while self._overwrite and (part := self._part(len(self.written) + len(found) + 1)).exists():
-            found.append(part)
-        return found
+    def _sibling(self, uri: str) -> StorageLocation:
+        return self._location.sibling(uri.rpartition("/")[2])
 
     def _next_file(self) -> None:
-        place = self._part(len(self.written) + 1) if self._max_rows else self._place
-        staged = StagedFile(place, overwrite=self._overwrite)
+        location = self._earlier.part(len(self.written) + 1) if self._max_rows else self._location
+        staged = StagedFile(location, overwrite=self._overwrite)
         self._staged.append(staged)
-        self._current = _CurrentFile(str(place.path), staged, self._file_type.file_compression)
+        self._current = _CurrentFile(str(location.path), staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:
         self.written.append(self._current.finish())
 
-    def _part(self, number: int) -> StorageLocation:
-        stem, dot, suffixes = self._place.path.name.partition(".")
-        return self._place.sibling(f"{stem}-{number:05d}{dot}{suffixes}")
-
 
 class _CurrentFile:
-    """The file that is being written: its encoder, its compression, and how far it is."""
+    """The file that is being written, with its encoder and its compression."""
 
     def __init__(self, uri: str, staged: StagedFile, compression: str) -> None:
         self.rows = 0

@@ -11,7 +11,7 @@ from airflow_provider_cytechbot.exports import profiles
 from airflow_provider_cytechbot.exports.layouts import LAYOUTS
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 
-MODES = ("full", "changes")
+EXPORT_MODES = ("full", "changes")
 CAMPAIGN_PLACEHOLDER = "{flow_campaign_id}"
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
@@ -28,7 +28,7 @@ class ExportOptions:
     file_format: str | None = None
     compression: str | None = None
     layout: str = "long"
-    mode: str = "full"
+    export_mode: str = "full"
     state_path: str | None = None
     overwrite: bool = True
     max_rows_per_file: int | None = None
@@ -43,7 +43,7 @@ class ExportOptions:
         :raises CyTechBotFieldError: The first thing that cannot be meant.
         """
         file_type = FileType.of(self.path, self.file_format, self.compression)
-        for name, known in (("layout", LAYOUTS), ("mode", MODES)):
+        for name, known in (("layout", LAYOUTS), ("export_mode", EXPORT_MODES)):
             if (value := getattr(self, name)) not in known:
                 raise field_error(name, f"must be one of {', '.join(known)}, not {value!r}")
         for placeholder in _PLACEHOLDER.findall(self.path):
@@ -74,21 +74,23 @@ class ExportOptions:
             )
 
     def _check_changes(self) -> None:
-        if self.mode == "changes" and not self.state_path:
+        if self.export_mode == "changes" and not self.state_path:
             raise field_error(
-                "state_path", "is needed in mode 'changes'", "Give a folder that stays the same."
+                "state_path", "is needed with export_mode 'changes'", "Give a folder that stays the same."
             )
-        if self.mode != "changes" and self.state_path:
-            raise field_error("state_path", "is for mode 'changes'", f"The mode is {self.mode!r}.")
-        if self.mode == "changes" and self.layout == "wide":
+        if self.export_mode != "changes" and self.state_path:
             raise field_error(
-                "layout", "must be 'long' in mode 'changes', where each answer has its own change"
+                "state_path", "is for export_mode 'changes'", f"The export_mode is {self.export_mode!r}."
+            )
+        if self.export_mode == "changes" and self.layout == "wide":
+            raise field_error(
+                "layout", "must be 'long' with export_mode 'changes', where each answer has its own change"
             )
 
     def _check_raw(self) -> None:
         for name, plain in (
             ("layout", "long"),
-            ("mode", "full"),
+            ("export_mode", "full"),
             ("max_rows_per_file", None),
             ("subscriber_fields", ()),
         ):

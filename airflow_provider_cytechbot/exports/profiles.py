@@ -1,13 +1,14 @@
-"""What is known of subscribers, fetched for the columns of an export."""
+"""Fields of subscribers, fetched for the columns of an export."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.api.errors import CyTechBotRequestError
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotNotFoundError
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.api.records import Subscriber
 
@@ -17,21 +18,21 @@ if TYPE_CHECKING:
 
 Profile = tuple[str | None, ...]
 
-#: How many are asked for at a time: a small server must go on serving its chats. The connection's
-#: ``requests_per_second`` holds for all of them together.
+#: The number of calls at a time, small because the server also serves chats. The connection's
+#: ``requests_per_second`` applies to all of them together.
 CONCURRENCY = 8
-#: How many are remembered, so that who answered several campaigns is asked for once.
-REMEMBERED = 100_000
+#: The number of cached subscribers. One who answered several campaigns is fetched once.
+CACHE_SIZE = 100_000
 
 FIELDS = tuple(name for name in Subscriber.__annotations__ if name != "subscriber_id")
 
 
 def check_fields(names: Sequence[str]) -> None:
     """
-    Look whether subscribers have such fields.
+    Check that subscribers have these fields.
 
-    :param names: What was asked for.
-    :raises CyTechBotFieldError: There is no such field.
+    :param names: The names of the fields.
+    :raises CyTechBotFieldError: A name is unknown or given twice, or this is not a list of names.
     """
     is_list = isinstance(names, Sequence) and not isinstance(names, str)
     if not is_list or not all(isinstance(name, str) for name in names):
@@ -39,52 +40,96 @@ def check_fields(names: Sequence[str]) -> None:
     if unknown := [name for name in names if name not in FIELDS]:
         raise field_error("subscriber_fields", f"names {unknown[0]!r}", f"Known are {', '.join(FIELDS)}.")
     if len(set(names)) < len(names):
-        raise field_error("subscriber_fields", "names a field twice")
+        raise field_error("subscriber_fields", "names a field twice", "Name each field once.")
 
 
 class Profiles:
     """
-    Fetches subscribers, several at a time, and remembers them.
+    Fetches subscribers, several at a time, and caches their fields.
 
-    :param hook: The hook to ask with.
-    :param names: The fields that are wanted.
+    :param hook: The hook that sends the calls.
+    :param names: The fields to return.
     """
 
     def __init__(self, hook: CyTechBotHook, names: Sequence[str]) -> None:
         self._hook = hook
         self._names = tuple(names)
-        self._known: OrderedDict[str, Profile] = OrderedDict()
-        self._has_warned = False
+        self._cache: OrderedDict[str, Profile | None] = OrderedDict()
+        self._unknown: set[int] = set()
+
+    def start_export(self) -> None:
+        """Count unknown subscribers from zero; the cache stays."""
+        self._unknown.clear()
+
+    @property
+    def unknown_subscribers(self) -> int:
+        """The number of subscribers of this export that the API does not know."""
+        return len(self._unknown)
 
     def of(self, batch: Batch) -> list[Profile]:
         """
-        Return the fields of each subscriber of a batch; of one that the API does not know, all are ``None``.
+        Return the fields of each subscriber of a batch; all are ``None`` for an unknown subscriber.
 
         :param batch: The subscribers.
+        :raises CyTechBotError: The API refused a call for any other reason than an unknown subscriber.
         """
         if not self._names:
             return []
-        missing = list(dict.fromkeys(each for each, _ in batch if each not in self._known))
+        missing = list(dict.fromkeys(each for each, _ in batch if each not in self._cache))
         if missing:
-            _ = self._hook.transport.session  # made here once, and not by each thread
-            with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="profiles") as pool:
-                try:
-                    self._known.update(zip(missing, pool.map(self._fetch, missing), strict=True))
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-        found = [self._known[subscriber_id] for subscriber_id, _ in batch]
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return found
+            self._fetch_all(missing)
+        found = [self._cache[subscriber_id] for subscriber_id, _ in batch]
+        self._unknown.update(
+            hash(subscriber_id)
+            for (subscriber_id, _), profile in zip(batch, found, strict=True)
+            if profile is None
+        )
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+        nothing = (None,) * len(self._names)
+        return [nothing if profile is None else profile for profile in found]
 
-    def _fetch(self, subscriber_id: str) -> Profile:
+    def _fetch_all(self, subscriber_ids: Sequence[str]) -> None:
+        """
+        Fetch subscribers into the cache.
+
+        The threads are daemons and nothing waits for them after an error: a task that is told to stop, or is
+        out of time, ends although the server does not answer.
+        """
+        _ = self._hook.transport.session  # created here once, not by each thread
+        waiting: SimpleQueue[str] = SimpleQueue()
+        for subscriber_id in subscriber_ids:
+            waiting.put(subscriber_id)
+        results: SimpleQueue[tuple[str, Profile | None, BaseException | None]] = SimpleQueue()
+        is_stopped = Event()
+
+        def work() -> None:
+            while not is_stopped.is_set():
+                try:
+                    subscriber_id = waiting.get_nowait()
+                except Empty:
+                    return
+                try:
+                    results.put((subscriber_id, self._fetch(subscriber_id), None))
+                except BaseException as error:  # noqa: BLE001 - raised in the task's thread
+                    results.put((subscriber_id, None, error))
+
+        try:
+            for number in range(min(CONCURRENCY, len(subscriber_ids))):
+                Thread(target=work, name=f"profiles-{number}", daemon=True).start()
+            for _ in subscriber_ids:
+                subscriber_id, profile, error = results.get()
+                if error is not None:
+                    raise error
+                self._cache[subscriber_id] = profile
+        finally:
+            is_stopped.set()
+
+    def _fetch(self, subscriber_id: str) -> Profile | None:
         try:
             subscriber = self._hook.get_subscriber(subscriber_id)
-        except CyTechBotRequestError as error:
-            # Its only field is the id: it is unknown, in whichever words, or one that none can have.
-            if not self._has_warned:
-                self._has_warned = True
-                self._hook.log.warning("A subscriber has no profile, and there may be more: %s", error)
-            return (None,) * len(self._names)
+        except (CyTechBotNotFoundError, CyTechBotFieldError):
+            # A field error means that no subscriber can have this id. Other refusals, such as a busy
+            # database, say nothing about the subscriber.
+            return None
         return tuple(subscriber[name] for name in self._names)  # type: ignore[literal-required]

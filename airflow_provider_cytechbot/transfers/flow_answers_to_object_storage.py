@@ -61,18 +61,17 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         and a fast gzip.
     :param layout: ``long`` or ``wide``. While it runs, the wide layout keeps the answers on the worker's
         disk.
-    :param mode: ``full``, or ``changes``: only what is new, changed or gone since the export of the interval
-        before, with a column ``change``. While it runs, it keeps the answers on the worker's
-        disk.
-    :param state_path: For mode ``changes``: a folder, the same from run to run, which holds a digest of the
-        answers for each campaign and interval (the last 14).
+    :param export_mode: ``full``, or ``changes``: only what is new, changed or gone since the export of the
+        interval before, with a column ``change``. Answers are kept on the worker's disk while it runs.
+    :param state_path: With ``export_mode="changes"``: a folder, the same from run to run. It holds digests of
+        the answers for each server, campaign and interval (the last 14).
     :param overwrite: Whether to replace an existing file. With ``False``, one is an error, raised before the
         API is called.
     :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
-        and write last a manifest, ``answers.csv.manifest.json``.
+        and write last a manifest, ``_answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
-        "email"]``: one more call for each subscriber. They are null for a subscriber whom the API does not
-        know.
+        "email"]``: one more call for each subscriber. They are null only for a subscriber that the API
+        does not know; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
     :param escape_formulas: In CSV, put an apostrophe before text that a spreadsheet would run as a
         formula: anybody can type one into an answer.
     :param byte_order_mark: Begin a CSV file with a UTF-8 byte order mark, for spreadsheets that need it.
@@ -94,7 +93,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         "file_format",
         "compression",
         "layout",
-        "mode",
+        "export_mode",
         "state_path",
         "overwrite",
         "max_rows_per_file",
@@ -113,7 +112,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         file_format: str | None = None,
         compression: str | None = None,
         layout: str = "long",
-        mode: str = "full",
+        export_mode: str = "full",
         state_path: str | ObjectStoragePath | None = None,
         overwrite: bool | str = True,
         max_rows_per_file: int | str | None = None,
@@ -129,7 +128,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         self.file_format = file_format
         self.compression = compression
         self.layout = layout
-        self.mode = mode
+        self.export_mode = export_mode
         self.state_path = state_path
         self.overwrite = overwrite
         self.max_rows_per_file = max_rows_per_file
@@ -210,7 +209,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
                 file_format=self.file_format,
                 compression=self.compression,
                 layout=self.layout,
-                mode=self.mode,
+                export_mode=self.export_mode,
                 state_path=path_text("state_path", self.state_path) if self.state_path else None,
                 overwrite=read_switch("overwrite", self.overwrite),
                 max_rows_per_file=None if rows is None else int(encode_number("max_rows_per_file", rows)),

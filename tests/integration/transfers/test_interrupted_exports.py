@@ -198,9 +198,9 @@ def test_killed_among_parts_leaves_no_manifest_of_a_mixture(place, exporter, san
     path = f"{place.uri}/a.jsonl"
 
     def read():
-        if "a.jsonl.manifest.json" not in place.names():
+        if "_a.jsonl.manifest.json" not in place.names():
             return None
-        uris = json.loads(place.read("a.jsonl.manifest.json"))["uris"]
+        uris = json.loads(place.read("_a.jsonl.manifest.json"))["uris"]
         return [place.read(uri.rpartition("/")[2]) for uri in uris]
 
     steps = exporter(path, max_rows_per_file=10)["steps"]
@@ -223,7 +223,7 @@ def test_killed_in_mode_changes_leaves_a_state_from_which_a_rerun_gives_the_same
         return exporter(
             f"{place.uri}/{name}.jsonl",
             interval=f"2026-11-{day}T00:00:00+00:00",
-            mode="changes",
+            export_mode="changes",
             state_path=f"{place.uri}/state",
             **kill,
         )
@@ -359,7 +359,12 @@ def test_full_disk_leaves_the_old_file(sandbox, tmp_path, options):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"layout": "wide"}, {"subscriber_fields": ["email"]}, {"mode": "changes", "state_path": "state"}],
+    [
+        {},
+        {"layout": "wide"},
+        {"subscriber_fields": ["email"]},
+        {"export_mode": "changes", "state_path": "state"},
+    ],
     ids=str,
 )
 def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, monkeypatch, options):
@@ -381,7 +386,7 @@ def test_disk_that_is_full_already_costs_the_server_nothing(sandbox, tmp_path, m
     [
         {"layout": "wide"},
         {"subscriber_fields": ["email"]},
-        {"mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"},
+        {"export_mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"},
     ],
     ids=["wide", "profiles", "changes"],
 )

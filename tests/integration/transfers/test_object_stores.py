@@ -112,7 +112,7 @@ def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
 ):
     places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
     places[field] = f"s3://{connection}@{bucket}/a.csv"
-    operator = ExportOperator(task_id="export", flow_campaign_id="1", mode="changes", **places)
+    operator = ExportOperator(task_id="export", flow_campaign_id="1", export_mode="changes", **places)
     with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{reason}") as caught:
         operator.execute({})
     assert isinstance(caught.value, CyTechBotStorageRefusedError)
@@ -137,17 +137,17 @@ def test_parts_and_their_manifest(store):
     manifest = export("day=1/a.jsonl.gz", max_rows_per_file=90_000)
     names = [f"day=1/a-0000{number}.jsonl.gz" for number in (1, 2, 3)]
     assert manifest["uris"] == [f"s3://aws_default@{BUCKET}/{name}" for name in names]
-    assert json.loads(store.read("day=1/a.jsonl.gz.manifest.json")) == manifest
+    assert json.loads(store.read("day=1/_a.jsonl.gz.manifest.json")) == manifest
     lines = [gzip.decompress(store.read(name)).count(b"\n") for name in names]
     assert lines == [90_000, 90_000, 20_000]
-    assert sorted(store.objects()) == [*names, "day=1/a.jsonl.gz.manifest.json"]
+    assert sorted(store.objects()) == ["day=1/_a.jsonl.gz.manifest.json", *names]
 
 
 def test_fewer_parts_than_before(store):
     export("a.csv", max_rows_per_file=60_000)
     assert len(store.objects()) == 5
     export("a.csv", max_rows_per_file=150_000)
-    assert sorted(store.objects()) == ["a-00001.csv", "a-00002.csv", "a.csv.manifest.json"]
+    assert sorted(store.objects()) == ["_a.csv.manifest.json", "a-00001.csv", "a-00002.csv"]
 
 
 def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
@@ -193,7 +193,7 @@ def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, let_appear_m
     assert store.uploads() == []
 
 
-@pytest.mark.parametrize("name", ["a-00002.csv", "a.csv.manifest.json"])
+@pytest.mark.parametrize("name", ["a-00002.csv", "_a.csv.manifest.json"])
 def test_parts_leave_what_appeared_meanwhile_and_none_of_themselves(store, let_appear_meanwhile, name):
     let_appear_meanwhile(name)
     with pytest.raises(CyTechBotStorageRefusedError, match="is there"):
@@ -225,7 +225,7 @@ def test_killed_in_the_middle_leaves_no_object(store, sandbox):
 
 
 def test_changes_keep_their_state_on_s3(store):
-    options = {"mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
+    options = {"export_mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
     assert export("first.jsonl", campaign="1", **options)["rows"] == 24
     assert export("second.jsonl", campaign="1", **options)["rows"] == 0
     assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2

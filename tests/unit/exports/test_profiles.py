@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from types import SimpleNamespace
@@ -8,8 +9,10 @@ import pytest
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
+    CyTechBotFieldError,
     CyTechBotNotFoundError,
     CyTechBotRequestError,
+    CyTechBotResponseError,
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.exports import profiles as module
@@ -20,20 +23,22 @@ class Hook:
     transport = SimpleNamespace(session=None)
 
     def __init__(self):
-        self.warned = []
-        self.log = SimpleNamespace(warning=lambda text, *values: self.warned.append(text % values))
-        self.request = []
+        self.requested = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
 
     def get_subscriber(self, subscriber_id):
         with self.lock:
-            self.request.append(subscriber_id)
+            self.requested.append(subscriber_id)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         time.sleep(0.01)
         with self.lock:
             self.at_once -= 1
+        if subscriber_id == "not an id":
+            raise CyTechBotFieldError("must be an id")
+        if subscriber_id == "page":
+            raise CyTechBotResponseError("a page of the web server")
         if subscriber_id == "nobody":
             raise CyTechBotNotFoundError("there is none")
         if subscriber_id == "refused":
@@ -49,47 +54,83 @@ def batch(*subscriber_ids):
     return [(each, []) for each in subscriber_ids]
 
 
-def test_fields_of_each_subscriber_in_order():
+def test_returns_the_fields_of_each_subscriber_in_order():
     found = Profiles(Hook(), ["locale", "email"]).of(batch("2", "1", "2"))
     assert found == [(None, "2@example.com"), (None, "1@example.com"), (None, "2@example.com")]
 
 
-def test_unknown_subscribers_have_none():
+def test_fields_of_unknown_subscribers_are_null_and_they_are_counted_once():
+    profiles = Profiles(Hook(), ["locale", "email"])
+    assert profiles.of(batch("nobody", "not an id", "nobody")) == [(None, None)] * 3
+    profiles.of(batch("nobody"))
+    assert profiles.unknown_subscribers == 2
+    profiles.start_export()
+    assert profiles.unknown_subscribers == 0
+    profiles.of(batch("nobody", "1"))  # from the cache
+    assert profiles.unknown_subscribers == 1
+
+
+@pytest.mark.parametrize(
+    ("subscriber_id", "error"),
+    [
+        ("refused", CyTechBotRequestError),
+        ("key", CyTechBotAuthError),
+        ("down", CyTechBotTransportError),
+        ("page", CyTechBotResponseError),
+    ],
+)
+def test_other_errors_are_not_read_as_an_unknown_subscriber(subscriber_id, error):
+    with pytest.raises(error):
+        Profiles(Hook(), ["email"]).of(batch("1", subscriber_id))
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, TimeoutError])
+def test_an_interruption_does_not_wait_for_a_server_that_hangs(interruption):
+    is_over = threading.Event()
     hook = Hook()
-    assert Profiles(hook, ["locale", "email"]).of(batch("nobody", "refused")) == [(None, None)] * 2
-    assert len(hook.warned) == 1
+    hook.get_subscriber = lambda _: is_over.wait(60)
+
+    def interrupt(*_):
+        raise interruption("stop")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        started = time.monotonic()
+        with pytest.raises(interruption, match="stop"):
+            Profiles(hook, ["email"]).of(batch(*map(str, range(50))))
+        assert time.monotonic() - started < 5
+        assert all(each.daemon for each in threading.enumerate() if each.name.startswith("profiles"))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        is_over.set()
 
 
-def test_a_wrong_key_is_no_unknown_subscriber():
-    with pytest.raises(CyTechBotAuthError):
-        Profiles(Hook(), ["email"]).of(batch("key"))
-
-
-def test_nobody_is_asked_for_twice_nor_too_many_at_once():
+def test_each_subscriber_is_fetched_once_and_few_at_a_time():
     hook = Hook()
     profiles = Profiles(hook, ["email"])
     ids = [str(each) for each in range(40)]
     profiles.of(batch(*ids, *ids))
     profiles.of(batch(*ids))
-    assert sorted(hook.request, key=int) == ids
+    assert sorted(hook.requested, key=int) == ids
     assert 1 < hook.most_at_once <= CONCURRENCY
 
 
-def test_without_fields_nobody_is_asked_for():
+def test_fetches_nothing_without_fields():
     hook = Hook()
     assert Profiles(hook, []).of(batch("1")) == []
-    assert hook.request == []
+    assert hook.requested == []
 
 
-def test_an_error_ends_it_and_not_all_are_asked_for():
+def test_an_error_stops_the_fetching():
     hook = Hook()
     with pytest.raises(CyTechBotTransportError):
         Profiles(hook, ["email"]).of(batch("down", *map(str, range(200))))
-    assert len(hook.request) < 100
+    assert len(hook.requested) < 100
 
 
-def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(module, "REMEMBERED", 3)
+def test_the_cache_is_bounded(monkeypatch):
+    monkeypatch.setattr(module, "CACHE_SIZE", 3)
     profiles = Profiles(Hook(), ["email"])
     assert len(profiles.of(batch(*map(str, range(9))))) == 9
-    assert len(profiles._known) == 3
+    assert len(profiles._cache) == 3

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileOpener
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
+    CyTechBotError,
     CyTechBotFieldError,
     CyTechBotNotFoundError,
     CyTechBotStorageError,
@@ -27,6 +28,8 @@ from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.layouts import LongLayout
 from airflow_provider_cytechbot.formats.csv_records import CsvEncoder
 from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
+from airflow_provider_cytechbot.formats.reading import read_folder
+from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
@@ -139,7 +142,7 @@ class TestFiles:
         expected = expected_rows(manifest["extracted_at"])
         assert rows == [each | {"answer": each["answer"] or ""} for each in expected]
 
-    @pytest.mark.parametrize("options", [{}, {"mode": "changes", "state_path": "state"}], ids=str)
+    @pytest.mark.parametrize("options", [{}, {"export_mode": "changes", "state_path": "state"}], ids=str)
     def test_numbers_where_texts_belong(self, tmp_path, answer, monkeypatch, options):
         monkeypatch.chdir(tmp_path)
         answer(b'{"data": {"1": [{"id": 45, "question": 2.50, "answer": 1e3}]}, "flow_name": "Feedback"}')
@@ -449,9 +452,9 @@ class TestParts:
     def test_are_numbered_and_listed_in_a_manifest(self, tmp_path, answer):
         answer()
         manifest = export(tmp_path / "a.csv.gz", max_rows_per_file=2)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv.gz", "a-00002.csv.gz", "a.csv.gz.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["_a.csv.gz.manifest.json", "a-00001.csv.gz", "a-00002.csv.gz"]
         assert manifest["uris"] == [str(tmp_path / "a-00001.csv.gz"), str(tmp_path / "a-00002.csv.gz")]
-        assert json.loads((tmp_path / "a.csv.gz.manifest.json").read_text()) == manifest
+        assert json.loads((tmp_path / "_a.csv.gz.manifest.json").read_text()) == manifest
         rows = [gzip.decompress((tmp_path / f"a-0000{n}.csv.gz").read_bytes()).splitlines() for n in (1, 2)]
         assert rows[0][0] == rows[1][0]
         assert manifest["bytes"] == sum(
@@ -464,18 +467,18 @@ class TestParts:
         (tmp_path / "a-00009.csv").write_text("of somebody else")
         export(tmp_path / "a.csv", max_rows_per_file=2)
         assert sorted(files_in(tmp_path)) == [
+            "_a.csv.manifest.json",
             "a-00001.csv",
             "a-00002.csv",
             "a-00009.csv",
-            "a.csv.manifest.json",
         ]
 
     def test_of_runs_that_were_killed_are_gone(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=1)
-        (tmp_path / "a.csv.manifest.json").unlink()  # as when a run is killed among its parts
+        (tmp_path / "_a.csv.manifest.json").unlink()  # as when a run is killed among its parts
         export(tmp_path / "a.csv", max_rows_per_file=3)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a.csv.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["_a.csv.manifest.json", "a-00001.csv"]
 
     def test_of_another_that_appeared_meanwhile_keep_their_manifest(self, tmp_path, answer, monkeypatch):
         answer()
@@ -490,7 +493,30 @@ class TestParts:
         monkeypatch.setattr(ExportFiles, "finish", finish_late)
         with pytest.raises(CyTechBotStorageRefusedError, match="something is there"):
             export(tmp_path / "a.csv", max_rows_per_file=1, overwrite=False)
-        assert sorted(files_in(tmp_path)) == ["a-00001.csv", "a-00002.csv", "a.csv.manifest.json"]
+        assert sorted(files_in(tmp_path)) == ["_a.csv.manifest.json", "a-00001.csv", "a-00002.csv"]
+
+    @pytest.mark.parametrize("rows", [[None, 1, None], [1, None, 2, None], [2, 1, None, 3]], ids=str)
+    @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.jsonl.gz"])
+    def test_and_one_file_replace_each_other(self, tmp_path, answer, rows, name):
+        if name.endswith(".parquet"):
+            pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+        answer()
+        for max_rows in rows:
+            manifest = export(tmp_path / name, max_rows_per_file=max_rows)
+            files = [] if max_rows is None else [f"_{name}.manifest.json"]
+            files += [uri.rpartition("/")[2] for uri in manifest["uris"]]
+            assert sorted(files_in(tmp_path)) == sorted(files)
+            assert len(list(read_folder(StorageLocation.from_parameter("path", str(tmp_path))))) == 3
+
+    @pytest.mark.parametrize(("before", "now"), [(None, 1), (1, None), (2, 1)])
+    def test_are_refused_beside_an_export_that_must_not_be_overwritten(self, tmp_path, answer, before, now):
+        endpoint = answer()
+        export(tmp_path / "a.csv", max_rows_per_file=before)
+        files = files_in(tmp_path)
+        with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
+            export(tmp_path / "a.csv", max_rows_per_file=now, overwrite=False)
+        assert files_in(tmp_path) == files
+        assert endpoint.call_count == 1
 
     def test_of_another_format_are_of_another_export(self, tmp_path, answer):
         answer()
@@ -550,7 +576,7 @@ class TestSeveralCampaigns:
 class TestChanges:
     def test_state_comes_after_the_file(self, tmp_path, answer, monkeypatch):
         answer()
-        options = {"mode": "changes", "state_path": f"file://{tmp_path}/state"}
+        options = {"export_mode": "changes", "state_path": f"file://{tmp_path}/state"}
 
         def fail(*_):
             raise RuntimeError("a bug")
@@ -593,6 +619,48 @@ def test_wide_layout_with_profiles(tmp_path, answer, requests_mock):
         ["24994546734902203", "a@example.com", "", ""],
     ]
     assert subscriber.call_count == 3
+
+
+class TestSubscriberFields:
+    URL = f"{API}/subscriber_information/"
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"layout": "wide"}, {"export_mode": "changes", "state_path": "state"}], ids=str
+    )
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            {"status": "error", "message": "Database is busy"},
+            {"status": "error", "message": "(#2) Service temporarily unavailable"},
+            {"status": "error", "message": {"message": "(#613) Calls exceeded the rate limit", "code": 613}},
+            {"status": "error", "message": "You have no permission to see this subscriber"},
+        ],
+        ids=str,
+    )
+    def test_a_refusal_is_no_absence_and_keeps_the_old_file(
+        self, tmp_path, answer, requests_mock, monkeypatch, options, refusal
+    ):
+        monkeypatch.chdir(tmp_path)
+        answer()
+        campaign = {"id": "7", "flow_name": "Feedback", "questions": ["Why?"]}
+        requests_mock.get(f"{API}/get_flow_campaign_info/", json=campaign)
+        requests_mock.get(self.URL, json=refusal)
+        (tmp_path / "a.csv").write_text("old")
+        with pytest.raises(CyTechBotError):
+            export(tmp_path / "a.csv", subscriber_fields=["email"], **options)
+        assert files_in(tmp_path) == {"a.csv": b"old"}
+
+    def test_unknown_subscribers_are_counted_in_the_manifest(self, tmp_path, answer, requests_mock):
+        answer()
+        known = {"status": "success", "subscriber_info": {"subscriber_id": "1", "email": "a@example.com"}}
+        requests_mock.get(f"{self.URL}?subscriber_id=24994546734902201", json=known)
+        unknown = {"status": "error", "message": "Subscriber not found"}
+        for subscriber_id in ("24994546734902202", "24994546734902203"):
+            requests_mock.get(f"{self.URL}?subscriber_id={subscriber_id}", json=unknown)
+        manifest = export(tmp_path / "a.jsonl", subscriber_fields=["email"], max_rows_per_file=5)
+        assert manifest["unknown_subscribers"] == 2
+        rows = [json.loads(line) for line in (tmp_path / "a-00001.jsonl").read_bytes().splitlines()]
+        assert [row["email"] for row in rows] == ["a@example.com", "a@example.com", None]
 
 
 def test_outlets_are_told(tmp_path, answer):
@@ -639,7 +707,11 @@ class TestLineage:
 
     def test_changes_are_told_with_their_column_and_their_state_is_not(self, tmp_path, answer, hook_lineage):
         answer()
-        options = {"mode": "changes", "state_path": str(tmp_path / "state"), "path": str(tmp_path / "a.csv")}
+        options = {
+            "export_mode": "changes",
+            "state_path": str(tmp_path / "state"),
+            "path": str(tmp_path / "a.csv"),
+        }
         for day in (1, 2):  # the second reads the state of the first
             operator = ExportOperator(task_id="export", flow_campaign_id="7", **options)
             operator.execute({"data_interval_end": datetime(2026, 1, day, tzinfo=UTC)})
