@@ -173,7 +173,7 @@ class TracedText:
             at = haystack.find(needle, at + len(needle))
 
     def _extended(self, first: int, last: int, head: int, tail: int) -> tuple[int, int]:
-        """Return a span with the escape before its first character, and what the secret itself was folded of."""
+        """Extend a span by the escape before it, and by what was folded away at the secret's own ends."""
         while first > 0 and (self.text[first - 1] == "\\" or (head > 0 and self.text[first - 1] == "+")):
             first, head = first - 1, head - 1
         while tail > 0 and last + 1 < len(self.text) and self.text[last + 1] in FOLDED:
@@ -200,13 +200,6 @@ def decoded_levels(start: DecodedText) -> Iterator[DecodedText]:
                 break
             level = DecodedText(decoded, (*level.steps, step))
             yield level
-        if not _has_open_end(start.text):
-            return
-
-
-def _has_open_end(text: str) -> bool:
-    """Return whether an entity can lack its semicolon, so that its end is not certain."""
-    return "&" in text or "%" in text or "\\" in text
 
 
 def _gaps(text: str) -> Iterator[tuple[int, int]]:

@@ -81,7 +81,9 @@ class _Secret:
             units = (int.from_bytes(pairs[at : at + 2]) for at in range(0, len(pairs), 2))
             spellings.add("".join(raw_bytes(chr(unit)) for unit in units))
         decoded = {level.text for spelling in spellings for level in decoded_levels(DecodedText(spelling))}
-        self.needles = {folded for each in decoded | spellings if len(folded := fold(each)) >= MIN_SECRET_LENGTH}
+        self.needles = {
+            folded for each in decoded | spellings if len(folded := fold(each)) >= MIN_SECRET_LENGTH
+        }
         content = text.encode("utf-8", "surrogatepass")
         is_long = len(content) >= MIN_SECRET_LENGTH
         self.hex = content.hex() if is_long else ""
