@@ -77,7 +77,7 @@ def test_a_secret_is_found_in_each_form(encode, secret):
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
 @pytest.mark.parametrize(
-    "secret", ["a1b2c3d4+e5f6+", "1+/%&<>'\"", "key\\with\\ends\\", "+abc cd+ef+", "1234-AbCdEf"]
+    "secret", ["a1b2c3d4+e5f6+", "1+/%&<>'\"", "key\\with\\ends\\", "+abcd cd+ef+", "1234-AbCdEf"]
 )
 def test_keys_with_special_characters_are_found_in_each_form(encode, secret):
     assert Redactor([secret])(f"[before] {encode(secret)} [after]") == f"[before] {MASK} [after]"
