@@ -20,7 +20,13 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
+from airflow_provider_cytechbot.api.facebook_errors import (
+    FacebookError,
+    find_facebook_error,
+    is_facebook_error,
+)
 from airflow_provider_cytechbot.api.json_text import decode, find_root, loads
+from airflow_provider_cytechbot.api.matching import check_match
 from airflow_provider_cytechbot.api.records import ReadContext, WriteOutcome, json_type, wrong_shape
 
 if TYPE_CHECKING:
@@ -34,6 +40,14 @@ MAX_REASON = 400
 
 _BAD_KEY = re.compile(r"api key is required|api key invalid|member validity expired", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"does not exist|not found|no matching", re.IGNORECASE)
+#: The server's own words for a failure that passes.
+_TEMPORARY = re.compile(
+    r"(?:database|server|service|system|table)\b.{0,30}\b(?:busy|locked|overloaded|unavailable|gone away)"
+    r"|deadlock|lock wait timeout|lost connection|too many connections|max_user_connections"
+    r"|temporar(?:y|ily)\b.{0,30}\b(?:unavailable|failure|error|problem|disabled|down)"
+    r"|(?:try|retry) (?:again )?(?:later|in a (?:moment|minute|while|few))|under maintenance",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 #: How far into a page its title is looked for.
 _TITLE_WITHIN = 8192
@@ -104,8 +118,8 @@ def _decipher(
         raise _not_the_api(status, headers, body, redact)
     value = _json(headers, body)
     verdict = value.get("status") if isinstance(value, dict) else None
-    if verdict == "error":
-        return _judge_refusal(call, _message(value), is_resend)
+    if verdict == "error" or (isinstance(value, dict) and is_facebook_error(value)):
+        return _judge_refusal(call, value, is_resend)
     answer = call.endpoint.answer
     if answer is None:
         return cast("T", _read_write(value, verdict))
@@ -115,7 +129,10 @@ def _decipher(
         if verdict != "success" or answer.member not in value:
             raise wrong_shape(f"neither success with {answer.member!r} nor an error ({_outline(value)})")
         value = value[answer.member]
-    return answer.read(value, ReadContext(zone, call.fields))
+    result = answer.read(value, ReadContext(zone, call.fields))
+    if isinstance(result, Mapping):
+        check_match(result, call.fields, answer.matches)
+    return result
 
 
 def _read_write(value: Any, verdict: Any) -> WriteOutcome:
@@ -125,9 +142,9 @@ def _read_write(value: Any, verdict: Any) -> WriteOutcome:
     return WriteOutcome(changed=verdict == "success", message=message or None)
 
 
-def _judge_refusal(call: Call[T], message: str, is_resend: bool) -> T:
+def _judge_refusal(call: Call[T], value: dict[str, Any], is_resend: bool) -> T:
     """Return what a refusal means where it is an answer after all; raise what it is otherwise."""
-    endpoint = call.endpoint
+    endpoint, message = call.endpoint, _message(value)
     answer = endpoint.answer
     if answer and answer.none_found and answer.none_found.casefold() == " ".join(message.split()).casefold():
         return answer.read([], ReadContext(UTC, call.fields))
@@ -137,6 +154,7 @@ def _judge_refusal(call: Call[T], message: str, is_resend: bool) -> T:
         raise CyTechBotAuthError(
             reason, f"Check the API key in the connection and the member's validity.{needs}"
         )
+    _raise_if_temporary(find_facebook_error(value), message, reason)
     if _NOT_FOUND.search(message):
         if endpoint.repeat is Repeat.GONE_IS_DONE and is_resend:
             return cast("T", WriteOutcome(changed=True, message=message))
@@ -146,6 +164,27 @@ def _judge_refusal(call: Call[T], message: str, is_resend: bool) -> T:
         hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
         raise CyTechBotRequestError(reason, hint)
     raise CyTechBotRequestError(reason, "Check the fields of the call.")
+
+
+def _raise_if_temporary(facebook: FacebookError | None, message: str, reason: str) -> None:
+    """Raise unless a refusal is about this call alone."""
+    if facebook is FacebookError.PAGE_ACCESS:
+        raise CyTechBotAuthError(
+            f"Facebook refused the page's connection: {_quote(message)}.",
+            "The page's access token has expired or lacks a permission: reconnect the page in the CyTechBot "
+            "dashboard.",
+        )
+    if facebook is FacebookError.RATE_LIMIT:
+        raise CyTechBotTransportError(
+            reason,
+            "Facebook limits the rate of requests: try again later, with fewer requests per second.",
+            was_rejected=True,
+            is_rate_limit=True,
+        )
+    if facebook is FacebookError.TRANSIENT:
+        raise CyTechBotTransportError(reason, "This is a temporary failure of Facebook: try again later.")
+    if _TEMPORARY.search(message):
+        raise CyTechBotTransportError(reason, "This is a temporary failure of the server: try again later.")
 
 
 def _json(headers: Mapping[str, str], body: bytes) -> Any:
@@ -181,11 +220,13 @@ def _not_the_api(
             is_transient=False,
         )
     if status == 429 or status >= 500 or status == 408:
+        retry_after = _retry_after(headers)
         return CyTechBotTransportError(
             f"{came}.",
             "The server is overloaded or in trouble: try again later.",
             was_rejected=status == 429,
-            retry_after=_retry_after(headers),
+            retry_after=retry_after,
+            is_rate_limit=status == 429 or (status == 503 and retry_after is not None),
         )
     text = body[: 4 * _TITLE_WITHIN].decode(errors="replace")
     return CyTechBotResponseError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -32,11 +33,13 @@ class Answer(Generic[T]):
         ``status`` beside it.
     :param none_found: The refusal that means that there are none, where the API refuses instead of
         answering with an empty list.
+    :param matches: Members of the record that must equal a field of the request, wherever both are there.
     """
 
     read: Decoder[T]
     member: str | None = None
     none_found: str | None = None
+    matches: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Endpoint(Generic[T]):
 GET_USER = Endpoint(
     "GET",
     "get_user_info/",
-    Answer(record(records.User), "user_info"),
+    Answer(record(records.User), "user_info", matches={"id": "user_id", "email": "email"}),
     fields=(number("user_id", required=False), text("email", required=False)),
     one_of=("user_id", "email"),
     admin=True,
@@ -124,7 +127,7 @@ GET_PACKAGES = Endpoint(
 GET_SUBSCRIBER = Endpoint(
     "GET",
     "subscriber_information/",
-    Answer(record(records.Subscriber), "subscriber_info"),
+    Answer(record(records.Subscriber), "subscriber_info", matches={"subscriber_id": "subscriber_id"}),
     fields=(identifier("subscriber_id"),),
 )
 
@@ -150,7 +153,10 @@ ASSIGN_LABELS: Endpoint[records.WriteOutcome] = Endpoint(
 )
 
 GET_CONTACT_GROUP = Endpoint(
-    "GET", "get_contact_group/", Answer(record(records.ContactGroup)), fields=(number("contact_type_id"),)
+    "GET",
+    "get_contact_group/",
+    Answer(record(records.ContactGroup), matches={"id": "contact_type_id"}),
+    fields=(number("contact_type_id"),),
 )
 CREATE_CONTACT_GROUP = Endpoint(
     "POST",
@@ -171,7 +177,12 @@ DELETE_CONTACT_GROUP: Endpoint[records.WriteOutcome] = Endpoint(
     "POST", "delete_contact_group", None, fields=(number("contact_type_id"),), repeat=Repeat.GONE_IS_DONE
 )
 
-GET_CONTACT = Endpoint("GET", "get_contact/", Answer(record(records.Contact)), fields=(number("contact_id"),))
+GET_CONTACT = Endpoint(
+    "GET",
+    "get_contact/",
+    Answer(record(records.Contact), matches={"id": "contact_id"}),
+    fields=(number("contact_id"),),
+)
 CREATE_CONTACT = Endpoint(
     "POST",
     "create_contact",
@@ -205,20 +216,25 @@ DELETE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
     "POST", "delete_contact", None, fields=(number("contact_id"),), repeat=Repeat.GONE_IS_DONE
 )
 
+_CAMPAIGN = {"id": "flow_campaign_id"}
+
 GET_FLOW_CAMPAIGNS = Endpoint("GET", "get_flow_campaigns/", Answer(list_of(record(records.FlowCampaign))))
 GET_FLOW_CAMPAIGN = Endpoint(
-    "GET", "get_flow_campaign_info/", Answer(records.read_questions), fields=(number("flow_campaign_id"),)
+    "GET",
+    "get_flow_campaign_info/",
+    Answer(records.read_questions, matches=_CAMPAIGN),
+    fields=(number("flow_campaign_id"),),
 )
 GET_SUBSCRIBER_FLOW_ANSWERS = Endpoint(
     "GET",
     "get_single_subscriber_flow_info/",
-    Answer(records.read_subscriber_flow_answers),
+    Answer(records.read_subscriber_flow_answers, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"), identifier("subscriber_id")),
 )
 GET_FLOW_ANSWERS = Endpoint(
     "GET",
     "get_all_subscriber_flow_info/",
-    Answer(records.read_flow_answers),
+    Answer(records.read_flow_answers, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"),),
     slow=True,
 )

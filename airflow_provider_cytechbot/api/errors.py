@@ -1,4 +1,4 @@
-"""The one tree of errors. Each knows whether a retry can help; none ever holds the API key."""
+"""The one tree of errors. Each has a verdict on retries; none ever holds the API key."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ class CyTechBotError(Exception):
     """
     Base of everything that goes wrong between Airflow and CyTechBot.
 
-    The text of an error is one line: what was asked, of which connection, what happened, what to do.
+    The text of an error is one line: the request, the connection, what happened, what to do.
 
-    :param said: What went wrong, with the server's own words where it gave any.
-    :param advice: What the reader can do about it.
-    :param asked: The call, as verb and path without the query, for example ``GET get_contact/``.
+    :param reason: What went wrong, with the server's own words where it gave any.
+    :param hint: What the reader can do about it.
+    :param request: The call, as verb and path without the query, for example ``GET get_contact/``.
     :param connection: The id of the Airflow connection that was used.
     """
 
     #: Whether the same task, run again, can end differently.
     retryable: ClassVar[bool] = False
+    #: Whether each further call with the same connection would fail in the same way.
+    concerns_every_row: ClassVar[bool] = False
 
     def __init__(self, reason: str, hint: str = "", request: str = "", connection: str = "") -> None:
-        super().__init__()  # no args: a copy of the text there would escape whoever masks or completes it
+        super().__init__()  # no args: masking or completing the text would miss a copy there
         self.reason = reason
         self.hint = hint
         self.request = request
@@ -47,9 +49,18 @@ class CyTechBotError(Exception):
 class CyTechBotSettingsError(CyTechBotError):
     """The Airflow connection cannot be used: a field is missing or cannot be read."""
 
+    concerns_every_row = True
+
 
 class CyTechBotAuthError(CyTechBotError):
-    """The API refused the key: wrong, expired, or a member's key on an admin's endpoint."""
+    """
+    Access was refused, and will be until a person renews it.
+
+    The API refused its key (wrong, expired, or a member's key on an admin's endpoint), or Facebook the token
+    of the page.
+    """
+
+    concerns_every_row = True
 
 
 class CyTechBotRequestError(CyTechBotError):
@@ -61,17 +72,18 @@ class CyTechBotFieldError(CyTechBotRequestError):
 
 
 class CyTechBotNotFoundError(CyTechBotRequestError):
-    """The API knows nothing under the id that was given."""
+    """There is nothing under the id that was given."""
 
 
 class CyTechBotUnansweredError(CyTechBotError):
     """
-    The call got no answer of the API: the common part of the two errors below.
+    The call got no usable answer: the common part of the two errors below.
 
     :param was_sent: Whether any of the call can have left this machine.
-    :param was_turned_away: Whether something before the API answered instead of it, so that it never acted.
-    :param worth_repeating: Whether the same call in a moment can get an answer.
-    :param retry_after: Seconds that the server asked to wait before it.
+    :param was_rejected: Whether the answer means for certain that nothing was done.
+    :param is_transient: Whether the same call in a moment can get an answer.
+    :param retry_after: The wait before it that the server wants, in seconds.
+    :param is_rate_limit: Whether the server, or Facebook behind it, wants fewer requests from all calls.
     """
 
     retryable = True
@@ -87,25 +99,27 @@ class CyTechBotUnansweredError(CyTechBotError):
         was_rejected: bool = False,
         is_transient: bool = True,
         retry_after: float | None = None,
+        is_rate_limit: bool = False,
     ) -> None:
         super().__init__(reason, hint, request, connection)
         self.was_sent = was_sent
         self.was_rejected = was_rejected
         self.is_transient = is_transient
         self.retry_after = retry_after
+        self.is_rate_limit = is_rate_limit
 
     @property
     def may_have_acted(self) -> bool:
-        """Whether the server can have done what the call asked for."""
+        """Whether the server can have done what the call is for."""
         return self.was_sent and not self.was_rejected
 
 
 class CyTechBotTransportError(CyTechBotUnansweredError):
-    """No whole answer came: no connection, cut off, too late, 429 or 5xx."""
+    """No answer for the moment: no connection, cut off, too late, 429 or 5xx, a temporary failure."""
 
 
 class CyTechBotResponseError(CyTechBotUnansweredError):
-    """An answer came that is not the API's: not JSON, of the wrong shape, a redirect, a web server's page."""
+    """The answer is unusable: not JSON, of the wrong shape, of another record, a redirect, a web page."""
 
 
 class CyTechBotAmbiguousWriteError(CyTechBotError):

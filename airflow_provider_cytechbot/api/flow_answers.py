@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, find_root
+from airflow_provider_cytechbot.api.matching import is_same, mismatch
 from airflow_provider_cytechbot.api.records import FlowAnswer, ReadContext, clean, read_answers, wrong_shape
 
 SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
@@ -54,6 +55,7 @@ class FlowAnswersParser:
         self.head = bytearray()
         self.is_streaming = False
         self.flow_name: str | None = None
+        self._flow_campaign_id = ""
         self._reading = reading
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
@@ -159,6 +161,7 @@ class FlowAnswersParser:
         if name == "data" and self.is_streaming:
             raise wrong_shape("its data comes twice")
         if name == "data" and self._text[at] == "{":
+            self._check_campaign()
             self._at, self._place, self._is_first = at + 1, _Place.SUBSCRIBER, True
             self.is_streaming = True
             self.head.clear()
@@ -167,10 +170,19 @@ class FlowAnswersParser:
         self._leave(at, _Place.ROOT_MEMBER, _Place.AFTER_ROOT)
         if name == "flow_name" and isinstance(value, str):
             self.flow_name = clean(value)
+        if name == "id" and isinstance(value, str):
+            self._flow_campaign_id = value
+            if self.is_streaming:
+                self._check_campaign()
         if name == "status" and value in ("error", "info"):
             if self.is_streaming:
                 raise wrong_shape("an error stands behind its data")
             self._place = _Place.NOTHING_TO_STREAM
+
+    def _check_campaign(self) -> None:
+        requested = self._reading.fields.get("flow_campaign_id", "")
+        if not is_same(self._flow_campaign_id, requested):
+            raise mismatch("id", "flow_campaign_id")
 
     def _read_subscriber(self, found: list[SubscriberAnswers]) -> None:
         if self._ended(_Place.AFTER_DATA):

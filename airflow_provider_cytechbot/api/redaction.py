@@ -1,68 +1,160 @@
-"""Taking secrets out of text, in every form in which they travel. The one place that knows those forms."""
+"""Masking secrets in text, however they are encoded there. The one place that knows the encodings."""
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
-from collections.abc import Iterable
-from html.entities import codepoint2name
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from urllib.parse import quote, quote_plus
+
+from airflow_provider_cytechbot.api.decoded_text import FOLDED, DecodedText, decoded_levels, fold, raw_bytes
 
 MASK = "***"
 #: A shorter secret would mask ordinary letters; Airflow's own masker draws the same kind of line.
 MIN_SECRET_LENGTH = 4
+#: Characters of base64 beside a secret that can hold some of its bits.
+_BASE64_EDGE = 3
 
-_KEY_IN_QUERY = re.compile(r"(api_key(?:=|%3D))[^&\s\"'<>)]+", re.IGNORECASE)
+_EQUALS = r"(?:=|%(?:25)*3D|\\+u003d|\\+x3d|&(?:amp;)*(?:#0*61|#x0*3d|equals);?|[\"']\s?:\s?[\"'])"
+_KEY_IN_QUERY = re.compile(rf"(api_key{_EQUALS})[^&\s\"'<>)]+", re.IGNORECASE)
+_HEX_ESCAPED = re.compile("[<>&'\"]")
 
 
 def forms(secret: str) -> tuple[str, ...]:
     """
-    Return the usual forms of a secret in a URL, a form body, JSON or HTML, longest first.
+    Return the usual forms of a secret in a URL, a form body, JSON, HTML, hex and base64, longest first.
 
     For maskers that look for fixed texts, such as Airflow's; a :class:`Redactor` finds any mixture of them.
 
     :param secret: The secret as the user gave it.
     """
-    percent, plus = quote(secret, safe=""), quote_plus(secret)
+    found = _text_forms(secret)
+    content = secret.encode("utf-8", "surrogatepass")
+    if len(content) >= 2 * MIN_SECRET_LENGTH:
+        found |= {content.hex(), content.hex().upper(), *_base64_forms(content)}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _text_forms(secret: str) -> set[str]:
+    percent, plus = quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")
+    as_json = json.dumps(secret)[1:-1]
     found = {
         secret,
         percent,
         plus,
-        quote(secret),  # clients differ in whether they leave a slash alone
+        quote(secret, errors="replace"),  # clients differ in whether they leave a slash alone
         percent.replace("%", "%25"),
         html.escape(secret),
-        json.dumps(secret)[1:-1],
-        json.dumps(secret)[1:-1].replace("/", "\\/"),
+        as_json,
+        as_json.replace("/", "\\/"),
+        # Go, Gson and PHP's JSON_HEX_* write these characters of ASCII as escapes.
+        _HEX_ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", as_json.replace('\\"', '"')),
     }
     # Percent-encoding may be spelt in either case: %2f is %2F.
-    found |= {re.sub(r"%[0-9A-F]{2}", lambda match: match.group().lower(), form) for form in found}
-    return tuple(sorted(found, key=len, reverse=True))
+    return found | {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in found}
+
+
+def _base64_forms(content: bytes) -> set[str]:
+    """Return the part of the base64 text that does not depend on what stands before and after the bytes."""
+    found = set()
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + content).decode()
+        inner = text[(0, 2, 3)[before] : (before + len(content)) * 8 // 6]
+        found |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return found
+
+
+class _Secret:
+    """What to look for to find one secret."""
+
+    def __init__(self, text: str) -> None:
+        self.forms = tuple(_text_forms(text))
+        raw = raw_bytes(text)
+        spellings = {raw}
+        if not text.isascii():
+            # Servers also write one byte for each letter of Latin-1, and a pair of escapes for an emoji.
+            spellings.add(text.encode("latin-1", "replace").decode("latin-1"))
+            pairs = text.encode("utf-16-be", "surrogatepass")
+            units = (int.from_bytes(pairs[at : at + 2]) for at in range(0, len(pairs), 2))
+            spellings.add("".join(raw_bytes(chr(unit)) for unit in units))
+        decoded = {level.text for spelling in spellings for level in decoded_levels(DecodedText(spelling))}
+        self.needles = {
+            folded for each in decoded | spellings if len(folded := fold(each)) >= MIN_SECRET_LENGTH
+        }
+        content = text.encode("utf-8", "surrogatepass")
+        is_long = len(content) >= MIN_SECRET_LENGTH
+        self.hex = content.hex() if is_long else ""
+        self.base64 = {fold(each) for each in _base64_forms(content)} if is_long else set()
+        self.tail = len(raw) - len(raw.rstrip(FOLDED))
+        self.head = len(raw) - len(raw.lstrip(FOLDED))
 
 
 class Redactor:
     """
     Masks a set of secrets, and any ``api_key=`` in a query string, in text.
 
+    The text is decoded step by step (percent-encoding, entities, escapes), white space and line breaks are
+    left out, and each step is searched for the secrets, their hex and their base64. What is found is masked
+    in the text as it was. The time is proportional to the length of the text.
+
     :param secrets: The secrets as the user gave them; very short ones are left alone.
     :param of_any_length: Secrets that are masked however short they are.
     """
 
     def __init__(self, secrets: Iterable[str], of_any_length: Iterable[str] = ()) -> None:
-        worth_it = {secret.strip() for secret in secrets if len(secret.strip()) >= MIN_SECRET_LENGTH}
-        worth_it |= {secret.strip() for secret in of_any_length if secret.strip()}
-        self._secrets = [re.compile(_pattern(secret)) for secret in sorted(worth_it, key=len, reverse=True)]
+        found = {secret.strip() for secret in secrets if len(secret.strip()) >= MIN_SECRET_LENGTH}
+        found |= {secret.strip() for secret in of_any_length if secret.strip()}
+        self._texts = sorted(found, key=len, reverse=True)
 
-    def __call__(self, text: str) -> str:
+    @cached_property
+    def _secrets(self) -> list[_Secret]:
+        return [_Secret(text) for text in self._texts]
+
+    @property
+    def overlap(self) -> int:
+        """How many characters after a cut must be seen so that a secret across the cut is recognised."""
+        return 1024 + 24 * max(map(len, self._texts), default=0)
+
+    def __call__(self, text: str, limit: int | None = None) -> str:
         """
         Return the text with each secret replaced by ``***``.
 
         :param text: Anything that may be shown to a person or written to a log.
+        :param limit: Return the masked form of this many characters only. A secret across the cut is masked.
         """
+        if limit is not None:
+            text = text[: limit + self.overlap]
+        end = len(text) if limit is None else min(limit, len(text))
+        pieces, at = [], 0
+        for start, stop in _joined(self._spans(text)):
+            if start >= end:
+                break
+            pieces += [text[at:start], MASK]
+            at = stop
+        pieces.append(text[at:end])
+        return redact_query("".join(pieces))
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where secrets stand in the text."""
         for secret in self._secrets:
-            text = secret.sub(MASK, text)
-        return redact_query(text)
+            for form in secret.forms:
+                yield from _find(text, form)
+        for level in decoded_levels(DecodedText(raw_bytes(text))) if self._secrets else ():
+            folded = fold(level.text)
+            lower = folded.lower()
+            for secret in self._secrets:
+                found = [(needle, 0) for needle in secret.needles if needle in folded]
+                found += [(needle, _BASE64_EDGE) for needle in secret.base64 if needle in folded]
+                is_hex = bool(secret.hex) and secret.hex in lower
+                if found or is_hex:
+                    traced = level.traced(text)
+                    for needle, edge in found:
+                        yield from traced.spans(needle, secret.head, secret.tail, edge)
+                    if is_hex:
+                        yield from traced.spans(secret.hex, 0, 0, 0, ignore_case=True)
 
 
 def redact_query(text: str) -> str:
@@ -74,24 +166,19 @@ def redact_query(text: str) -> str:
     return _KEY_IN_QUERY.sub(rf"\1{MASK}", text)
 
 
-def _pattern(secret: str) -> str:
-    """Return a pattern of a secret in which each character may be encoded in its own way, even twice."""
-    return "".join(_run(character, len(list(run))) for character, run in groupby(secret))
+def _find(text: str, form: str) -> Iterator[tuple[int, int]]:
+    at = text.find(form)
+    while at >= 0:
+        yield at, at + len(form)
+        at = text.find(form, at + len(form))
 
 
-def _run(character: str, length: int) -> str:
-    """Return a pattern of one character, so many times in a row."""
-    code = ord(character)
-    percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
-    entity = "|".join(filter(None, (f"#0*{code}", f"#x0*{code:x}", codepoint2name.get(code))))
-    encoded = [percent, f"&(?:amp;)*(?:{entity});"]
-    if not character.isascii() or not character.isprintable():  # in JSON: behind a backslash
-        escaped = re.escape(json.dumps(character)[2:-1]).replace(r"\\", r"\\+")
-        encoded.append(rf"(?<=\\){escaped}")
-    raw = re.escape(character) + (r"|\+" if character == " " else "")
-    any_form = f"(?:(?i:{'|'.join(encoded)})|{raw})"
-    # Backslashes, which escape one another too, are taken in one go (*+): to try each division of a long row
-    # of them would take for ever.
-    if character == "\\":
-        return f"{any_form}{{{length},}}+"
-    return rf"(?:\\*+{any_form}){{{length}}}"
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the spans in order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return joined

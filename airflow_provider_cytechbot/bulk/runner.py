@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
-    CyTechBotAuthError,
     CyTechBotError,
     CyTechBotFieldError,
     CyTechBotRequestError,
-    CyTechBotSettingsError,
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
@@ -24,7 +22,6 @@ from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.ledger import CallResult
 from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.pause import SharedPause
-from airflow_provider_cytechbot.transport.retry import is_rate_limit
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.records import WriteOutcome
@@ -175,7 +172,7 @@ class Runner:
             if concerns_every_row(failure):
                 self.stop(mask_addresses(failure.reason), failure)
                 return result
-            if isinstance(failure, CyTechBotUnansweredError) and is_rate_limit(failure):
+            if isinstance(failure, CyTechBotUnansweredError) and failure.is_rate_limit:
                 self._wait_together(sent_at, failure)
                 continue
             if result.outcome != outcomes.FAILED:
@@ -224,9 +221,7 @@ def concerns_every_row(error: CyTechBotError) -> bool:
 
     :param error: The error of a call.
     """
-    if getattr(error, "concerns_every_row", False) or isinstance(
-        error, CyTechBotAuthError | CyTechBotSettingsError
-    ):
+    if error.concerns_every_row:
         return True
     return isinstance(error, CyTechBotUnansweredError) and error.was_rejected and not error.is_transient
 

@@ -117,24 +117,11 @@ class _Attempts:
 
     def _pause_all_calls(self, error: CyTechBotUnansweredError) -> None:
         """Pause the calls of the whole process: each of them would meet the same limit."""
-        if self._limiter is None or not is_rate_limit(error):
+        if self._limiter is None or not error.is_rate_limit:
             return
         wait = min(FIRST_WAIT * 2**self._rate_limited, MAX_WAIT)
         self._rate_limited += 1
         self._limiter.pause(wait if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER))
-
-
-def is_rate_limit(error: CyTechBotUnansweredError) -> bool:
-    """
-    Return whether the server, or one behind it, wants fewer requests.
-
-    :param error: The error of an attempt.
-    """
-    return (
-        getattr(error, "is_rate_limit", False)
-        or error.retry_after is not None
-        or (error.was_rejected and error.is_transient)  # 429
-    )
 
 
 def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:

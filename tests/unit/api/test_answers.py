@@ -189,7 +189,7 @@ def test_wrong_key(call, message):
         ("Some trouble", '"Some trouble"'),
         ("  leading \n and \t inner  ", '"leading and inner"'),
         ({"message": " (#100) No such page", "code": 100}, '"(#100) No such page"'),
-        ({"error": {"message": "(#4) Limit", "type": "x"}}, '"(#4) Limit"'),
+        ({"error": {"message": "(#803) Alias", "type": "x"}}, '"(#803) Alias"'),
         ({"code": 100}, '"{"code": "100"}"'),
         (["a", "b"], '"["a", "b"]"'),
         (None, "(no message)"),
@@ -206,6 +206,61 @@ def test_a_refusal_in_the_servers_words(call, message, reason):
     assert type(error) is errors.CyTechBotRequestError
     assert error.reason == f"the API refused: {reason}."
     assert str(error).encode()
+
+
+@EACH_CALL
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Database is busy",
+        "database is locked",
+        "Deadlock found when trying to get lock; try restarting transaction",
+        "Something went wrong, please try again later.",
+        "Please retry in a moment",
+        "Service temporarily unavailable",
+        "Temporary failure, sorry",
+        "Too many connections",
+        "MySQL server has gone away",
+        "Lock wait timeout exceeded",
+        {"message": "The server is overloaded"},
+    ],
+    ids=str,
+)
+def test_a_temporary_failure_of_the_server_is_transient(call, message):
+    error = failure(call, {"status": "error", "message": message})
+    assert type(error) is errors.CyTechBotTransportError
+    assert error.is_transient
+    assert not error.is_rate_limit
+    assert "temporary" in error.hint
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Please try with different email",
+        "Email already exists",
+        "The database name is wrong",
+        "Label is locked",
+    ],
+)
+def test_other_refusals_are_final(message):
+    error = failure("create_contact", {"status": "error", "message": message})
+    assert type(error) is errors.CyTechBotRequestError
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_rate_limit"),
+    [
+        (429, {}, True),
+        (429, {"Retry-After": "3"}, True),
+        (503, {"Retry-After": "3"}, True),
+        (503, {"Retry-After": "soon"}, False),
+        (503, {}, False),
+        (500, {"Retry-After": "3"}, False),
+    ],
+)
+def test_which_statuses_limit_the_rate(status, headers, is_rate_limit):
+    assert failure("get_contact", "x", status=status, headers=headers).is_rate_limit is is_rate_limit
 
 
 def test_a_refusal_without_any_message():

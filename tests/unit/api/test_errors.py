@@ -83,6 +83,11 @@ def test_what_was_masked_stays_in_no_copy():
     assert "abcd" not in repr(error) + str(error) + str(vars(error)) + str(pickle.dumps(error))
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_which_errors_concern_every_row(cls):
+    assert cls.concerns_every_row is (cls in (e.CyTechBotSettingsError, e.CyTechBotAuthError))
+
+
 @pytest.mark.parametrize(
     ("was_sent", "was_rejected", "may_have_acted"),
     [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
@@ -97,3 +102,4 @@ def test_an_unanswered_call_is_worth_repeating_and_may_have_acted_unless_said_ot
     assert error.is_transient
     assert error.may_have_acted
     assert error.retry_after is None
+    assert not error.is_rate_limit

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import base64
 import html
 import json
+import re
+import time
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_cytechbot.api.decoded_text import FOLDED, fold, raw_bytes
 from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, redact_query
 
 PHP_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#039;"}
+
+#: Of the names that only HTML5 has, those of ASCII.
+HTML5_NAMES = {"/": "&sol;", "+": "&plus;", "=": "&equals;", "%": "&percnt;", "\\": "&bsol;", "?": "&quest;"}
 
 #: What happens to a text on its way through clients, proxies and pages.
 ENCODINGS = {
@@ -33,10 +40,32 @@ ENCODINGS = {
     "json in json": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
     "html in json": lambda text: json.dumps(html.escape(text))[1:-1],
     "quote_plus in html": lambda text: html.escape(quote_plus(text)),
+    "JSON of Go and PHP": lambda text: "".join(
+        f"\\u{ord(each):04x}" if each in "<>&'" else json.dumps(each)[1:-1] for each in text
+    ),
+    "each byte \\x": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    "%u": lambda text: "".join(f"%u{ord(each):04x}" if each in "<>&'\"/+" else quote(each) for each in text),
+    "HTML5 names": lambda text: "".join(HTML5_NAMES.get(each, each) for each in html.escape(text)),
+    "no semicolon": lambda text: text.replace("&", "&amp").replace("<", "&lt").replace(">", "&gt"),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "wrapped": lambda text: "\n".join(text[at : at + 3] for at in range(0, len(text), 3)),
+    "wrapped with br": lambda text: "<br />\r\n".join(text[at : at + 5] for at in range(0, len(text), 5)),
+    "base64 wrapped": lambda text: "\r\n ".join(
+        re.findall(".{1,8}", base64.b64encode(text.encode()).decode())
+    ),
 }
-SECRETS = st.text(min_size=4, max_size=40).filter(lambda text: len(text.strip()) >= 4) | st.text(
-    " +%/\\\"'&<>=?#é€\U0001f600a1\n", min_size=4, max_size=30
-).filter(lambda text: len(text.strip()) >= 4)
+#: Secrets with at least four visible characters: with fewer, only the usual forms are masked.
+SECRETS = (
+    (
+        st.text(st.characters(exclude_categories=["C", "Z"]), min_size=4, max_size=40)
+        | st.text(" +%/\\\"'&<>=?#é€\U0001f600a1\n", min_size=4, max_size=30)
+    )
+    .filter(lambda text: len(text.strip()) >= 4 and len(fold(raw_bytes(text.strip()))) >= 4)
+    .filter(lambda text: not {text.strip()[0], text.strip()[-1]} & set(FOLDED))
+)
 
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
@@ -44,6 +73,33 @@ SECRETS = st.text(min_size=4, max_size=40).filter(lambda text: len(text.strip())
 def test_a_secret_is_found_in_each_form(encode, secret):
     redacted = Redactor([secret])(f"[before] {encode(secret.strip())} [after]")
     assert redacted == f"[before] {MASK} [after]"
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@pytest.mark.parametrize(
+    "secret", ["a1b2c3d4+e5f6+", "1+/%&<>'\"", "key\\with\\ends\\", "+abcd cd+ef+", "1234-AbCdEf"]
+)
+def test_keys_with_special_characters_are_found_in_each_form(encode, secret):
+    assert Redactor([secret])(f"[before] {encode(secret)} [after]") == f"[before] {MASK} [after]"
+
+
+def test_a_key_is_found_in_the_base64_of_a_header():
+    text = "Basic " + base64.b64encode(b"user:1234-AbCdEf:x").decode()
+    assert Redactor(["1234-AbCdEf"])(text) == "Basic dXNl***"
+
+
+@pytest.mark.parametrize(
+    "unit", ["text ", "%2541", "&amp;", "\\", "\\u0026", "&#38", "%25%25&am", "1234-AbCdEf "]
+)
+def test_the_time_is_proportional_to_the_length(unit):
+    redactor = Redactor(["1234-AbCdEf"])
+    redactor("warm & %41")
+    times = []
+    for length in (10_000, 80_000):
+        begin = time.perf_counter()
+        redactor(unit * (length // len(unit)))
+        times.append(time.perf_counter() - begin)
+    assert times[1] < 40 * times[0] + 0.1
 
 
 def test_a_secret_is_found_in_a_mixture_of_forms():

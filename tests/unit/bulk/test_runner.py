@@ -23,7 +23,9 @@ DONE = WriteOutcome(changed=True, message=None)
 
 
 def rate_limited(retry_after=None):
-    return CyTechBotTransportError("HTTP 429.", was_rejected=True, retry_after=retry_after)
+    return CyTechBotTransportError(
+        "HTTP 429.", was_rejected=True, is_rate_limit=True, retry_after=retry_after
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ CREATE = build(endpoints.CREATE_CONTACT_GROUP, name="Riders")
 
 LOST = CyTechBotTransportError("it was cut off.")
 NOT_SENT = CyTechBotTransportError("no connection.", was_sent=False)
-TURNED_AWAY = CyTechBotTransportError("HTTP 429.", was_rejected=True)
+TURNED_AWAY = CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True)
 NOT_THE_API = CyTechBotResponseError("a web page.")
 
 
@@ -181,8 +181,11 @@ def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
     ("error", "paused"),
     [
         (TURNED_AWAY, FIRST_WAIT),
-        (CyTechBotTransportError("HTTP 503.", retry_after=7.0), 7),
-        (CyTechBotTransportError("HTTP 429.", was_rejected=True, retry_after=3600.0), MAX_RETRY_AFTER),
+        (CyTechBotTransportError("HTTP 503.", retry_after=7.0, is_rate_limit=True), 7),
+        (
+            CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True, retry_after=3600.0),
+            MAX_RETRY_AFTER,
+        ),
         (LOST, 0),
         (NOT_SENT, 0),
     ],

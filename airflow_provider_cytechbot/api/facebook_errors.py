@@ -1,0 +1,175 @@
+"""Errors of Facebook that the API passes on: which of them pass, and which concern the whole page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+from airflow_provider_cytechbot.api.json_text import loads
+
+
+class FacebookError(IntEnum):
+    """What an error of Facebook means for the caller; where there are several, the highest counts."""
+
+    #: Facebook failed for the moment, perhaps after it had acted.
+    TRANSIENT = 1
+    #: Too many requests: Facebook did nothing, and refuses every call of the page or app for a while.
+    RATE_LIMIT = 2
+    #: The page's token has expired or lacks a permission: every call of the page fails until it is renewed.
+    PAGE_ACCESS = 3
+
+
+#: Codes by what they mean, as in Facebook's page on handling errors.
+_CODES: tuple[tuple[FacebookError, frozenset[int]], ...] = (
+    # 4 app, 17 user, 32 page, 341 and 613 others, 368 blocked for a while, 80000-80014 business use.
+    (FacebookError.RATE_LIMIT, frozenset({4, 17, 32, 341, 368, 613, *range(80000, 80015)})),
+    # 1 unknown, 2 service, 1200 sending: "try again".
+    (FacebookError.TRANSIENT, frozenset({1, 2, 1200})),
+    # 10 and 200-299 permissions, 102 session, 190 token.
+    (FacebookError.PAGE_ACCESS, frozenset({10, 102, 190, *range(200, 300)})),
+)
+#: Why a token is invalid: app removed, password changed, expired, and so on.
+_TOKEN_SUBCODES = frozenset(range(458, 468))
+#: With 10, 200 or 551: one person cannot be reached (blocked, gone, outside the allowed window).
+_PERSON_SUBCODES = frozenset({1545041, 2018001, 2018028, 2018065, 2018108, 2018278})
+_PERSON = re.compile(
+    r"outside (?:of )?(?:the )?allowed window|person (?:is\s?n[o']t|cannot|can't)|no matching user",
+    re.IGNORECASE,
+)
+#: Codes that no server uses for something of its own, so that they count beside a ``status``, too.
+_UNMISTAKABLE = frozenset({190, 341, 368, 613, *range(80000, 80015)})
+#: Members that only an error of Facebook has.
+_MARKS = frozenset({"type", "fbtrace_id", "is_transient", "error_subcode", "error_code", "error_data"})
+
+_CODE_NAMES = ("code", "error_code", "errorCode")
+_SUBCODE_NAMES = ("error_subcode", "subcode", "errorSubcode")
+_TRANSIENT_NAMES = ("is_transient", "isTransient")
+
+_CODE_IN_TEXT = re.compile(
+    r"\(\s*#\s*(\d{1,6})\s*\)|\b(?:error_)?code[\"']?\s*[:=]\s*[\"']?(\d{1,6})\b", re.IGNORECASE
+)
+#: The same in words, for servers that pass on the message alone.
+_WORDS: tuple[tuple[FacebookError, re.Pattern[str]], ...] = (
+    (
+        FacebookError.PAGE_ACCESS,
+        re.compile(
+            r"validating access token|invalid oauth|access token (?:(?:is|has) )?(?:expired|invalid)"
+            r"|session has (?:expired|been invalidated)|not authori[sz]ed application",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        FacebookError.RATE_LIMIT,
+        re.compile(
+            r"(?:exceeded|reached|hit)\b.{0,40}\brate.?limit|rate.?limit\w*.{0,40}\b(?:exceeded|reached|hit)"
+            r"|request limit reached|too many (?:calls|requests)|temporarily blocked",
+            re.IGNORECASE,
+        ),
+    ),
+)
+#: How much of an error is looked at: Facebook's own are far smaller.
+_MAX_VALUES = 200
+_MAX_TEXT = 16 * 1024
+
+
+def find_facebook_error(answer: dict[str, Any]) -> FacebookError | None:
+    """
+    Return what the error of Facebook in a refusal means; ``None`` where there is none, or an ordinary one.
+
+    :param answer: The whole answer. The error may be an object or a list in it, or JSON inside a text.
+    """
+    found = (_judge(value, is_answer=value is answer) for value in _values(answer))
+    return max((each for each in found if each is not None), default=None)
+
+
+def is_facebook_error(answer: dict[str, Any]) -> bool:
+    """
+    Return whether an answer without a ``status`` is an error of Facebook, passed on as it is.
+
+    :param answer: The answer.
+    """
+    error = answer.get("error")
+    return "status" not in answer and isinstance(error, dict) and bool({"message", "code"} & error.keys())
+
+
+def _judge(value: dict[str, Any] | str, *, is_answer: bool) -> FacebookError | None:
+    if isinstance(value, str):
+        return _judge_text(value)
+    code, subcode = _number(value, _CODE_NAMES), _number(value, _SUBCODE_NAMES)
+    is_status = "body" in value  # one answer of a batch: its code is an HTTP status
+    if is_status or (is_answer and code not in _UNMISTAKABLE and not _MARKS & value.keys()):
+        code = None
+    is_transient = any(value.get(name) in (True, "true", "True", "1") for name in _TRANSIENT_NAMES)
+    texts = [_without_json(text) for text in value.values() if isinstance(text, str)]
+    if subcode in _PERSON_SUBCODES or any(map(_PERSON.search, texts)):
+        return FacebookError.TRANSIENT if is_transient else None
+    if subcode in _TOKEN_SUBCODES and code in (None, 102, 190):
+        return FacebookError.PAGE_ACCESS
+    meaning = _judge_code(code, is_transient=is_transient)
+    in_texts = (_judge_text(text) for text in texts)
+    return meaning or max((each for each in in_texts if each is not None), default=None)
+
+
+def _judge_code(code: int | None, *, is_transient: bool = False) -> FacebookError | None:
+    meaning = next((meaning for meaning, codes in _CODES if code in codes), None)
+    if is_transient and meaning is not FacebookError.RATE_LIMIT:
+        return FacebookError.TRANSIENT
+    return meaning
+
+
+def _judge_text(text: str) -> FacebookError | None:
+    if _PERSON.search(text):
+        return None
+    match = _CODE_IN_TEXT.search(text)
+    if match and (meaning := _judge_code(int(match[1] or match[2]))):
+        return meaning
+    return next((meaning for meaning, words in _WORDS if words.search(text)), None)
+
+
+def _number(item: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        text = str(item.get(name)).strip().removeprefix("#")
+        if text.isascii() and text.isdigit() and len(text) <= 9:
+            return int(text)
+    return None
+
+
+def _values(answer: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
+    """Yield the objects of an answer and the texts in its lists, those of JSON inside a text included."""
+    left: list[Any] = [answer]
+    for _ in range(_MAX_VALUES):
+        if not left:
+            return
+        value = left.pop(0)
+        if isinstance(value, list):
+            left += value[:_MAX_VALUES]
+        elif isinstance(value, dict):
+            yield value
+            members = list(value.values())[:_MAX_VALUES]
+            left += [each for each in members if isinstance(each, dict | list)]
+            left += [_json_inside(each) for each in members if isinstance(each, str)]
+        elif isinstance(value, str):
+            yield _without_json(value)
+            left.append(_json_inside(value))
+
+
+def _json_start(text: str) -> int:
+    return min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=len(text))
+
+
+def _without_json(text: str) -> str:
+    text = text[:_MAX_TEXT]
+    return text if _json_inside(text) is None else text[: _json_start(text)]
+
+
+def _json_inside(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return the JSON object or list that a text is or ends with."""
+    text = text[:_MAX_TEXT]
+    end = max(text.rfind("}"), text.rfind("]")) + 1
+    try:
+        value = loads(text[_json_start(text) : end])
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) else None

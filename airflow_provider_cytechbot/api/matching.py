@@ -1,0 +1,50 @@
+"""Whether an answer is about the record that was requested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
+
+
+def check_match(record: Mapping[str, object], fields: Mapping[str, str], matches: Mapping[str, str]) -> None:
+    """
+    Refuse a record that names another id than the request. One that names none is accepted.
+
+    :param record: The record.
+    :param fields: The fields of the request.
+    :param matches: Members of the record, with the field of the request that each must equal.
+    :raises CyTechBotResponseError: The answer belongs to another request.
+    """
+    for member, field in matches.items():
+        answered, requested = record.get(member), fields.get(field)
+        if requested is not None and isinstance(answered, str) and not is_same(answered, requested):
+            raise mismatch(member, field)
+
+
+def is_same(answered: str, requested: str) -> bool:
+    """
+    Return whether an id or address in an answer can be the requested one, as the server compares them.
+
+    :param answered: The answer's; empty where it names none.
+    :param requested: The request's.
+    """
+    return not answered.strip() or _comparable(answered) == _comparable(requested)
+
+
+def mismatch(member: str, field: str) -> CyTechBotResponseError:
+    """
+    Return the error for an answer to another request.
+
+    :param member: The member of the answer.
+    :param field: The field of the request.
+    """
+    return CyTechBotResponseError(
+        f"the answer belongs to another request: its {member!r} is not the requested {field!r}.",
+        "If this goes on, a cache or proxy in front of the server mixes up answers.",
+    )
+
+
+def _comparable(text: str) -> str:
+    text = text.strip().casefold()
+    return text.lstrip("0") if text.isascii() and text.isdigit() else text

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_cytechbot.api import endpoints as e
+from airflow_provider_cytechbot.api import errors
+from airflow_provider_cytechbot.api.answers import decipher
+from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.facebook_errors import FacebookError, find_facebook_error
+
+ASSIGN = build(e.ASSIGN_LABELS, page_id=1, subscriber_id=2, label_ids=[3])
+CREATE = build(e.CREATE_LABEL, page_id=1, label_name="n")
+READ = build(e.GET_SUBSCRIBER, subscriber_id=1)
+
+#: How an error of Facebook can stand in an answer.
+SHAPES = {
+    "object": lambda error: {"message": error},
+    "nested": lambda error: {"message": {"error": error}},
+    "error member": lambda error: {"error": error},
+    "list": lambda error: {"message": [error]},
+    "list of nested": lambda error: {"message": ["1 failed", {"error": error}]},
+    "JSON text": lambda error: {"message": json.dumps(error)},
+    "JSON text nested": lambda error: {"message": json.dumps({"error": error})},
+    "behind words": lambda error: {"message": f"Facebook said: {json.dumps({'error': error})}"},
+    "body of a batch": lambda error: {
+        "message": [{"code": 400, "body": json.dumps({"error": error})}, {"code": 200, "body": "{}"}]
+    },
+    "text alone": lambda error: {"message": f" (#{error['code']}) {error['message']}"},
+    "the answer itself": lambda error: {**error, "type": "OAuthException"},
+}
+RATE_LIMITS = [4, 17, 32, 341, 368, 613, 80000, 80006, 80014]
+TRANSIENT = [1, 2]
+PAGE_ACCESS = [10, 102, 190, 200, 230, 299]
+
+
+def error_of(call, answer, **kwargs):
+    with pytest.raises(errors.CyTechBotError) as caught:
+        decipher(call, 200, {}, json.dumps(answer).encode(), **kwargs)
+    return caught.value
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("call", [ASSIGN, CREATE, READ], ids=lambda call: call.endpoint.name)
+@pytest.mark.parametrize("code", RATE_LIMITS)
+def test_a_rate_limit_is_transient_and_did_nothing(shape, call, code):
+    error = error_of(call, {"status": "error", **shape({"message": "Calls exceed", "code": code})})
+    assert type(error) is errors.CyTechBotTransportError
+    assert (error.is_rate_limit, error.is_transient, error.was_rejected) == (True, True, True)
+    assert call.as_unanswered(error) is error
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("code", TRANSIENT)
+def test_a_failure_of_the_moment_is_transient_and_may_have_acted(shape, code):
+    answer = {"status": "error", **shape({"message": "An unexpected error.", "code": code})}
+    error = error_of(ASSIGN, answer)
+    assert type(error) is errors.CyTechBotTransportError
+    assert (error.is_rate_limit, error.is_transient, error.may_have_acted) == (False, True, True)
+    assert type(CREATE.as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize("shape", [each for name, each in SHAPES.items() if name != "text alone"])
+@pytest.mark.parametrize("flag", [True, "true", 1])
+def test_the_flag_makes_any_code_transient(shape, flag):
+    answer = {"status": "error", **shape({"message": "x", "code": 9999, "is_transient": flag})}
+    assert find_facebook_error(answer) is FacebookError.TRANSIENT
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("code", PAGE_ACCESS)
+def test_a_lost_page_connection_is_an_auth_error_that_names_it(shape, code):
+    error = error_of(ASSIGN, {"status": "error", **shape({"message": "Some words", "code": code})})
+    assert type(error) is errors.CyTechBotAuthError
+    assert error.concerns_every_row
+    assert "page's connection" in error.reason
+    assert "reconnect the page" in error.hint
+
+
+@pytest.mark.parametrize("subcode", range(458, 468))
+def test_token_subcodes_count_without_a_code(subcode):
+    assert find_facebook_error({"message": {"error_subcode": subcode}}) is FacebookError.PAGE_ACCESS
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning"),
+    [
+        ("Error validating access token: Session has expired on Friday", FacebookError.PAGE_ACCESS),
+        ("Invalid OAuth access token.", FacebookError.PAGE_ACCESS),
+        ("Calls to this api have exceeded the rate limit.", FacebookError.RATE_LIMIT),
+        ("Application request limit reached", FacebookError.RATE_LIMIT),
+        ("Error code: 613", FacebookError.RATE_LIMIT),
+        ("(#2) x, then (#613) y", FacebookError.TRANSIENT),
+        ("(#100) Invalid parameter", None),
+        ("(#803) Some of the aliases you requested do not exist", None),
+        ("(#10) This message is sent outside of allowed window.", None),
+        ("(#200) This person isn't receiving messages", None),
+        ("Label 613 exists", None),
+        ("Please try with different email", None),
+        ({"code": 10, "error_subcode": 2018278, "message": "(#10) x"}, None),
+        ('{"error": {"code": 200, "error_subcode": 2018108, "message": "(#200) x"}}', None),
+        ([{"code": 2}, {"code": 190}, {"code": 4}], FacebookError.PAGE_ACCESS),
+        ({"code": 4.5}, None),
+        ({"code": True}, None),
+        ({"code": None, "message": None}, None),
+    ],
+    ids=str,
+)
+def test_words_and_persons(message, meaning):
+    assert find_facebook_error({"status": "error", "message": message}) is meaning
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 10, 200, 404])
+def test_the_servers_own_code_is_not_facebooks(code):
+    answer = {"status": "error", "message": "The contact ID does not exist", "code": code}
+    assert type(error_of(ASSIGN, answer)) is errors.CyTechBotNotFoundError
+
+
+def test_an_error_passed_on_without_a_status_is_a_refusal():
+    error = error_of(ASSIGN, {"error": {"message": "(#613) Limit", "code": 613}})
+    assert error.is_rate_limit
+    error = error_of(ASSIGN, {"error": {"message": "(#100) Bad", "code": 100}})
+    assert type(error) is errors.CyTechBotRequestError
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text('{}[]"#()613,: '),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["code", "message", "error", "body"]), inner)
+    ),
+)
+
+
+@given(JSON)
+def test_any_message_gets_a_verdict(message):
+    assert isinstance(error_of(CREATE, {"status": "error", "message": message}), errors.CyTechBotError)
