@@ -42,12 +42,13 @@ with DAG(
     export = CyTechBotFlowAnswersToObjectStorageOperator(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
-        path="{{ params.folder }}/campaign={{ params.flow_campaign_id }}/date={{ ds }}/answers.jsonl.gz",
+        path="{{ params.folder }}/campaign={{ params.flow_campaign_id }}"
+        "/date={{ (dag_run.logical_date or dag_run.run_after) | ds }}/answers.jsonl.gz",
     )
     # [END export]
 
     # [START read_export]
-    @task
+    @task(multiple_outputs=False)
     def count_answers(manifest: dict[str, Any]) -> dict[str, int]:
         """Count the answers to each question: the manifest says where the rows are, not what they are."""
         counts: dict[str, int] = {}

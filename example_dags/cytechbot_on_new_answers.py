@@ -40,7 +40,7 @@ with DAG(
     doc_md=__doc__,
 ):
     # [START read_events]
-    @task
+    @task(multiple_outputs=False)
     def read_answers(triggering_asset_events: dict[Any, Any]) -> dict[str, int]:
         """Count the answers of each new subscriber: an event names up to 100, and says how many there are."""
         events = [event.extra["payload"] for each in triggering_asset_events.values() for event in each]
