@@ -197,5 +197,19 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     example.check(run, cytechbot_sandbox, tmp_path)
 
 
+def test_the_yaml_example_is_a_dag(monkeypatch):
+    pytest.importorskip("airflow.sdk.importers.yaml_importer", reason="DAGs in YAML are new in Airflow 3.4")
+    import yaml
+    from airflow.sdk.importers.yaml_importer.builder import DagBuilder
+    from airflow.sdk.importers.yaml_importer.models import DagDocument
+
+    file = EXAMPLES / "cytechbot_yaml_dag.yaml"
+    document = DagDocument.model_validate(yaml.safe_load(file.read_text()))
+    dag = DagBuilder(file).build(document)
+    assert set(dag.task_ids) == {"create_label", "assign_label", "wait", "export"}
+    assert dag.get_task("export").upstream_task_ids == {"wait"}
+    assert dag.get_task("wait").poke_interval == 300
+
+
 def test_nothing_is_said_of_examples_that_are_gone():
     assert set(RUN_AS) <= {path.stem for path in EXAMPLES.glob("*.py")}

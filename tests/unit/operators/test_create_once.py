@@ -128,8 +128,8 @@ class TestKilledGroup:
         assert str(raised.value).startswith(
             "POST create_contact_group (connection 'cytechbot_default'): contact group 'Leads' may have been "
             f"created. The create began at {began:%Y-%m-%d %H:%M:%S} UTC. An earlier try of this task sent "
-            "the create and ended before it had the result. It is not sent again. The API cannot list contact "
-            "groups: look for the name in the CyTechBot dashboard. If it is there, pass its id to"
+            "the create and ended before it had the result. It is not sent again. The API cannot list "
+            "contact groups: look for the name in the CyTechBot dashboard. If it is there, pass its id to"
         )
         assert_has_steps(raised.value)
         assert len(hook.calls) == sent
