@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -197,7 +198,7 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     example.check(run, cytechbot_sandbox, tmp_path)
 
 
-def test_the_yaml_example_is_a_dag(monkeypatch):
+def test_the_yaml_example_is_a_dag():
     pytest.importorskip("airflow.sdk.importers.yaml_importer", reason="DAGs in YAML are new in Airflow 3.4")
     import yaml
     from airflow.sdk.importers.yaml_importer.builder import DagBuilder
@@ -205,7 +206,9 @@ def test_the_yaml_example_is_a_dag(monkeypatch):
 
     file = EXAMPLES / "cytechbot_yaml_dag.yaml"
     document = DagDocument.model_validate(yaml.safe_load(file.read_text()))
-    dag = DagBuilder(file).build(document)
+    definition = SimpleNamespace(get_relative_loc=lambda _: file.name)
+    bundle = SimpleNamespace(name="examples", path=EXAMPLES)
+    dag = DagBuilder(definition=definition, bundle=bundle).build(document)
     assert set(dag.task_ids) == {"create_label", "assign_label", "wait", "export"}
     assert dag.get_task("export").upstream_task_ids == {"wait"}
     assert dag.get_task("wait").poke_interval == 300
