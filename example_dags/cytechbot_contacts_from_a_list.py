@@ -10,6 +10,7 @@ Needs the connection `cytechbot_default`.
 
 from __future__ import annotations
 
+import csv
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -26,23 +27,25 @@ with DAG(
     params={
         "contact_type_id": Param("1", type="string", description="The group that the contacts join."),
         "contacts": Param(
-            [
-                {"contact_email": "lea@example.com", "first_name": "Lea"},
-                {"phone_number": "+4915112345679", "first_name": "Noor", "last_name": "Haddad"},
-                {"first_name": "Nobody", "last_name": "Reachable"},
-            ],
-            type="array",
-            description="A contact needs an e-mail address or a phone number; the last one has neither.",
+            "contact_email,phone_number,first_name,last_name\n"
+            "lea@example.com,,Lea,\n"
+            ",+4915112345679,Noor,Haddad\n"
+            ",,Nobody,Reachable\n",
+            type="string",
+            format="multiline",
+            description="CSV with a header. A contact needs an e-mail address or a phone number; "
+            "the last one has neither.",
         ),
     },
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):
 
-    @task
+    @task(show_return_value_in_logs=False)  # no addresses and phone numbers in the log
     def read_contacts(params: dict[str, Any]) -> list[dict[str, str]]:
         """Return the rows; a real DAG would read them from a warehouse."""
-        return list(params["contacts"])
+        rows = csv.DictReader(params["contacts"].splitlines())
+        return [{name: value for name, value in row.items() if value} for row in rows]
 
     # [START mapped_contacts]
     contacts = read_contacts()

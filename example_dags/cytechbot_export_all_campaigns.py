@@ -36,6 +36,7 @@ with DAG(
     CyTechBotFlowAnswersToObjectStorageOperator(
         task_id="export",
         flow_campaign_id="all",
-        path="{{ params.folder }}/day={{ ds }}/flow_campaign={flow_campaign_id}/answers.csv.gz",
+        path="{{ params.folder }}/day={{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+        "/flow_campaign={flow_campaign_id}/answers.csv.gz",
     )
     # [END export_all_campaigns]

@@ -39,7 +39,8 @@ with DAG(
     CyTechBotFlowAnswersToObjectStorageOperator(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
-        path="{{ params.folder }}/changes/{{ ts_nodash }}.jsonl.gz",
+        path="{{ params.folder }}/changes/"
+        "{{ (dag_run.logical_date or dag_run.run_after) | ts_nodash }}.jsonl.gz",
         export_mode="changes",
         state_path="{{ params.folder }}/state",
     )

@@ -42,7 +42,8 @@ with DAG(
     export = CyTechBotFlowAnswersToObjectStorageOperator(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
-        path="{{ params.folder }}/campaign={{ params.flow_campaign_id }}/date={{ ds }}/answers.jsonl.gz",
+        path="{{ params.folder }}/campaign={{ params.flow_campaign_id }}"
+        "/date={{ (dag_run.logical_date or dag_run.run_after) | ds }}/answers.jsonl.gz",
     )
     # [END export]
 

@@ -38,7 +38,8 @@ with DAG(
     CyTechBotFlowAnswersToObjectStorageOperator(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
-        path="{{ params.folder }}/flow_campaign={{ params.flow_campaign_id }}/day={{ ds }}/answers.parquet",
+        path="{{ params.folder }}/flow_campaign={{ params.flow_campaign_id }}"
+        "/day={{ (dag_run.logical_date or dag_run.run_after) | ds }}/answers.parquet",
         outlets=[Asset("exported_flow_answers")],
     )
     # [END export_to_s3]

@@ -42,7 +42,7 @@ with DAG(
         user_email="{{ params.email }}",
         password="{{ var.value.cytechbot_initial_password }}",  # noqa: S106
         package_id="{{ params.package_id }}",
-        expired_date="{{ macros.ds_add(dag_run.start_date | ds, params.trial_days) }}",
+        expired_date="+{{ params.trial_days }} days",
     )
     # [END create_user]
 
@@ -50,7 +50,7 @@ with DAG(
     extend_user = CyTechBotUpdateUserOperator(
         task_id="extend_user",
         user_id=create_user.output,
-        expired_date="{{ macros.ds_add(dag_run.start_date | ds, params.days) }}",
+        expired_date="+{{ params.days }} days",
     )
     update_user = CyTechBotUpdateUserOperator(
         task_id="update_user",

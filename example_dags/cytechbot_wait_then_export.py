@@ -46,5 +46,5 @@ with DAG(
     wait >> CyTechBotFlowAnswersToObjectStorageOperator(
         task_id="export",
         flow_campaign_id="{{ params.flow_campaign_id }}",
-        path="{{ params.folder }}/campaign={{ params.flow_campaign_id }}/answers.jsonl.gz",
+        path="{{ params.folder }}/complete/campaign={{ params.flow_campaign_id }}/answers.jsonl.gz",
     )

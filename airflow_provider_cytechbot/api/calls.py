@@ -17,6 +17,9 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.api.redaction import Redactor
 
+#: The end of the error of a create whose response was lost.
+WAS_SENT = "It was sent, so it may have happened, and is not sent again."
+
 T = TypeVar("T")
 
 
@@ -96,7 +99,7 @@ class Call(Generic[T]):
         if self.is_repeatable or not error.may_have_acted:
             return error
         return CyTechBotAmbiguousWriteError(
-            f"{error.reason} It was sent, so it may have happened, and is not sent again.",
+            f"{error.reason} {WAS_SENT}",
             self.endpoint.how_to_check,
         )
 

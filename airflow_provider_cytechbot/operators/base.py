@@ -1,4 +1,4 @@
-"""What operators and sensors share: the connection id, and the hook made from it when they run."""
+"""The base of operators and sensors: the connection id, and the hook created from it when the task runs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
 
         :param name: The parameter.
         :param problem: What was wrong, as the rest of a sentence.
-        :param advice: What to do instead.
+        :param hint: What to do instead.
         """
         return self.hook.task_error(field_error(name, problem, hint))
 
@@ -114,9 +114,9 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         missing_ok = self.checked(read_switch, "missing_ok", self.missing_ok)
         hook = self.hook
         memory = TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *call.loggable_fields])
-        earlier = memory.recall()
+        earlier = memory.read_previous_try()
         may_be_done = earlier.was_cut_off and earlier.is_same and not earlier.was_cleared_since
-        memory.begin()  # and stays begun: what a killed worker has deleted is missing in the next try
+        memory.begin()  # if the worker is killed now, the next try accepts a missing record
         try:
             hook.call(call.endpoint, **call.fields)
         except CyTechBotUnansweredError as error:
@@ -127,5 +127,5 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
             memory.restore()
             if not (missing_ok or may_be_done):
                 raise
-            self.log.info("Nothing was left to delete: %s", error.reason)
+            self.log.info("Nothing to delete: %s", error.reason)
         return str(deleted_id)

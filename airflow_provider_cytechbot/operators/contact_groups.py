@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator, CyTechBotDeleteOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once, is_deleted
 
@@ -32,14 +33,20 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
 
     template_fields: Sequence[str] = ("name", *CyTechBotBaseOperator.template_fields)
 
-    def __init__(self, *, name: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        name: str,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.name = name
 
     def execute(self, context: Context) -> str:
         """Create the group and return its id."""
         create = Create(
-            what=f"contact group {self.name!r}",
+            description=f"contact group {self.name!r}",
             call=self.build(endpoints.CREATE_CONTACT_GROUP, name=self.name),
             exists=lambda group_id: not is_deleted(self.hook.get_contact_group(group_id)),
         )
@@ -61,8 +68,15 @@ class CyTechBotUpdateContactGroupOperator(CyTechBotBaseOperator):
 
     template_fields: Sequence[str] = ("contact_type_id", "name", *CyTechBotBaseOperator.template_fields)
 
-    def __init__(self, *, contact_type_id: IdInput, name: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        contact_type_id: IdInput,
+        name: str,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.contact_type_id = contact_type_id
         self.name = name
 
@@ -88,8 +102,15 @@ class CyTechBotDeleteContactGroupOperator(CyTechBotDeleteOperator):
 
     template_fields: Sequence[str] = ("contact_type_id", *CyTechBotDeleteOperator.template_fields)
 
-    def __init__(self, *, contact_type_id: IdInput, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        contact_type_id: IdInput,
+        missing_ok: bool | str = False,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(missing_ok=missing_ok, cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.contact_type_id = contact_type_id
 
     def execute(self, context: Context) -> str:

@@ -12,6 +12,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotFieldError,
     CyTechBotRequestError,
 )
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import (
     CyTechBotBaseOperator,
     CyTechBotDeleteOperator,
@@ -59,9 +60,10 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
         phone_number: str | None = None,
         first_name: str | None = None,
         last_name: str | None = None,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.contact_type_id = contact_type_id
         self.contact_email = contact_email
         self.phone_number = phone_number
@@ -71,7 +73,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
     def execute(self, context: Context) -> str:
         """Create the contact and return its id."""
         create = Create(
-            what=f"contact {self.contact_email or self.phone_number!r}",
+            description=f"contact {self.contact_email or self.phone_number!r}",
             call=self.build(
                 endpoints.CREATE_CONTACT,
                 contact_type_id=self.contact_type_id,
@@ -120,9 +122,10 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
         phone_number: str | None = None,
         first_name: str | None = None,
         last_name: str | None = None,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.contact_id = contact_id
         self.contact_email = contact_email
         self.phone_number = phone_number
@@ -140,13 +143,13 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
         try:
             self.hook.update_contact(self.contact_id, **fields)
         except CyTechBotRequestError as error:
-            if isinstance(error, CyTechBotFieldError) or not self._is_so(fields):
+            if isinstance(error, CyTechBotFieldError) or not self._already_has(fields):
                 raise
             self.log.info("The contact already has these values, though %s", error.reason)
         return str(self.contact_id)
 
-    def _is_so(self, fields: dict[str, str | None]) -> bool:
-        """Return whether all holds: some servers refuse a repeat, as if another contact had the address."""
+    def _already_has(self, fields: dict[str, str | None]) -> bool:
+        """Return whether the contact has these values: some servers refuse a repeat as a duplicate."""
         with suppress(CyTechBotError):
             contact: Mapping[str, object] = self.hook.get_contact(self.contact_id)
             return all(str(value) == contact[name] for name, value in fields.items() if value is not None)
@@ -169,8 +172,15 @@ class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
 
     template_fields: Sequence[str] = ("contact_id", *CyTechBotDeleteOperator.template_fields)
 
-    def __init__(self, *, contact_id: IdInput, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        contact_id: IdInput,
+        missing_ok: bool | str = False,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(missing_ok=missing_ok, cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.contact_id = contact_id
 
     def execute(self, context: Context) -> str:

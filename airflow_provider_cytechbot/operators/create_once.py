@@ -1,4 +1,4 @@
-"""Creates that a crash cannot double: an earlier one is returned, found or reported, but not repeated."""
+"""Creates that a crash cannot double: an earlier create is returned, found or reported, never repeated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_cytechbot.api.calls import WAS_SENT
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotError,
@@ -27,24 +28,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: What to do after a create whose result is not known.
+_STEPS = (
+    "If it is there, pass its id to the tasks downstream: add it as this task's XCom return_value (Airflow "
+    "3: POST /api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/xcomEntries with key, value "
+    "and, for a mapped task, map_index; Airflow 2 cannot add XComs: there, trigger a run that takes the id "
+    "as a param), then mark this task as success and clear the failed tasks downstream. "
+    "If it is not there, clear this task, and it is created."
+)
+
 
 @dataclass(frozen=True)
 class Create:
     """
     A create, and how to find out whether it happened.
 
-    :param what: What is made, in the log's words, such as ``contact group 'Leads'``.
-    :param call: The call that makes it.
-    :param exists: Tells whether there is a thing of that id, or raises ``CyTechBotNotFoundError``.
-    :param look: Returns the id of the thing if it exists, found by what no other thing has, such as an
-        e-mail address, and was not there before the time that is given, where that is known; ``None`` where
-        the API cannot look.
+    :param description: What is created, for log lines, such as ``contact group 'Leads'``.
+    :param call: The call that creates it.
+    :param exists: Returns whether an id exists, or raises ``CyTechBotNotFoundError``.
+    :param find: Returns the id of an existing record by a unique field, such as an e-mail address. It gets
+        the time at which the create began, if that is known, and ignores older records. ``None`` where the
+        API has no such search.
     """
 
-    what: str
+    description: str
     call: Call[str]
     exists: Callable[[str], bool]
-    look: Callable[[datetime | None], str | None] | None = None
+    find: Callable[[datetime | None], str | None] | None = None
 
 
 def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
@@ -54,21 +64,21 @@ def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
     :param create: What to create.
     :param hook: The hook to create it with.
     :param context: The task's context.
-    :raises CyTechBotAmbiguousWriteError: It was begun and may have happened, and the API cannot tell.
+    :raises CyTechBotAmbiguousWriteError: The create was sent and may have happened; nothing can find it.
     :raises CyTechBotRequestError: The API refused.
     :raises CyTechBotAuthError: The API refused the key.
-    :raises CyTechBotUnansweredError: The API did not act, or what an earlier try made could not be looked
-        up: the task may be retried.
-    :raises AirflowTaskTimeout: The task's time was over, and the next try can look.
+    :raises CyTechBotUnansweredError: The API did not act, or the search for an earlier result failed: a retry
+        may help.
+    :raises AirflowTaskTimeout: The task's time was over, and the next try can search.
     """
     memory = _memory(create, hook, context)
-    earlier = memory.recall()
+    earlier = memory.read_previous_try()
     return _known_result(create, hook, memory, earlier) or _send(create, hook, memory, earlier)
 
 
 def is_deleted(record: Contact | ContactGroup) -> bool:
     """
-    Return whether a record is of something that was deleted: the server still tells of it.
+    Return whether a record was deleted: the server still returns deleted records.
 
     :param record: The record.
     """
@@ -78,22 +88,21 @@ def is_deleted(record: Contact | ContactGroup) -> bool:
 def _known_result(
     create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: PreviousTry
 ) -> str | None:
-    """Return the id where an earlier try settles the matter; ``None`` where the create is to be sent."""
+    """Return the id from an earlier try, or ``None`` if the create has to be sent."""
     if earlier.new_id and _still_counts(create, earlier.new_id, earlier):
-        log.info("Found %s, which an earlier attempt made: id %s", create.what, earlier.new_id)
+        log.info("Found %s, which an earlier try created: id %s", create.description, earlier.new_id)
         return earlier.new_id
-    if earlier.was_cut_off and create.look and earlier.is_same:
-        return _look(create, memory)
+    if earlier.was_cut_off and create.find and earlier.is_same:
+        return _find(create, memory)
     if earlier.may_be_sent_again or not memory.is_persistent:
         return None
-    memory.tell()
-    raise hook.task_error(
-        _ambiguous(create, "An earlier try of this task began it and ended before it knew the result.")
-    )
+    memory.mark_reported()
+    reason = "An earlier try of this task sent the create and ended before it had the result."
+    raise hook.task_error(_ambiguous(create, memory, reason))
 
 
 def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: PreviousTry) -> str:
-    """Send the create and account for what comes of it."""
+    """Send the create, and store its result."""
     from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
     memory.begin()
@@ -102,31 +111,34 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Prev
     except CyTechBotError as error:
         failure = error
     except AirflowTaskTimeout:
-        if create.look:
-            raise  # the next try looks
-        failure = hook.task_error(_ambiguous(create, "The task's execution_timeout ended it on its way."))
+        if create.find:
+            raise  # the next try searches
+        failure = hook.task_error(
+            _ambiguous(create, memory, "The task's execution_timeout ended it before the response.")
+        )
     else:
-        log.info("Made %s: id %s", create.what, new_id)
+        log.info("Created %s: id %s", create.description, new_id)
         memory.finish(new_id)
         return new_id
     is_ambiguous = isinstance(failure, CyTechBotAmbiguousWriteError)
-    # Refused, after an earlier try was cut off: perhaps because that one made it after all.
+    # A refusal after a lost response can mean that the earlier create did happen.
     is_refused_after_all = earlier.was_cut_off and isinstance(failure, CyTechBotRequestError)
     if is_ambiguous or is_refused_after_all:
         with suppress(CyTechBotError):
-            if found := _look(create, memory):
+            if found := _find(create, memory):
                 return found
     if is_ambiguous:
-        memory.tell()
+        failure = hook.task_error(_ambiguous(create, memory, _sentence(failure.reason)))
+        memory.mark_reported()
     else:
         memory.restore()
     raise failure
 
 
-def _look(create: Create, memory: TaskMemory) -> str | None:
-    found = create.look(memory.began) if create.look else None
+def _find(create: Create, memory: TaskMemory) -> str | None:
+    found = create.find(memory.began) if create.find else None
     if found:
-        log.info("Found %s, which an earlier attempt made: id %s", create.what, found)
+        log.info("Found %s, which an earlier try created: id %s", create.description, found)
         memory.finish(found)
     return found
 
@@ -136,7 +148,7 @@ def _memory(create: Create, hook: CyTechBotHook, context: Context) -> TaskMemory
 
 
 def _still_counts(create: Create, new_id: str, earlier: PreviousTry) -> bool:
-    """Return whether an earlier result is this try's, too: a retry's always; who clears wants it to exist."""
+    """Return whether to reuse an earlier result: always in a retry; after a clear, only if it exists."""
     if not earlier.was_cleared_since:
         return True
     try:
@@ -145,9 +157,17 @@ def _still_counts(create: Create, new_id: str, earlier: PreviousTry) -> bool:
         return False
 
 
-def _ambiguous(create: Create, reason: str) -> CyTechBotAmbiguousWriteError:
+def _ambiguous(create: Create, memory: TaskMemory, reason: str) -> CyTechBotAmbiguousWriteError:
+    """Return the error of a create whose result is not known, with the steps for both cases."""
+    began = f" The create began at {memory.began:%Y-%m-%d %H:%M:%S} UTC." if memory.began else ""
     return CyTechBotAmbiguousWriteError(
-        f"{create.what} may have been made. {reason} It is not sent again.",
-        f"{create.call.endpoint.how_to_check} If it is not there, clear the task to create it.",
+        f"{create.description} may have been created.{began} {reason} It is not sent again.",
+        f"{create.call.endpoint.how_to_check} {_STEPS}",
         create.call.request,
     )
+
+
+def _sentence(reason: str) -> str:
+    """Return a reason as a sentence of its own, without what the task's error says better."""
+    text = reason.removesuffix(WAS_SENT).strip()
+    return text[:1].upper() + text[1:]

@@ -17,6 +17,7 @@ from airflow_provider_cytechbot.api.fields import (
     field_error,
     read_switch,
 )
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
@@ -52,18 +53,25 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
 
     template_fields: Sequence[str] = ("label_name", "page_id", *CyTechBotBaseOperator.template_fields)
 
-    def __init__(self, *, label_name: str, page_id: IdInput, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        label_name: str,
+        page_id: IdInput,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.label_name = label_name
         self.page_id = page_id
 
     def execute(self, context: Context) -> str:
         """Create the label and return its id."""
         create = Create(
-            what=f"label {self.label_name!r}",
+            description=f"label {self.label_name!r}",
             call=self.build(endpoints.CREATE_LABEL, label_name=self.label_name, page_id=self.page_id),
             exists=lambda label_id: label_id in self._page_labels().name_of,
-            look=lambda _: self._page_labels().id_of.get(self.label_name),
+            find=lambda _: self._page_labels().id_of.get(self.label_name),
         )
         return create_once(create, self.hook, context)
 
@@ -148,9 +156,11 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         on_error: str = "fail_at_end",
         retry_report: str | None = None,
         plan_only: bool | str = False,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(
+            cytechbot_conn_id=cytechbot_conn_id,
             rows=rows,
             path=path,
             sql=sql,

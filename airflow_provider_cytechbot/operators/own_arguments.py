@@ -77,7 +77,9 @@ def protected_parameters(operator: type) -> frozenset[str]:
 
     :param operator: The class of an operator, sensor or transfer.
     """
-    airflow = {*_parameters(BaseOperator), *_parameters(BaseSensorOperator)}
+    airflow = {*_parameters(BaseOperator)}
+    if issubclass(operator, BaseSensorOperator):
+        airflow |= {*_parameters(BaseSensorOperator)}
     ours = (cls for cls in operator.__mro__ if cls.__module__.partition(".")[0] == _PACKAGE)
     return frozenset(name for cls in ours for name in _parameters(cls)) - airflow - _FROM_DEFAULT_ARGS
 

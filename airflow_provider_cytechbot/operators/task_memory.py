@@ -1,4 +1,4 @@
-"""What a task remembers of its write across its tries: in its state store, which Airflow has since 3.3."""
+"""The state of a task's write across its tries, kept in the task state store of Airflow 3.3 and newer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STORE_KEY = "cytechbot_create"
 
 def is_retry(context: Context) -> bool:
     """
-    Return whether an earlier try of this task failed or died, and nobody has cleared it since.
+    Return whether an earlier try of this task failed or died, and the task was not cleared since.
 
     :param context: The task's context.
     """
@@ -26,36 +26,36 @@ def is_retry(context: Context) -> bool:
 
 
 def _first_try(context: Context) -> int:
-    """Return the number of the first try since the task was cleared, which gave it all its retries anew."""
+    """Return the number of the first try since the task was cleared: a clear restores all retries."""
     ti: Any = context["ti"]
-    # Whoever raises the retries of a task under way leaves its max_tries behind.
+    # If the retries of a running task are raised, its max_tries stays as it was.
     return max(1, int(ti.max_tries - ti.task.retries + 1))
 
 
 class PreviousTry(NamedTuple):
-    """What is known of the write from before this try."""
+    """The state of the write before this try."""
 
-    #: It was begun, and what came of it is not known.
+    #: The write began, and its result is not known.
     was_cut_off: bool = False
     new_id: str | None = None
-    #: Whether it was a call with the very same fields.
+    #: Whether that call had the same fields.
     is_same: bool = True
     was_cleared_since: bool = False
-    #: Whether an error has told people that it may have happened.
-    was_told: bool = False
+    #: Whether the task failed with an error that says that the write may have happened.
+    was_reported: bool = False
 
     @property
     def may_be_sent_again(self) -> bool:
-        """Whether nobody has to be told first: nothing is open, or who was told of it cleared the task."""
-        return not self.was_cut_off or (self.was_told and self.was_cleared_since)
+        """Whether the write can be sent: no result is open, or the task was cleared after it was reported."""
+        return not self.was_cut_off or (self.was_reported and self.was_cleared_since)
 
 
 class TaskMemory:
     """
-    What a task remembers of the one write, a create or a delete, that it makes.
+    The stored state of a task's one write, a create or a delete.
 
     :param context: The task's context.
-    :param call: What is called where with which fields; only its digest is stored.
+    :param call: The connection, URL, endpoint and fields; only their digest is stored.
     """
 
     def __init__(self, context: Context, call: object) -> None:
@@ -64,11 +64,11 @@ class TaskMemory:
         self._first_try = _first_try(context)
         self._call = hashlib.sha256(json.dumps(call, default=str, sort_keys=True).encode()).hexdigest()
         self._entry: Any = None
-        #: When the oldest try began whose result is not known: at the latest, this one.
+        #: When the oldest write without a known result began; otherwise, when this try began.
         self.began: datetime | None = datetime.now(UTC)
 
-    def recall(self) -> PreviousTry:
-        """Return what an earlier try left behind; without a store, what the number of the try tells."""
+    def read_previous_try(self) -> PreviousTry:
+        """Return the state that an earlier try stored; without a store, the try number decides."""
         if self._store is None:
             was_cut_off = is_retry(self._context)
             if was_cut_off:
@@ -85,40 +85,40 @@ class TaskMemory:
             new_id=entry.get("id"),
             is_same=entry.get("call") == self._call,
             was_cleared_since=entry.get("first_try") != self._first_try,
-            was_told=bool(entry.get("told")),
+            was_reported=bool(entry.get("reported")),
         )
 
     @property
     def is_persistent(self) -> bool:
-        """Whether the next try will know what this one did."""
+        """Whether the next try can read what this one stores."""
         return self._store is not None
 
     def begin(self) -> None:
-        """Remember that the write begins. If this cannot be stored, nothing must be sent."""
+        """Store that the write begins. If this fails, nothing may be sent."""
         self._set({})
 
     def finish(self, new_id: str) -> None:
-        """Remember the id of what a create made."""
+        """Store the id of the created record."""
         self._try_to_set({"id": new_id})
 
-    def tell(self) -> None:
-        """Remember that people are told, so that who clears the task does so knowingly."""
-        self._try_to_set({"told": True})
+    def mark_reported(self) -> None:
+        """Store that the open result was reported, so that a later clear counts as confirmed."""
+        self._try_to_set({"reported": True})
 
     def restore(self) -> None:
-        """Remember what was known before this try, which has done nothing."""
+        """Store the state from before this try, which changed nothing."""
         try:
             if self._entry is not None:
                 self._store.set(STORE_KEY, self._entry)
             elif self._store is not None:
                 self._store.delete(STORE_KEY)
-        except Exception as error:  # noqa: BLE001 - the next try is only more careful than it has to be
+        except Exception as error:  # noqa: BLE001 - the next try is only more careful than necessary
             self._warn(error)
 
     def _try_to_set(self, outcome: dict[str, Any]) -> None:
         try:
             self._set(outcome)
-        except Exception as error:  # noqa: BLE001 - what is known must reach Airflow in the other way, as a result
+        except Exception as error:  # noqa: BLE001 - the result still reaches Airflow as an XCom
             self._warn(error)
 
     def _set(self, outcome: dict[str, Any]) -> None:

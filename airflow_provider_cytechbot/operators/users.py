@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
 from airflow_provider_cytechbot.api.redaction import forms
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
@@ -17,17 +18,37 @@ if TYPE_CHECKING:
 
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
+    from airflow_provider_cytechbot.api.times import RelativeDate
 
 #: How far the server's clock, or its time zone in the connection, may be wrong.
 CLOCKS_DIFFER = timedelta(days=1)
 
 
-class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
+class CyTechBotUserOperator(CyTechBotBaseOperator):
+    """Base of the operators that write users."""
+
+    def expired_date_of(self, context: Context, value: DateInput | RelativeDate) -> DateInput:
+        """
+        Return an ``expired_date``. A relative date is counted from the run's date.
+
+        :param context: The task's context.
+        :param value: The date, rendered.
+        """
+        from airflow_provider_cytechbot.api.times import is_relative, resolve_date
+
+        if not is_relative(value):
+            return cast("DateInput", value)
+        run: Any = context["dag_run"]
+        base = run.logical_date or run.run_after  # only Airflow 3 has runs without a logical date
+        return self.checked(lambda name, _: resolve_date(name, value, base=base), "expired_date", value)
+
+
+class CyTechBotCreateUserOperator(CyTechBotUserOperator):
     """
     Create a user of the platform. The connection needs an admin's API key.
 
     Calls ``POST create_system_user``. E-mail addresses are unique, so if the answer to a create is lost, the
-    operator looks the user up instead of sending the create again. All parameters are templated.
+    operator searches for the address instead of sending the create again. All parameters are templated.
 
     :param name: The user's name.
     :param user_email: The user's e-mail address, which no other user may have.
@@ -36,7 +57,9 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
         Do not write it into the DAG file, which Airflow stores in its database, and do not pass it through
         an XCom.
     :param package_id: The id of the user's package.
-    :param expired_date: The last day of the user's validity: ``YYYY-MM-DD``, a ``date`` or a ``datetime``.
+    :param expired_date: The last day of the user's validity: ``YYYY-MM-DD``, a ``date`` or a ``datetime``; or
+        relative to the run's logical date (its ``run_after``, where it has none): ``+30 days``, ``+1 month``,
+        a ``timedelta`` or a ``pendulum.Duration``.
     :param mobile: The user's mobile number.
     :param address: The user's postal address.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
@@ -63,12 +86,13 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
         user_email: str,
         password: str,
         package_id: IdInput,
-        expired_date: DateInput,
+        expired_date: DateInput | RelativeDate,
         mobile: str | None = None,
         address: str | None = None,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.name = name
         self.user_email = user_email
         self.password = password
@@ -89,32 +113,32 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
             email=self.user_email,
             password=self.password,
             package_id=self.package_id,
-            expired_date=self.expired_date,
+            expired_date=self.expired_date_of(context, self.expired_date),
             mobile=self.mobile,
             address=self.address,
         )
         create = Create(
-            what=f"user {self.user_email!r}",
+            description=f"user {self.user_email!r}",
             call=call,
             exists=lambda user_id: bool(self.hook.get_user(user_id=user_id)),
-            look=lambda began: self._look(call, began),
+            find=lambda began: self._find(call, began),
         )
         return create_once(create, self.hook, context)
 
-    def _look(self, call: Call[str], began: datetime | None) -> str | None:
+    def _find(self, call: Call[str], began: datetime | None) -> str | None:
         try:
             user = self.hook.get_user(email=self.user_email)
         except CyTechBotNotFoundError:
             return None
-        # A user who had the address before is not the one that was to be made: that is for a person to judge.
+        # An older user with this address is not the one that this task creates.
         found: Mapping[str, object] = user
         _, sent = call.loggable_fields
         differing = [name for name, text in sent.items() if _differs(name, text, found[name])]
         if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCKS_DIFFER:
-            differing.append("age (it was there before)")
+            differing.append("age (it existed before)")
         if differing:
             self.log.warning(
-                "User %s has the e-mail address %r, but not the same %s: it is taken for somebody else's.",
+                "User %s has the e-mail address %r, but another %s: it is not the user of this task.",
                 user["id"],
                 self.user_email,
                 ", ".join(differing),
@@ -123,7 +147,7 @@ class CyTechBotCreateUserOperator(CyTechBotBaseOperator):
         return user["id"]
 
 
-class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
+class CyTechBotUpdateUserOperator(CyTechBotUserOperator):
     """
     Update a user of the platform. Fields that are not given stay as they are.
 
@@ -135,8 +159,9 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
     :param mobile: The new mobile number.
     :param address: The new postal address.
     :param package_id: The id of the new package.
-    :param expired_date: The new last day of validity: ``YYYY-MM-DD`` (``{{ macros.ds_add(ds, 30) }}``), a
-        ``date`` or a ``datetime``.
+    :param expired_date: The new last day of validity: ``YYYY-MM-DD``, a ``date`` or a ``datetime``; or
+        relative to the run's logical date (its ``run_after``, where it has none): ``+30 days``, ``+1 month``,
+        a ``timedelta`` or a ``pendulum.Duration``.
     :param status: The new status; not documented by the vendor.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The user's id.
@@ -163,11 +188,12 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
         mobile: str | None = None,
         address: str | None = None,
         package_id: IdInput | None = None,
-        expired_date: DateInput | None = None,
+        expired_date: DateInput | RelativeDate | None = None,
         status: str | None = None,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(cytechbot_conn_id=cytechbot_conn_id, **kwargs)
         self.user_id = user_id
         self.name = name
         self.mobile = mobile
@@ -184,14 +210,16 @@ class CyTechBotUpdateUserOperator(CyTechBotBaseOperator):
             mobile=self.mobile,
             address=self.address,
             package_id=self.package_id,
-            expired_date=self.expired_date,
+            expired_date=None
+            if self.expired_date is None
+            else self.expired_date_of(context, self.expired_date),
             status=self.status,
         )
         return str(self.user_id)
 
 
 def _differs(name: str, sent: str, found: object) -> bool:
-    """Return whether a field contradicts what was sent; what the server does not tell contradicts nothing."""
+    """Return whether a field differs from what was sent. A missing field does not differ."""
     if found is None:
         return False
     length = len(sent) if name == "expired_date" else None  # the server adds a time

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -195,6 +196,22 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(store.read(key))
     example.check(run, cytechbot_sandbox, tmp_path)
+
+
+def test_the_yaml_example_is_a_dag():
+    pytest.importorskip("airflow.sdk.importers.yaml_importer", reason="DAGs in YAML are new in Airflow 3.4")
+    import yaml
+    from airflow.sdk.importers.yaml_importer.builder import DagBuilder
+    from airflow.sdk.importers.yaml_importer.models import DagDocument
+
+    file = EXAMPLES / "cytechbot_yaml_dag.yaml"
+    document = DagDocument.model_validate(yaml.safe_load(file.read_text()))
+    definition = SimpleNamespace(get_relative_loc=lambda _: file.name)
+    bundle = SimpleNamespace(name="examples", path=EXAMPLES)
+    dag = DagBuilder(definition=definition, bundle=bundle).build(document)
+    assert set(dag.task_ids) == {"create_label", "assign_label", "wait", "export"}
+    assert dag.get_task("export").upstream_task_ids == {"wait"}
+    assert dag.get_task("wait").poke_interval == 300
 
 
 def test_nothing_is_said_of_examples_that_are_gone():

@@ -93,9 +93,8 @@ POST delete_contact_group (connection 'cytechbot_default'): the API refused: "Th
  exist". Check the id.
 POST create_contact_group (connection 'unreachable'): no connection to 127.0.0.1:9 could be made.
  Check the host in the connection, and whether the server can be reached from the worker.
-POST create_contact_group (connection 'cytechbot_default'): 127.0.0.1:PORT closed the connection before its
- answer was whole. It was sent, so it may have happened, and is not sent again. The API cannot list contact
- groups: look for the name in the CyTechBot dashboard.
+127.0.0.1:PORT closed the connection before its answer was whole. It is not sent again. The API cannot list
+ contact groups: look for the name in the CyTechBot dashboard. If it is there, pass its id to the tasks
 Connection 'cytechbot_default': 3 rows: 2 succeeded, 1 refused. The first: 4711: the API refused:
 """.strip()
     .replace("\n ", " ")

@@ -39,7 +39,7 @@ def test_a_lost_create_names_the_contact(run, hook, tries, lost):
     hook.answers["create_contact"] = lost()
     with pytest.raises(CyTechBotAmbiguousWriteError):
         run(operator)
-    with pytest.raises(CyTechBotAmbiguousWriteError, match=r"contact '\+1' may have been made"):
+    with pytest.raises(CyTechBotAmbiguousWriteError, match=r"contact '\+1' may have been created"):
         run(operator, tries.retry())
     assert hook.count("create_contact") == 1
 
@@ -55,7 +55,7 @@ class TestRefusedUpdate:
     def update(self, **fields):
         return CyTechBotUpdateContactOperator(task_id="t", contact_id=4, **fields)
 
-    def test_is_a_success_where_all_is_so(self, run, hook, caplog):
+    def test_is_a_success_where_all_already_has(self, run, hook, caplog):
         caplog.set_level("INFO")
         hook.answers |= {
             "update_contact": CyTechBotRequestError("Please try a different email"),
@@ -114,7 +114,7 @@ class TestDelete:
         caplog.set_level("INFO")
         hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
         assert run(self.delete(missing_ok=missing_ok)) == "4"
-        assert f"Nothing was left to delete: {self.GONE}" in caplog.text
+        assert f"Nothing to delete: {self.GONE}" in caplog.text
 
     @pytest.mark.parametrize("store", [True, False])
     def test_what_is_missing_in_a_retry_was_deleted_by_the_try_before(

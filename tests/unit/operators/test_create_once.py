@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
@@ -18,6 +19,7 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.operators.contact_groups import CyTechBotCreateContactGroupOperator
 from airflow_provider_cytechbot.operators.create_once import Create
 from airflow_provider_cytechbot.operators.labels import CyTechBotCreateLabelOperator
+from airflow_provider_cytechbot.operators.task_memory import STORE_KEY
 from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
 
 GROUP = {"id": "7", "deleted": "0"}
@@ -55,6 +57,45 @@ def kill_at(monkeypatch, tries, moment):
     return lambda: monkeypatch.setattr(tries.store, "set", real)
 
 
+def assert_has_steps(error):
+    """Check that the error says what to do in both cases."""
+    for step in (
+        "If it is there",
+        "XCom return_value",
+        "/xcomEntries",
+        "mark this task as success",
+        "clear the failed tasks downstream",
+        "If it is not there, clear this task",
+    ):
+        assert step in str(error)
+
+
+@pytest.mark.parametrize(
+    ("operator", "endpoint", "check"),
+    [
+        (lambda: group(), "create_contact_group", "look for the name in the CyTechBot dashboard"),
+        (lambda: label(), "create_label", "get_labels(page_id)"),
+    ],
+)
+def test_a_lost_response_is_an_error_with_all_steps(run, hook, tries, lost, operator, endpoint, check):
+    hook.answers[endpoint] = lost()
+    hook.answers["get_all_labels"] = []
+    with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
+        run(operator())
+    assert "The create began at 2" in str(raised.value)
+    assert check in str(raised.value)
+    assert str(raised.value).count("not sent again") == 1
+    assert_has_steps(raised.value)
+
+
+def test_the_start_is_left_out_where_it_is_not_known(run, hook, tries_without_store):
+    hook.answers["create_contact_group"] = CyTechBotAmbiguousWriteError("The answer was lost.")
+    with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
+        run(group(), tries_without_store.retry())
+    assert "began at" not in str(raised.value)
+    assert_has_steps(raised.value)
+
+
 def test_the_first_try_creates_and_returns_the_id(run, hook):
     hook.answers["create_contact_group"] = "7"
     assert run(group()) == "7"
@@ -83,12 +124,14 @@ class TestKilledGroup:
         with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
             run(group(), tries.retry())
         assert isinstance(raised.value, AirflowFailException)
-        assert str(raised.value) == (
+        began = datetime.fromisoformat(tries.store.entries[STORE_KEY]["began"])
+        assert str(raised.value).startswith(
             "POST create_contact_group (connection 'cytechbot_default'): contact group 'Leads' may have been "
-            "made. An earlier try of this task began it and ended before it knew the result. It is not sent "
-            "again. The API cannot list contact groups: look for the name in the CyTechBot "
-            "dashboard. If it is not there, clear the task to create it."
+            f"created. The create began at {began:%Y-%m-%d %H:%M:%S} UTC. An earlier try of this task sent "
+            "the create and ended before it had the result. It is not sent again. The API cannot list "
+            "contact groups: look for the name in the CyTechBot dashboard. If it is there, pass its id to"
         )
+        assert_has_steps(raised.value)
         assert len(hook.calls) == sent
 
     def test_after_the_result_was_stored(self, run, hook, monkeypatch, tries):
@@ -272,7 +315,7 @@ class TestLookable:
         hook.answers |= {"create_label": lost(), "get_all_labels": labels("5")}
         assert run(label()) == "5"
         assert hook.count("create_label") == 1
-        assert "Found label 'VIP', which an earlier attempt made: id 5" in caplog.text
+        assert "Found label 'VIP', which an earlier try created: id 5" in caplog.text
         assert run(label(), tries.retry()) == "5"
         assert hook.count("create_label") == 1
 

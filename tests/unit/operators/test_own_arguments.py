@@ -92,10 +92,18 @@ def test_every_class_follows_the_rule():
 
 @pytest.mark.parametrize("operator", CLASSES)
 def test_what_is_protected_is_derived_from_the_signatures(operator):
-    airflow = {*inspect.signature(BaseSensorOperator.__init__).parameters}
-    airflow |= {*inspect.signature(BaseOperator.__init__).parameters}
+    airflow = {*inspect.signature(BaseOperator.__init__).parameters}
+    if issubclass(operator, BaseSensorOperator):
+        airflow |= {*inspect.signature(BaseSensorOperator.__init__).parameters}
     allowed = {"cytechbot_conn_id", "sql_conn_id", "deferrable", "max_concurrency", *airflow}
     assert protected_parameters(operator) == parameters(operator).keys() - allowed
+
+
+@pytest.mark.parametrize("operator", CLASSES)
+def test_every_parameter_stands_in_the_signature_with_its_type(operator):
+    shown = inspect.signature(operator).parameters
+    assert parameters(operator).keys() <= shown.keys()
+    assert all(shown[name].annotation is not inspect.Parameter.empty for name in parameters(operator))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -29,7 +29,7 @@ def test_what_is_remembered_is_a_digest(tries):
     memory.begin()
     assert "Leads" not in str(tries.store.entries[STORE_KEY])
     memory.finish("7")
-    earlier = TaskMemory(tries.retry(), {"name": "Leads"}).recall()
+    earlier = TaskMemory(tries.retry(), {"name": "Leads"}).read_previous_try()
     assert earlier.new_id == "7"
     assert earlier.is_same
     assert not earlier.was_cut_off
@@ -39,15 +39,15 @@ def test_what_is_remembered_is_a_digest(tries):
 @pytest.mark.parametrize("call", [{"name": "Others"}, {"name": "Leads", "x": None}])
 def test_other_fields_are_another_call(tries, call):
     TaskMemory(tries.context(), {"name": "Leads"}).begin()
-    assert not TaskMemory(tries.context(), call).recall().is_same
+    assert not TaskMemory(tries.context(), call).read_previous_try().is_same
 
 
 def test_undo_leaves_what_was_there_before(tries):
     first = TaskMemory(tries.context(), 1)
-    first.recall()
+    first.read_previous_try()
     first.begin()
     second = TaskMemory(tries.retry(), 1)
-    second.recall()
+    second.read_previous_try()
     before = tries.store.entries[STORE_KEY]
     second.finish("7")
     second.restore()
@@ -58,10 +58,10 @@ def test_undo_leaves_what_was_there_before(tries):
 
 def test_without_a_store_nothing_goes_wrong(tries_without_store):
     memory = TaskMemory(tries_without_store.context(), 1)
-    assert not memory.recall().was_cut_off
+    assert not memory.read_previous_try().was_cut_off
     memory.begin()
     memory.finish("7")
-    memory.tell()
+    memory.mark_reported()
     memory.restore()
     assert not memory.is_persistent
-    assert TaskMemory(tries_without_store.retry(), 1).recall().was_cut_off
+    assert TaskMemory(tries_without_store.retry(), 1).read_previous_try().was_cut_off

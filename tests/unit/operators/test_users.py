@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pendulum
 import pytest
@@ -115,9 +116,7 @@ class TestLook:
         hook.answers |= {"create_system_user": lost(), "get_user_info": user(**other)}
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(create(mobile="+1", address="Here"))
-        assert (
-            f"User 3 has the e-mail address 'kim@example.com', but not the same {min(other)}" in caplog.text
-        )
+        assert f"User 3 has the e-mail address 'kim@example.com', but another {min(other)}" in caplog.text
 
     def test_what_the_server_does_not_tell_contradicts_nothing(self, run, hook, lost):
         hook.answers |= {
@@ -162,3 +161,33 @@ def test_cleared_after_success_returns_the_user_though_it_was_changed_since(run,
     run(create())
     assert run(create(), tries.clear()) == "3"
     assert hook.calls[-1] == ("get_user_info", {"user_id": "3"})
+
+
+class TestRelativeDate:
+    """The date is counted from the run's logical date, or from its `run_after`."""
+
+    RUNS = (
+        SimpleNamespace(logical_date=datetime(2027, 1, 30, 23, 59, tzinfo=UTC), run_after=None),
+        SimpleNamespace(logical_date=None, run_after=datetime(2027, 1, 30, 1, tzinfo=UTC)),
+    )
+    PERIODS = (
+        ("+30 days", "2027-03-01"),
+        ("+1 month", "2027-02-28"),
+        (timedelta(days=30), "2027-03-01"),
+        (pendulum.duration(months=1), "2027-02-28"),
+    )
+
+    @pytest.mark.parametrize("dag_run", RUNS, ids=["logical_date", "run_after"])
+    @pytest.mark.parametrize(("period", "expected"), PERIODS)
+    def test_is_sent_as_a_date(self, run, hook, tries, dag_run, period, expected):
+        hook.answers["create_system_user"] = "3"
+        run(create(expired_date=period), tries.context() | {"dag_run": dag_run})
+        update = CyTechBotUpdateUserOperator(task_id="t", user_id="3", expired_date=period)
+        run(update, {"dag_run": dag_run})
+        assert [fields["expired_date"] for _, fields in hook.calls] == [expected, expected]
+
+    @pytest.mark.parametrize("period", ["+30", "+ days", "+1.5 days", timedelta(hours=1)])
+    def test_an_unreadable_period_fails_before_anything_is_sent(self, run, hook, tries, period):
+        with pytest.raises(CyTechBotFieldError, match="expired_date"):
+            run(create(expired_date=period), tries.context() | {"dag_run": self.RUNS[0]})
+        assert hook.calls == []
