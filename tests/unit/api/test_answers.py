@@ -42,11 +42,11 @@ CALLS = {
         (e.GET_LABELS, {"page_id": 1}),
         (e.CREATE_LABEL, {"label_name": "n", "page_id": 1}),
         (e.ASSIGN_LABELS, {"page_id": 1, "subscriber_id": 2, "label_ids": [3]}),
-        (e.GET_CONTACT_GROUP, {"contact_type_id": 1}),
+        (e.GET_CONTACT_GROUP, {"contact_type_id": 4567}),
         (e.CREATE_CONTACT_GROUP, {"name": "n"}),
         (e.UPDATE_CONTACT_GROUP, {"contact_type_id": 1, "name": "n"}),
         (e.DELETE_CONTACT_GROUP, {"contact_type_id": 2}),
-        (e.GET_CONTACT, {"contact_id": 1}),
+        (e.GET_CONTACT, {"contact_id": 233}),
         (e.CREATE_CONTACT, {"contact_type_id": 1, "email": "e"}),
         (e.UPDATE_CONTACT, {"contact_id": 1, "email": "e"}),
         (e.DELETE_CONTACT, {"contact_id": 3}),
@@ -346,8 +346,8 @@ def test_numbers_and_texts_are_read_alike():
 
 
 def test_unknown_fields_are_left_out_and_missing_ones_are_none():
-    contact = answer("get_contact", {"id": "1", "internal": "secret", "email": None})
-    assert set(contact.values()) == {"1", None}
+    contact = answer("get_contact", {"id": "233", "internal": "secret", "email": None})
+    assert set(contact.values()) == {"233", None}
     assert len(contact) == 10
 
 
@@ -362,6 +362,33 @@ def test_long_ids_keep_all_digits():
 def test_nobody_has_answered_yet(name):
     result = answer(name, '{"id": null, "flow_name": null, "data": []}')
     assert (result["id"], result["flow_name"], len(result["data"])) == ("1", None, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("get_user_info", {"status": "success", "user_info": {"id": "40"}}),
+        ("subscriber_information", {"status": "success", "subscriber_info": {"subscriber_id": "666"}}),
+        ("get_contact", {"id": "234"}),
+        ("get_contact_group", {"id": 4568}),
+        ("get_flow_campaign_info", {"id": "2", "flow_name": "x", "questions": []}),
+        ("get_single_subscriber_flow_info", {"id": "2", "flow_name": "x", "data": []}),
+        ("get_all_subscriber_flow_info", {"id": "2", "flow_name": "x", "data": {}}),
+    ],
+)
+def test_an_answer_to_another_request_is_refused_and_retried(name, body):
+    error = failure(name, body)
+    assert type(error) is errors.CyTechBotResponseError
+    assert error.is_transient
+    assert "belongs to another request" in error.reason
+
+
+def test_a_user_is_compared_by_what_was_requested():
+    call = build(e.GET_USER, email="A@b.example")
+    found = {"status": "success", "user_info": {"id": "5", "email": "a@B.example "}}
+    assert answer(call, found)["id"] == "5"
+    other = {"status": "success", "user_info": {"id": "5", "email": "c@b.example"}}
+    assert "belongs to another request" in failure(call, other).reason
 
 
 @EACH_CALL

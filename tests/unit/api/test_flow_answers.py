@@ -21,6 +21,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
+from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
 from airflow_provider_cytechbot.api.json_text import MAX_NOTICES
 from airflow_provider_cytechbot.api.records import ReadContext
@@ -211,7 +212,7 @@ def test_damaged_is_never_whole(body):
     ("body", "data"),
     [
         (b'{"id":null,"flow_name":null,"data":[]}', {}),
-        (b'{"id":"1","flow_name":"x","data":null}', {}),
+        (b'{"id":"7","flow_name":"x","data":null}', {}),
         (b'\xef\xbb\xbf{"data":[ ]}', {}),
         (b'{"data":{}}', {}),
         (b'{ "data" : { } }', {}),
@@ -316,7 +317,7 @@ def test_many_small_subscribers_are_not_too_much(monkeypatch):
 
 def test_one_long_subscriber_costs_time_in_proportion():
     item = b'{"question_id":"1","question":"What?","answer":"a \\u00e9 \\"}]"}'
-    body = b'{"id":"1","flow_name":"n","data":{"1":[' + b",".join([item] * (5_000_000 // len(item))) + b"]}}"
+    body = b'{"id":"7","flow_name":"n","data":{"1":[' + b",".join([item] * (5_000_000 // len(item))) + b"]}}"
     started = time.process_time()
     _, ((_, answers),) = stream(body, 1024)
     assert time.process_time() - started < 5  # half a second; what is quadratic takes minutes
@@ -328,7 +329,7 @@ def test_memory_does_not_grow_with_the_campaign():
     rng = random.Random(1)
 
     def blocks():
-        yield b'{"id":"1","flow_name":"n","data":{'
+        yield b'{"id":"7","flow_name":"n","data":{'
         for i in range(subscribers):
             answers = json.dumps([{"question_id": "1", "question": "q", "answer": "x" * rng.randint(0, 300)}])
             yield f'{"," if i else ""}"{i}":{answers}'.encode()
@@ -385,3 +386,24 @@ def test_any_bytes_are_subscribers_or_an_error_of_the_tree(body, sizes):
     except CyTechBotError:
         return
     assert found == decipher(CALL, 200, {}, body)["data"]
+
+
+@pytest.mark.parametrize("parser", [FlowAnswersParser, FlowAnswerBatches])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id":"8","flow_name":"x","data":{"1":[]}}',
+        b'{"data":{"1":[],"2":[]},"flow_name":"x","id":8}',
+    ],
+)
+def test_the_answers_of_another_campaign_are_refused(parser, body):
+    reader = parser(ReadContext(UTC, CALL.fields))
+    with pytest.raises(CyTechBotResponseError, match="another request"):
+        [*reader.feed(body), *reader.close()]
+
+
+@pytest.mark.parametrize("number", [b"null", b"7", b'"7"', b'"007"'])
+def test_the_answers_of_the_requested_campaign_are_read(number):
+    reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
+    body = b'{"id":%b,"data":{"1":[]}}' % number
+    assert [*reader.feed(body), *reader.close()] == [("1", [])]
