@@ -141,7 +141,7 @@ def test_a_source_that_breaks_off_sends_nothing_and_leaves_no_report(things, tmp
 def test_a_stop_before_the_first_call_sends_nothing(things, tmp_path):
     job = make(things, ["a", "b"], report_path=str(tmp_path / "report.csv"))
     job.stop()
-    with pytest.raises(CyTechBotTransportError, match="told to stop"):
+    with pytest.raises(CyTechBotTransportError, match="was stopped"):
         job.run()
     assert things.sent == []
     assert job.manifest["counts"]["not_attempted"] == 2
@@ -152,7 +152,7 @@ def test_a_stop_in_the_middle_writes_the_report(things, tmp_path):
         things, [str(row) for row in range(100)], report_path=str(tmp_path / "report.csv"), max_concurrency=1
     )
     things.responses["4"] = lambda: job.stop() or WriteOutcome(changed=True, message=None)
-    with pytest.raises(CyTechBotTransportError, match="told to stop"):
+    with pytest.raises(CyTechBotTransportError, match="was stopped"):
         job.run()
     counts = job.manifest["counts"]
     assert counts["succeeded"] >= 5

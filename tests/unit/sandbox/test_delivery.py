@@ -223,7 +223,10 @@ def test_chunked(server, client, whole):
     assert response.content == whole
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.STATUS])
+# Not "interim": a plain client takes the answer behind it for that of its next request.
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FaultKind if kind not in (FaultKind.STATUS, FaultKind.INTERIM)]
+)
 def test_server_is_well_after_every_kind(server, client, whole, kind):
     server.fault(kind)
     with contextlib.suppress(requests.RequestException):

@@ -594,13 +594,21 @@ class TestChanges:
         assert list(row)[-2:] == ["extracted_at", "change"]
 
 
+def known_subscriber(request, _):
+    (subscriber_id,) = request.qs["subscriber_id"]
+    return {
+        "status": "success",
+        "subscriber_info": {"subscriber_id": subscriber_id, "email": "a@example.com"},
+    }
+
+
 def test_wide_layout_with_profiles(tmp_path, answer, requests_mock):
     answer()
     campaign = {"id": "7", "flow_name": "Feedback", "questions": ["How?", "Why?"]}
     requests_mock.get(f"{API}/get_flow_campaign_info/", json=campaign)
     subscriber = requests_mock.get(
         f"{API}/subscriber_information/",
-        json={"status": "success", "subscriber_info": {"subscriber_id": "1", "email": "a@example.com"}},
+        json=known_subscriber,
     )
     export(tmp_path / "a.csv", layout="wide", subscriber_fields=["email"], escape_formulas=True)
     rows = list(csv.reader(io.StringIO((tmp_path / "a.csv").read_bytes().decode(), newline="")))
@@ -652,8 +660,7 @@ class TestSubscriberFields:
 
     def test_unknown_subscribers_are_counted_in_the_manifest(self, tmp_path, answer, requests_mock):
         answer()
-        known = {"status": "success", "subscriber_info": {"subscriber_id": "1", "email": "a@example.com"}}
-        requests_mock.get(f"{self.URL}?subscriber_id=24994546734902201", json=known)
+        requests_mock.get(f"{self.URL}?subscriber_id=24994546734902201", json=known_subscriber)
         unknown = {"status": "error", "message": "Subscriber not found"}
         for subscriber_id in ("24994546734902202", "24994546734902203"):
             requests_mock.get(f"{self.URL}?subscriber_id={subscriber_id}", json=unknown)

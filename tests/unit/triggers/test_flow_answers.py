@@ -214,7 +214,7 @@ def test_a_changed_key_is_read_again(server, run, kwargs, monkeypatch):
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         await until_asked(server, ALL, 2)
         monkeypatch.setattr(server, "api_key", "1-the-next-key")
-        keys = server._sandbox.user_ids_by_key
+        keys = server._installation.user_ids_by_key
         old = keys.copy()
         keys.clear()
         keys["1-the-next-key"] = 1
