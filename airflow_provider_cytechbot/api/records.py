@@ -216,7 +216,7 @@ def list_of(read_item: Decoder[RecordT]) -> Decoder[list[RecordT]]:
     def read(value: Any, reading: ReadContext) -> list[RecordT]:
         if value is None:
             return []
-        if isinstance(value, dict) and list(value) == [str(at) for at in range(len(value))]:
+        if value and isinstance(value, dict) and list(value) == [str(at) for at in range(len(value))]:
             value = list(value.values())  # PHP encodes a list with gaps in its past as an object
         if not isinstance(value, list):
             raise wrong_shape(f"a list was expected, not {json_type(value)}")

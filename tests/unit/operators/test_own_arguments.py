@@ -31,7 +31,7 @@ CLASSES = sorted(
         if inspect.isclass(each)
         and issubclass(each, BaseOperator)
         and each.__module__ == module
-        and not module.endswith(".base")
+        and not module.endswith((".base", ".bulk_write"))
     },
     key=lambda each: each.__name__,
 )
