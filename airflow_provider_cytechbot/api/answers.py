@@ -25,9 +25,9 @@ from airflow_provider_cytechbot.api.facebook_errors import (
     find_facebook_error,
     is_facebook_error,
 )
-from airflow_provider_cytechbot.api.json_text import decode, find_root, loads
+from airflow_provider_cytechbot.api.json_text import decode, find_root, json_type, loads
 from airflow_provider_cytechbot.api.matching import check_match
-from airflow_provider_cytechbot.api.records import ReadContext, WriteOutcome, json_type, wrong_shape
+from airflow_provider_cytechbot.api.records import ReadContext, WriteOutcome, wrong_shape
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call

@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, find_root
+from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, clean, find_root
 from airflow_provider_cytechbot.api.matching import is_same, mismatch
-from airflow_provider_cytechbot.api.records import FlowAnswer, ReadContext, clean, read_answers, wrong_shape
+from airflow_provider_cytechbot.api.records import FlowAnswer, ReadContext, read_answers, wrong_shape
 
 SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
 

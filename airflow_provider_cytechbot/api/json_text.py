@@ -86,3 +86,28 @@ def find_root(text: str) -> int | None:
             if not between or between[-1] in ">\r\n":
                 return None if "<html" in text[: match.start()].lower() else match.start()
     return None
+
+
+def clean(text: str) -> str:
+    """
+    Return text that every store takes: half a surrogate pair, which is no character, becomes U+FFFD.
+
+    :param text: Text from JSON, which can hold half an emoji, cut off by the width of a database column.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def json_type(value: Any) -> str:
+    """Return what JSON calls a value of this type."""
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text or a number",
+        FloatText: "a number",
+        bool: "a boolean",
+    }
+    return names.get(type(value), "null")

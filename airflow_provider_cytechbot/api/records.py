@@ -14,7 +14,7 @@ from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
-from airflow_provider_cytechbot.api.json_text import FloatText
+from airflow_provider_cytechbot.api.json_text import FloatText, clean, json_type
 
 Id: TypeAlias = Annotated[str, "id"]
 OptionalId: TypeAlias = Annotated[str | None, "optional id"]
@@ -254,19 +254,6 @@ def read_flow_answers(value: Any, reading: ReadContext) -> FlowAnswers:
     return {**_read_campaign_asked_for(value, reading), "data": answers}
 
 
-def clean(text: str) -> str:
-    """
-    Return text that every store takes: half a surrogate pair, which is no character, becomes U+FFFD.
-
-    :param text: Text from JSON, which can hold half an emoji, cut off by the width of a database column.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def wrong_shape(problem: str) -> CyTechBotResponseError:
     """
     Return the error for JSON that is not what the endpoint answers with.
@@ -278,18 +265,6 @@ def wrong_shape(problem: str) -> CyTechBotResponseError:
         "If this goes on, the server has another version of the API.",
         is_transient=False,
     )
-
-
-def json_type(value: Any) -> str:
-    """Return what JSON calls a value of this type."""
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "text or a number",
-        FloatText: "a number",
-        bool: "a boolean",
-    }
-    return names.get(type(value), "null")
 
 
 def _read_answer(value: Any, reading: ReadContext) -> FlowAnswer:

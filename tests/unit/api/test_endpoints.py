@@ -66,7 +66,12 @@ TABLE = [
     ("GET", "get_all_subscriber_flow_info/", "flow_campaign_id", "", "", "bare", "", "safe"),
 ]
 REPEAT = {"safe": Repeat.SAFE, "unsafe": Repeat.UNSAFE, "gone is done": Repeat.GONE_IS_DONE}
-PAIRS = [pytest.param(each, row, id=each.name) for each, row in zip(ENDPOINTS, TABLE, strict=True)]
+ROWS = {row[1].split("/")[0]: row for row in TABLE}
+PAIRS = [pytest.param(each, ROWS[each.name], id=each.name) for each in ENDPOINTS if each.name in ROWS]
+
+
+def test_each_endpoint_has_its_row():
+    assert [each.name for each in ENDPOINTS] == list(ROWS)
 
 
 @pytest.mark.parametrize(("endpoint", "row"), PAIRS)
@@ -89,7 +94,7 @@ def test_declaration_follows_the_api_page(endpoint, row):
 
 def test_all_declarations_are_listed_once():
     declared = [value for value in vars(endpoints).values() if isinstance(value, Endpoint)]
-    assert len(ENDPOINTS) == len({each.name for each in ENDPOINTS}) == 20
+    assert len(ENDPOINTS) == len({each.name for each in ENDPOINTS})
     assert sorted(each.name for each in declared) == sorted(each.name for each in ENDPOINTS)
 
 

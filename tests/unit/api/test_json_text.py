@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_cytechbot.api.json_text import MAX_NOTICES, decode, find_root, loads
+from airflow_provider_cytechbot.api.json_text import MAX_NOTICES, clean, decode, find_root, json_type, loads
 
 HTML_NOTICE = (
     "<br />\n<b>Notice</b>:  Undefined index: id in <b>/var/www/api.php</b> on line <b>12</b><br />\n"
@@ -156,3 +156,19 @@ def test_a_long_page_takes_no_time(piece):
     started = time.process_time()
     find_root(text)
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [("a", "a"), ("\U0001f44d", "\U0001f44d"), ("a\ud83d", "a\ufffd"), ("\udc4d\ud83d!", "\ufffd\ufffd!")],
+)
+def test_half_surrogate_pairs_are_replaced(text, cleaned):
+    assert clean(text) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [("{}", "an object"), ("[]", "a list"), ("1", "text or a number"), ("1.5", "a number"), ("null", "null")],
+)
+def test_json_type(body, name):
+    assert json_type(loads(body)) == name
