@@ -22,40 +22,26 @@ from airflow_provider_cytechbot.api.answers import MAX_REASON, decipher
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.records import WriteOutcome
 
-CALLS = {
-    each.name: build(each, **fields)
-    for each, fields in [
-        (e.GET_USER, {"user_id": 39}),
-        (
-            e.CREATE_USER,
-            {
-                "name": "n",
-                "email": "e",
-                "password": "p@ss word",
-                "package_id": 1,
-                "expired_date": "2027-01-01",
-            },
-        ),
-        (e.UPDATE_USER, {"user_id": 12, "name": "n"}),
-        (e.GET_PACKAGES, {}),
-        (e.GET_SUBSCRIBER, {"subscriber_id": "134242424"}),
-        (e.GET_LABELS, {"page_id": 1}),
-        (e.CREATE_LABEL, {"label_name": "n", "page_id": 1}),
-        (e.ASSIGN_LABELS, {"page_id": 1, "subscriber_id": 2, "label_ids": [3]}),
-        (e.GET_CONTACT_GROUP, {"contact_type_id": 4567}),
-        (e.CREATE_CONTACT_GROUP, {"name": "n"}),
-        (e.UPDATE_CONTACT_GROUP, {"contact_type_id": 1, "name": "n"}),
-        (e.DELETE_CONTACT_GROUP, {"contact_type_id": 2}),
-        (e.GET_CONTACT, {"contact_id": 233}),
-        (e.CREATE_CONTACT, {"contact_type_id": 1, "email": "e"}),
-        (e.UPDATE_CONTACT, {"contact_id": 1, "email": "e"}),
-        (e.DELETE_CONTACT, {"contact_id": 3}),
-        (e.GET_FLOW_CAMPAIGNS, {}),
-        (e.GET_FLOW_CAMPAIGN, {"flow_campaign_id": 1}),
-        (e.GET_SUBSCRIBER_FLOW_ANSWERS, {"flow_campaign_id": 1, "subscriber_id": 2}),
-        (e.GET_FLOW_ANSWERS, {"flow_campaign_id": 1}),
-    ]
+#: The values of the vendor's examples, and what else is not just a number.
+VALUES = {
+    "user_id": 39,
+    "subscriber_id": "134242424",
+    "contact_type_id": 4567,
+    "contact_id": 233,
+    "password": "p@ss word",
+    "expired_date": "2027-01-01",
+    "label_ids": [3],
 }
+
+
+def build_call(endpoint):
+    """Return a call with the fields that the endpoint needs, and no others."""
+    names = [field.name for field in endpoint.fields if field.required]
+    names += [group[0] for group in (endpoint.one_of, endpoint.any_of) if group]
+    return build(endpoint, **{name: VALUES.get(name, "1") for name in names})
+
+
+CALLS = {endpoint.name: build_call(endpoint) for endpoint in e.ENDPOINTS}
 EACH_CALL = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 BARE = {name for name, call in CALLS.items() if call.endpoint.answer and not call.endpoint.answer.member}
 WRITES = [name for name, call in CALLS.items() if call.endpoint.answer is None]
