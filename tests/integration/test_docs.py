@@ -90,10 +90,15 @@ def test_links_of_the_repository_lead_somewhere():
 
 
 def public_classes(*kinds):
-    for module in provider_modules(*kinds):
-        for name, cls in vars(import_module(module)).items():
-            if name.startswith("CyTechBot") and getattr(cls, "__module__", "") == module:
-                yield module, name
+    """Name the classes that people use: not those from which only others here derive."""
+    found = {
+        cls: (module, name)
+        for module in provider_modules(*kinds)
+        for name, cls in vars(import_module(module)).items()
+        if name.startswith("CyTechBot") and getattr(cls, "__module__", "") == module
+    }
+    bases = {base for cls in found for base in cls.__mro__[1:]}
+    return [names for cls, names in found.items() if cls not in bases]
 
 
 def test_reference_has_every_class(site):
