@@ -167,7 +167,9 @@ class Export:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
         folder = StorageLocation.from_parameter("state_path", str(self._options.state_path))
-        with closing(ChangeLog(folder, flow_campaign_id, self._interval)) as changes:
+        with closing(
+            ChangeLog(folder, self._hook.settings.base_url, flow_campaign_id, self._interval)
+        ) as changes:
             with self._open(flow_campaign_id) as stream:
                 progress = Progress(stream, self._log)
                 changes.fill(_counted(stream.batches(), progress))

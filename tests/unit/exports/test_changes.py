@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import gzip
+import json
 import tracemalloc
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
-from airflow_provider_cytechbot.exports import changes as module
+from airflow_provider_cytechbot.exports import state_files as module
 from airflow_provider_cytechbot.exports.changes import KEPT_STATES, ChangeLog
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 DAY = timedelta(days=1)
+NOW, THEN, LATER = (f"2026-11-20T0{hour}:00:00+00:00" for hour in (1, 2, 3))
+SERVER = "https://cytechbot.com/api"
 
 
 def batches(answers):
@@ -27,9 +32,9 @@ def batches(answers):
     ]
 
 
-def run(folder, interval, answers, *, saved=True, now="now"):
+def run(folder, interval, answers, *, saved=True, now=NOW):
     """Compare as an export does, and return what it would write, with the time."""
-    log = ChangeLog(StorageLocation.from_parameter("state_path", str(folder)), "7", interval)
+    log = ChangeLog(StorageLocation.from_parameter("state_path", str(folder)), SERVER, "7", interval)
     log.fill(batches(answers))
     extracted_at = log.extracted_at(now)
     rows = [
@@ -76,14 +81,14 @@ def test_null_and_empty_are_different(tmp_path):
 
 def test_a_reworded_question_is_no_change(tmp_path):
     run(tmp_path, MONDAY, {"1": {"1": "a"}})
-    log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", MONDAY + DAY)
+    log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY + DAY)
     log.fill([[("1", [Answer("1", "Reworded", "a")])]])
     assert list(log.changes()) == []
 
 
 def test_several_answers_to_one_question_are_told_apart(tmp_path):
     def once(interval, *answers):
-        log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", interval)
+        log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", interval)
         log.fill([[("1", [Answer("1", "Q", each)])] for each in answers])
         found = [
             (each.answer, change)
@@ -91,7 +96,7 @@ def test_several_answers_to_one_question_are_told_apart(tmp_path):
             for ((_, all_),) in [batch]
             for each, change in zip(all_, changes, strict=True)
         ]
-        log.save("now")
+        log.save(NOW)
         return found
 
     assert once(MONDAY, "a", "b") == [("a", "new"), ("b", "new")]
@@ -109,21 +114,21 @@ def test_a_run_that_fails_leaves_the_state_as_it_was(tmp_path):
 
 def test_running_an_interval_again_gives_the_same(tmp_path):
     run(tmp_path, MONDAY, FIRST)
-    first = run(tmp_path, MONDAY + DAY, SECOND, now="then")
+    first = run(tmp_path, MONDAY + DAY, SECOND, now=THEN)
     run(tmp_path, MONDAY + 2 * DAY, FIRST)
     other_order = dict(reversed(SECOND.items()))
-    assert run(tmp_path, MONDAY + DAY, other_order, now="later") == first == (first[0], "then")
+    assert run(tmp_path, MONDAY + DAY, other_order, now=LATER) == first == (first[0], THEN)
 
 
 def test_the_order_of_the_server_makes_no_difference(tmp_path):
     many = {str(at): {"1": "a"} for at in range(2000)}
-    first = run(tmp_path, MONDAY, many, now="then")
-    assert run(tmp_path, MONDAY, dict(reversed(many.items())), now="later") == first
+    first = run(tmp_path, MONDAY, many, now=THEN)
+    assert run(tmp_path, MONDAY, dict(reversed(many.items())), now=LATER) == first
 
 
 def test_an_interval_with_other_answers_has_the_time_of_those(tmp_path):
-    run(tmp_path, MONDAY, FIRST, now="then")
-    assert run(tmp_path, MONDAY, SECOND, now="later")[1] == "later"
+    run(tmp_path, MONDAY, FIRST, now=THEN)
+    assert run(tmp_path, MONDAY, SECOND, now=LATER)[1] == LATER
 
 
 def test_the_last_states_are_kept(tmp_path):
@@ -146,14 +151,16 @@ def test_an_interval_whose_state_to_compare_with_is_forgotten_is_refused(tmp_pat
 
 
 def test_the_first_interval_can_be_run_again(tmp_path):
-    first = run(tmp_path, MONDAY, FIRST, now="then")
+    first = run(tmp_path, MONDAY, FIRST, now=THEN)
     for day in range(1, KEPT_STATES):
         run(tmp_path, MONDAY + day * DAY, SECOND)
-    assert run(tmp_path, MONDAY, FIRST, now="later") == first
+    assert run(tmp_path, MONDAY, FIRST, now=LATER) == first
 
 
 def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
-    log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path / "state")), "7", MONDAY)
+    log = ChangeLog(
+        StorageLocation.from_parameter("state_path", str(tmp_path / "state")), SERVER, "7", MONDAY
+    )
     log.fill(batches(FIRST))
     log.close()
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +168,9 @@ def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
 
 def test_campaigns_have_states_of_their_own(tmp_path):
     run(tmp_path, MONDAY, FIRST)
-    assert ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "8", MONDAY + DAY).is_first
+    assert ChangeLog(
+        StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "8", MONDAY + DAY
+    ).is_first
 
 
 def test_a_state_is_a_few_bytes_an_answer(tmp_path):
@@ -181,19 +190,21 @@ def test_more_questions_than_two_bytes_count(tmp_path):
     answers = [Answer(str(question), None, "a") for question in range(2**16)]
 
     def filled(interval, text):
-        log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", interval)
+        log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", interval)
         log.fill([[("1", [*answers, Answer(last, None, text)])]])
         return closing(log)
 
     with filled(MONDAY, "a") as log:
-        log.save("now")
+        log.save(NOW)
     with filled(MONDAY + DAY, "b") as log:
         assert list(log.changes()) == [([("1", [Answer(last, None, "b")])], ["changed"])]
 
 
 def test_long_answers_do_not_wait_in_memory(tmp_path):
     megabyte = 2**20
-    with closing(ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", MONDAY)) as log:
+    with closing(
+        ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY)
+    ) as log:
         tracemalloc.start()
         log.fill([(str(each), [Answer("1", "Why?", "x" * megabyte)])] for each in range(50))
         _, peak = tracemalloc.get_traced_memory()
@@ -217,14 +228,173 @@ def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
     for at in range(20, len(whole), len(whole) // 50):
         state.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         with pytest.raises(CyTechBotStorageRefusedError, match="a damaged state"):
-            ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), "7", MONDAY + DAY)
+            ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY + DAY)
 
 
 def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
     run(tmp_path, MONDAY, FIRST)
-    monkeypatch.setattr(module, "_VERSION", 2)
+    monkeypatch.setattr(module, "VERSION", 3)
     with pytest.raises(CyTechBotStorageRefusedError, match="of another version"):
         run(tmp_path, MONDAY + DAY, SECOND)
+
+
+def state_of(folder):
+    (state,) = folder.rglob("*.state.gz")
+    return state
+
+
+def open_log(folder, interval, campaign="7", server=SERVER):
+    return closing(
+        ChangeLog(StorageLocation.from_parameter("state_path", str(folder)), server, campaign, interval)
+    )
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["https://other.example/api", "https://cytechbot.com/second/api", "https://cytechbot.com:8443/api"],
+)
+@pytest.mark.parametrize("interval", [MONDAY, MONDAY + DAY])
+def test_states_of_another_server_are_refused(tmp_path, server, interval):
+    run(tmp_path, MONDAY, FIRST)
+    with pytest.raises(CyTechBotStorageRefusedError, match="Give each server a state_path of its own"):
+        open_log(tmp_path, interval, server=server)
+
+
+def test_a_state_moved_from_another_campaign_is_refused(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    (tmp_path / "flow_campaign_id=7").rename(tmp_path / "flow_campaign_id=8")
+    with pytest.raises(CyTechBotStorageRefusedError, match="flow_campaigns/7"):
+        open_log(tmp_path, MONDAY + DAY, campaign="8")
+
+
+def test_a_state_renamed_to_another_interval_is_refused(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    state = state_of(tmp_path)
+    state.rename(state.with_name(state.name.replace("20261116", "20261117")))
+    for interval in (MONDAY + DAY, MONDAY + 2 * DAY):
+        with pytest.raises(CyTechBotStorageRefusedError, match="was renamed or copied"):
+            open_log(tmp_path, interval)
+
+
+def test_other_files_in_the_folder_are_ignored(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    for name in ("zzz.state.gz", "_SUCCESS", "20261116T000000.000000Z (copy).state.gz"):
+        (tmp_path / "flow_campaign_id=7" / name).write_bytes(b"")
+    assert len(run(tmp_path, MONDAY + DAY, SECOND)[0]) == 3
+
+
+def test_an_interval_older_than_the_newest_state_needs_a_state_of_its_own(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    run(tmp_path, MONDAY + 2 * DAY, SECOND)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    for interval in (MONDAY - DAY, MONDAY + DAY, MONDAY + 2 * DAY - timedelta(microseconds=1)):
+        with pytest.raises(CyTechBotStorageRefusedError, match="but the newer 20261118T"):
+            open_log(tmp_path, interval)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert len(run(tmp_path, MONDAY + 2 * DAY, SECOND)[0]) == 3
+    assert len(run(tmp_path, MONDAY, FIRST)[0]) == 3
+
+
+def blocks_of(state):
+    content, blocks = gzip.decompress(state.read_bytes()), []
+    while content:
+        length = int.from_bytes(content[:4], "little")
+        blocks.append(content[4 : 4 + length])
+        content = content[4 + length :]
+    return blocks
+
+
+def write_blocks(state, blocks, *, is_sealed):
+    """Write a state as somebody would who knows the format: with digests that match, if `is_sealed`."""
+    if is_sealed:
+        with suppress(ValueError):  # the block may be anything
+            head = json.loads(blocks[0])
+            if isinstance(head, dict):
+                head["digest"] = blake2b(b"".join(blocks[1:-1]), digest_size=16).hexdigest()
+                blocks[0] = json.dumps(head).encode()
+        framed = b"".join(len(each).to_bytes(4, "little") + each for each in blocks[:-1])
+        blocks[-1] = blake2b(framed, digest_size=16).digest()
+    framed = b"".join(len(each).to_bytes(4, "little") + each for each in blocks)
+    state.write_bytes(gzip.compress(framed))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=3), each, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    at=st.integers(0, 257),
+    block=st.binary(max_size=40)
+    | st.dictionaries(st.sampled_from([*FIRST, "1"]), st.binary(max_size=21)).map(msgspec.msgpack.encode),
+    head=st.dictionaries(
+        st.sampled_from(
+            [
+                "version",
+                "campaign",
+                "interval",
+                "extracted_at",
+                "digest",
+                "is_first",
+                "answers",
+                "questions",
+                "x",
+            ]
+        ),
+        JSON,
+        max_size=2,
+    ),
+    is_sealed=st.booleans(),
+)
+def test_a_crafted_state_is_refused_or_read_and_never_another_error(
+    tmp_path_factory, at, block, head, is_sealed
+):
+    folder = tmp_path_factory.mktemp("state")
+    run(folder, MONDAY, FIRST)
+    state = state_of(folder)
+    blocks = blocks_of(state)
+    if head:
+        blocks[0] = json.dumps(json.loads(blocks[0]) | head).encode()
+    else:
+        blocks[at] = block
+    write_blocks(state, blocks, is_sealed=is_sealed)
+    with suppress(CyTechBotStorageRefusedError):
+        found, extracted_at = run(folder, MONDAY + DAY, SECOND, now=NOW)
+        assert extracted_at == NOW
+        assert {change for _, change in found} <= {"new", "changed", "gone"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda blocks: blocks.__setitem__(slice(1, 257), blocks[256:0:-1]),
+        lambda blocks: blocks.pop(5),
+        lambda blocks: blocks.insert(5, b"\x80"),
+        lambda blocks: blocks.append(b"more"),
+        lambda blocks: blocks.__setitem__(0, b"[" * 100_000),
+        lambda blocks: blocks.__setitem__(0, b"{}"),
+        lambda blocks: blocks.__setitem__(0, b"null"),
+        lambda blocks: blocks.__setitem__(0, blocks[0].replace(b"Question 1", b"Question 2")),
+        lambda blocks: blocks.__setitem__(0, blocks[0].replace(b'"answers": 3', b'"answers": 0')),
+    ],
+)
+def test_a_changed_state_is_refused_before_the_api_call(tmp_path, change):
+    run(tmp_path, MONDAY, FIRST)
+    blocks = blocks_of(state_of(tmp_path))
+    change(blocks)
+    write_blocks(state_of(tmp_path), blocks, is_sealed=False)
+    with pytest.raises(CyTechBotStorageRefusedError):
+        open_log(tmp_path, MONDAY + DAY)
+
+
+def test_a_length_that_would_fill_the_memory_is_refused(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    state_of(tmp_path).write_bytes(gzip.compress(b"\xff\xff\xff\xff" + bytes(1000)))
+    with pytest.raises(CyTechBotStorageRefusedError, match="damaged"):
+        open_log(tmp_path, MONDAY + DAY)
 
 
 @settings(max_examples=60, deadline=None)
