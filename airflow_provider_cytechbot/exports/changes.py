@@ -107,11 +107,6 @@ class ChangeLog:
         """Whether a state of this interval or the earlier one has answers."""
         return any(state.head.answers for state in (self._own, self._before) if state)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether :meth:`fill` found no answer at all."""
-        return not self._answers
-
     def fill(self, batches: Iterable[Batch]) -> None:
         """Store all answers of the campaign on the worker's disk."""
         waiting = 0

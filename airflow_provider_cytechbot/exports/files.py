@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,6 +84,14 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def size(self) -> int:
         """The size of the files written so far."""
         return sum(file.bytes for file in self.written)
+
+    def replaces_answers(self, subscriber_fields: Collection[str]) -> bool:
+        """
+        Return whether the earlier export that :meth:`commit` replaces has answers.
+
+        :param subscriber_fields: The columns that hold fields of the subscriber.
+        """
+        return self._overwrite and self._earlier.has_answers(subscriber_fields)
 
     def start(self, make_encoder: Callable[[], Encoder]) -> None:
         """

@@ -27,6 +27,9 @@ _CHANGE = Column("change", "new, changed or gone since the export before")
 #: What the API says of an answer: the columns that no parameter adds.
 COLUMNS_OF_AN_ANSWER = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _QUESTION_ID, _QUESTION, _ANSWER)
 
+#: The columns that the long and the wide layout give each row, whether it has an answer or not.
+COLUMNS_OF_EACH_ROW = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _EXTRACTED_AT)
+
 #: How many cells a table of the wide layout has at most: of many questions, it has fewer rows.
 CELLS_OF_A_TABLE = 1_000_000
 

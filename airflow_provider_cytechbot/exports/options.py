@@ -31,6 +31,7 @@ class ExportOptions:
     export_mode: str = "full"
     state_path: str | None = None
     overwrite: bool = True
+    allow_empty: bool = False
     max_rows_per_file: int | None = None
     subscriber_fields: Sequence[str] = ()
     escape_formulas: bool = False

@@ -66,7 +66,7 @@ class Profiles:
         """The number of subscribers of this export that the API does not know."""
         return len(self._unknown)
 
-    def of(self, batch: Batch) -> list[Profile]:
+    def fetch(self, batch: Batch) -> list[Profile]:
         """
         Return the fields of each subscriber of a batch; all are ``None`` for an unknown subscriber.
 

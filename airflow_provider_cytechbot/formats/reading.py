@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from functools import partial
@@ -164,7 +162,7 @@ def _rows(
             yield from reader(compressions.decompressed(file, file_type.file_compression))
         except UnreadableFileError as error:
             raise failures.refused(f"{error.problem}.", error.hint) from None
-        except (EOFError, gzip.BadGzipFile, zlib.error, compressions.DamagedFileError) as error:
+        except compressions.DAMAGE as error:
             raise failures.refused(
                 f"cannot be decompressed as {file_type.file_compression} ({error}).",
                 "The file was cut short or damaged, or has a wrong suffix: write it again.",

@@ -67,6 +67,9 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         the answers for each server, campaign and interval (the last 14).
     :param overwrite: Whether to replace an existing file. With ``False``, one is an error, raised before the
         API is called.
+    :param allow_empty: Whether a campaign may lose all of its answers. If the API returns none, but the file
+        at ``path`` (with ``export_mode="changes"``: the state) has some, they are read a second time. If
+        there are still none, the task fails and the old file and state stay, unless this is ``True``.
     :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
         and write last a manifest, ``_answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
@@ -96,6 +99,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         "export_mode",
         "state_path",
         "overwrite",
+        "allow_empty",
         "max_rows_per_file",
         "subscriber_fields",
         "escape_formulas",
@@ -115,6 +119,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         export_mode: str = "full",
         state_path: str | ObjectStoragePath | None = None,
         overwrite: bool | str = True,
+        allow_empty: bool | str = False,
         max_rows_per_file: int | str | None = None,
         subscriber_fields: Sequence[str] = (),
         escape_formulas: bool | str = False,
@@ -131,6 +136,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         self.export_mode = export_mode
         self.state_path = state_path
         self.overwrite = overwrite
+        self.allow_empty = allow_empty
         self.max_rows_per_file = max_rows_per_file
         self.subscriber_fields = subscriber_fields
         self.escape_formulas = escape_formulas
@@ -150,7 +156,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         self._is_exporting = True
         try:
             if self._is_several:
-                export.check_places()  # of one campaign, the export itself begins with that
+                export.check_paths()  # the export of one campaign begins with that
                 manifests = self._export_several(context, hook, export, ids)
             else:
                 manifests = [export.run(ids[0])]
@@ -212,6 +218,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
                 export_mode=self.export_mode,
                 state_path=path_text("state_path", self.state_path) if self.state_path else None,
                 overwrite=read_switch("overwrite", self.overwrite),
+                allow_empty=read_switch("allow_empty", self.allow_empty),
                 max_rows_per_file=None if rows is None else int(encode_number("max_rows_per_file", rows)),
                 subscriber_fields=self.subscriber_fields,
                 escape_formulas=read_switch("escape_formulas", self.escape_formulas),

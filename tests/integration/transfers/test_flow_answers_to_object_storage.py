@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
+    CyTechBotResponseError,
     CyTechBotStorageRefusedError,
     CyTechBotTransportError,
 )
@@ -88,6 +89,32 @@ class TestOverHttp:
         manifest = export("2", tmp_path / "answers.csv")
         assert (manifest["flow_name"], manifest["rows"]) == ("Spring ride: sign up", 0)
         assert (tmp_path / "answers.csv").read_bytes().count(b"\r\n") == 1
+
+    @pytest.mark.parametrize("quirks", ["none", "all"])
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("a.csv", {}),
+            ("a.parquet", {"layout": "wide"}),
+            ("a.jsonl.gz", {"max_rows_per_file": 10}),
+            ("a.csv", {"export_mode": "changes", "state_path": "state"}),
+        ],
+        ids=str,
+    )
+    def test_answers_that_are_all_gone_are_read_twice_and_replace_nothing(
+        self, sandbox, tmp_path, monkeypatch, name, options, quirks
+    ):
+        sandbox.quirks = quirks
+        monkeypatch.chdir(tmp_path)
+        rows = export("1", tmp_path / name, **options)["rows"]
+        before = files_in(tmp_path)
+        sandbox.state.campaigns["1"].answers.clear()
+        with pytest.raises(CyTechBotResponseError, match=r"flow campaign 1, twice.*allow_empty=True"):
+            export("1", tmp_path / name, **options)
+        assert len(sandbox.requests(ENDPOINT)) == 3
+        assert files_in(tmp_path) == before
+        manifest = export("1", tmp_path / name, allow_empty=True, **options)
+        assert (manifest["subscribers"], manifest["rows"]) == (0, rows if "state_path" in options else 0)
 
     def test_unknown_campaign_fails_at_once(self, tmp_path):
         with pytest.raises(CyTechBotRequestError) as caught:
@@ -207,6 +234,7 @@ class TestInADagRun:
                 layout="{{ 'LONG' | lower }}",
                 export_mode="{{ 'ful' + 'l' }}",
                 overwrite="{{ 1 < 2 }}",
+                allow_empty="{{ 1 < 2 }}",
                 max_rows_per_file="{{ 10 * 1000 }}",
                 subscriber_fields=["{{ 'e' + 'mail' }}"],
                 escape_formulas="{{ 2 < 1 }}",
@@ -224,6 +252,7 @@ class TestInADagRun:
             "export_mode": "full",
             "state_path": None,
             "overwrite": "True",
+            "allow_empty": "True",
             "max_rows_per_file": "10000",
             "subscriber_fields": ["email"],
             "escape_formulas": "False",

@@ -20,6 +20,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotFieldError,
     CyTechBotNotFoundError,
+    CyTechBotResponseError,
     CyTechBotStorageError,
     CyTechBotStorageRefusedError,
     CyTechBotTransportError,
@@ -232,13 +233,13 @@ class TestLog:
         manifest = export(tmp_path / "a.csv")
         own = [each for each in caplog.records if (each.name, each.levelname) == ("export", "INFO")]
         asking, exported, wrote = [each.message for each in own]
-        assert asking == "Asking for the answers of flow campaign 7"
-        assert exported.startswith("Exported flow campaign 7: 3 subscribers, 3 rows, 0.0 MB read in ")
+        assert asking == "Requesting the answers of flow campaign 7"
+        assert exported == "Exported flow campaign 7: 3 subscribers, 3 rows"
         assert wrote == f"Wrote {tmp_path}/a.csv ({manifest['bytes']} bytes)"
 
     def test_tells_how_far_it_is(self, tmp_path, answer, caplog, monkeypatch):
         answer()
-        monkeypatch.setattr("airflow_provider_cytechbot.exports.progress.INTERVAL", 0)
+        monkeypatch.setattr("airflow_provider_cytechbot.exports.export.LOG_INTERVAL", 0)
         export(tmp_path / "a.csv")
         assert "Exporting flow campaign 7: 3 subscribers, 3 rows" in caplog.text
 
@@ -297,6 +298,7 @@ class TestFailure:
         ("field", "wrong"),
         [
             *[("max_rows_per_file", value) for value in (0, "0", -1, 1.5, True, "", "None", "many")],
+            ("allow_empty", "maybe"),
             *[("overwrite", value) for value in ("", "None", None, 1, "maybe")],
             ("escape_formulas", "maybe"),
             ("byte_order_mark", None),
@@ -530,6 +532,144 @@ class TestParts:
         with pytest.raises(CyTechBotTransportError):
             export(tmp_path / "a.csv", max_rows_per_file=1)
         assert files_in(tmp_path) == {}
+
+
+NO_ANSWERS = {"id": None, "flow_name": None, "data": []}
+NO_ANSWERS_BUT_SUBSCRIBERS = BODY | {"data": {"24994546734902201": [], "24994546734902202": []}}
+
+
+@pytest.fixture
+def campaign_info(requests_mock):
+    info = {"id": "7", "flow_name": "Feedback", "questions": ["Why?", "How?"]}
+    return requests_mock.get(f"{API}/get_flow_campaign_info/", json=info)
+
+
+@pytest.mark.usefixtures("campaign_info")
+class TestEmptyAnswer:
+    KINDS = pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("a.jsonl", {}),
+            ("a.jsonl.zst", {}),
+            ("a.csv.gz", {}),
+            ("a.csv", {"layout": "wide"}),
+            ("a.parquet", {}),
+            ("a.parquet", {"layout": "wide"}),
+            ("a.json", {}),
+            ("a.json.gz", {}),
+            ("a.jsonl", {"max_rows_per_file": 1}),
+            ("a.csv", {"max_rows_per_file": 1, "layout": "wide"}),
+            ("a.csv", {"export_mode": "changes", "state_path": "state"}),
+            ("a.csv", {"export_mode": "changes", "state_path": "state", "max_rows_per_file": 1}),
+        ],
+        ids=str,
+    )
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    @KINDS
+    @pytest.mark.parametrize("body", [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS], ids=["none", "subscribers"])
+    def test_where_there_were_answers_fails_and_keeps_files_and_state(
+        self, folder, answer, name, options, body
+    ):
+        answer()
+        export(folder / name, **options)
+        before = files_in(folder)
+        endpoint = answer(body)
+        with pytest.raises(CyTechBotResponseError, match=r"flow campaign 7.*allow_empty=True") as caught:
+            export(folder / name, **options)
+        assert endpoint.call_count == 2
+        assert caught.value.retryable
+        assert files_in(folder) == before
+
+    @KINDS
+    def test_is_exported_if_allowed(self, folder, answer, name, options):
+        answer()
+        export(folder / name, **options)
+        answer(NO_ANSWERS)
+        manifest = export(folder / name, allow_empty=True, **options)
+        assert manifest["subscribers"] == 0
+        assert manifest["rows"] == (3 if "state_path" in options else 0)  # which are gone
+
+    @KINDS
+    @pytest.mark.parametrize("body", [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS], ids=["none", "subscribers"])
+    def test_where_there_were_none_is_exported(self, folder, answer, name, options, body):
+        endpoint = answer(body)
+        for _ in range(2):
+            assert export(folder / name, **options)["bytes"] >= 0
+        assert endpoint.call_count == 2
+
+    @KINDS
+    def test_answers_of_the_second_reading_are_exported(self, folder, requests_mock, answer, name, options):
+        answer()
+        first = export(folder / name, **options)
+        url = f"{API}/get_all_subscriber_flow_info/"
+        requests_mock.get(url, [{"json": NO_ANSWERS}, {"json": BODY}])
+        second = export(folder / name, **options)
+        counts = ("subscribers", "rows", "bytes")
+        if "state_path" in options:
+            assert (second["subscribers"], second["rows"]) == (3, 0)  # compared with those of the first
+        else:
+            assert [second[each] for each in counts] == [first[each] for each in counts]
+
+    @pytest.mark.parametrize("content", [b"no CSV \x00\xff", b"\x1f\x8bdamaged", b"PK"])
+    @pytest.mark.parametrize("name", ["a.csv.gz", "a.json", "a.json.gz", "a.jsonl", "a.parquet", "a.csv.zst"])
+    def test_does_not_replace_a_file_that_cannot_be_read(self, folder, answer, name, content):
+        (folder / name).write_bytes(content)
+        answer(NO_ANSWERS)
+        with pytest.raises(CyTechBotResponseError, match="allow_empty"):
+            export(folder / name)
+        assert files_in(folder) == {name: content}
+
+    def test_replaces_a_file_without_content(self, folder, answer):
+        (folder / "a.csv").touch()
+        answer(NO_ANSWERS)
+        assert export(folder / "a.csv")["rows"] == 0
+
+    def test_does_not_replace_parts_that_were_moved_away(self, folder, answer):
+        answer()
+        for path in export(folder / "a.csv", max_rows_per_file=1)["uris"]:
+            Path(path).unlink()
+        answer(NO_ANSWERS)
+        with pytest.raises(CyTechBotResponseError, match="allow_empty"):
+            export(folder / "a.csv", max_rows_per_file=1)
+
+    def test_of_the_first_changes_does_not_replace_a_full_export(self, folder, answer):
+        answer()
+        export(folder / "a.csv")
+        answer(NO_ANSWERS)
+        with pytest.raises(CyTechBotResponseError, match="allow_empty"):
+            export(folder / "a.csv", export_mode="changes", state_path="state")
+        assert set(files_in(folder)) == {"a.csv"}
+
+    def test_of_a_later_interval_is_exported_after_one_that_was_allowed(self, folder, answer):
+        answer()
+        options = {"export_mode": "changes", "state_path": "state"}
+        export(folder / "1.csv", **options)
+        answer(NO_ANSWERS)
+        assert export(folder / "2.csv", allow_empty="True", **options)["rows"] == 3
+        assert export(folder / "3.csv", **options)["rows"] == 0
+
+    def test_columns_of_subscribers_are_no_answers(self, folder, answer, requests_mock):
+        answer(NO_ANSWERS_BUT_SUBSCRIBERS)
+        requests_mock.get(f"{API}/subscriber_information/", json=known_subscriber)
+        options = {"layout": "wide", "subscriber_fields": ["email"]}
+        assert [export(folder / "a.csv", **options)["rows"] for _ in range(2)] == [2, 2]
+
+    def test_of_one_campaign_among_several_fails_alone(self, folder, answer, requests_mock):
+        url = f"{API}/get_all_subscriber_flow_info/?flow_campaign_id"
+        requests_mock.get(f"{url}=7", json=BODY)
+        requests_mock.get(f"{url}=8", json=BODY | {"id": "8"})
+        path = folder / "{flow_campaign_id}.csv"
+        export(path, flow_campaign_id=["7", "8"])
+        requests_mock.get(f"{url}=8", json=NO_ANSWERS)
+        before = files_in(folder)["8.csv"]
+        with pytest.raises(CyTechBotResponseError, match=r"1 of 2 flow campaigns failed, 1 exported.*8: "):
+            export(path, flow_campaign_id=["7", "8"])
+        assert files_in(folder)["8.csv"] == before
 
 
 class TestSeveralCampaigns:
