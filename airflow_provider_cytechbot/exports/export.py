@@ -259,7 +259,7 @@ class Export:
     def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
-        folder = StorageLocation.from_parameter("state_path", str(self._options.state_path))
+        folder = StorageLocation.from_parameter("state_path", self._options.state_path_of(flow_campaign_id))
         with closing(
             ChangeLog(folder, self._hook.settings.base_url, flow_campaign_id, self._interval)
         ) as changes:

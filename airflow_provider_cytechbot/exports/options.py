@@ -1,4 +1,4 @@
-"""What an export can be told, and whether it makes sense: checked before the API is asked for anything."""
+"""The options of an export, and their checks before the API is called."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 @dataclass(frozen=True)
 class ExportOptions:
     """
-    How to export, see :class:`.CyTechBotFlowAnswersToObjectStorageOperator` for the meaning of each.
+    The parameters of :class:`.CyTechBotFlowAnswersToObjectStorageOperator`, which explains each.
 
-    The fields are as templates left them, and not yet known to make sense: see :meth:`file_type`.
+    They are rendered, but not checked: see :meth:`file_type`.
     """
 
     path: str
@@ -39,17 +39,15 @@ class ExportOptions:
 
     def file_type(self) -> FileType:
         """
-        Check everything, and return what kind of file to write.
+        Check all options, and return the type of the files.
 
-        :raises CyTechBotFieldError: The first thing that cannot be meant.
+        :raises CyTechBotFieldError: An option is invalid, or contradicts another one.
         """
         file_type = FileType.of(self.path, self.file_format, self.compression)
         for name, known in (("layout", LAYOUTS), ("export_mode", EXPORT_MODES)):
             if (value := getattr(self, name)) not in known:
                 raise field_error(name, f"must be one of {', '.join(known)}, not {value!r}")
-        for placeholder in _PLACEHOLDER.findall(self.path):
-            if placeholder != CAMPAIGN_PLACEHOLDER:
-                raise field_error("path", f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
+        self._check_placeholders()
         self._check_changes()
         profiles.check_fields(self.subscriber_fields)
         for name in ("escape_formulas", "byte_order_mark"):
@@ -60,19 +58,31 @@ class ExportOptions:
         return file_type
 
     def path_of(self, flow_campaign_id: str) -> str:
-        """Return where a campaign's export goes."""
+        """Return the path of a campaign's export."""
         return self.path.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
+
+    def state_path_of(self, flow_campaign_id: str) -> str:
+        """Return the folder of a campaign's states."""
+        return (self.state_path or "").replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
 
     def check_several(self) -> None:
         """
-        Look whether several campaigns have places of their own.
+        Check that each of several campaigns has a path of its own.
 
-        :raises CyTechBotFieldError: They have not.
+        :raises CyTechBotFieldError: They have one path.
         """
         if CAMPAIGN_PLACEHOLDER not in self.path:
             raise field_error(
                 "path", "is the same for several campaigns", f"Put {CAMPAIGN_PLACEHOLDER} into it."
             )
+
+    def _check_placeholders(self) -> None:
+        for field, path in (("path", self.path), ("state_path", self.state_path or "")):
+            for placeholder in _PLACEHOLDER.findall(path):
+                if placeholder != CAMPAIGN_PLACEHOLDER:
+                    raise field_error(
+                        field, f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced."
+                    )
 
     def _check_changes(self) -> None:
         if self.export_mode == "changes" and not self.state_path:
@@ -97,4 +107,6 @@ class ExportOptions:
         ):
             value = getattr(self, name)
             if (tuple(value) if isinstance(value, list) else value) != plain:
-                raise field_error(name, "cannot be used with the format 'raw', which is the body as it came")
+                raise field_error(
+                    name, "cannot be used with the format 'raw', which is the body of the answer unchanged"
+                )

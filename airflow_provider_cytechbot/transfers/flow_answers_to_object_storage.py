@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
-from airflow_provider_cytechbot.api.fields import encode_number, read_switch
+from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.task_errors import as_task_error
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
@@ -52,7 +52,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/flows/{{ ds }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
-        a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
+        a path each: put ``{flow_campaign_id}`` or ``{{ ti.map_index }}`` into it. One path for all of them
+        fails before anything is written.
     :param file_format: ``jsonl`` (JSON Lines), ``csv`` (RFC 4180 with a header), ``parquet`` (extra
         ``parquet``) or ``raw`` (the API's body, checked but not changed). Without it, the path's suffix
         decides: ``.jsonl``, ``.ndjson``, ``.csv``, ``.parquet`` or ``.json``.
@@ -64,7 +65,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
     :param export_mode: ``full``, or ``changes``: only what is new, changed or gone since the export of the
         interval before, with a column ``change``. Answers are kept on the worker's disk while it runs.
     :param state_path: With ``export_mode="changes"``: a folder, the same from run to run. It holds digests of
-        the answers for each server, campaign and interval (the last 14).
+        the answers for each campaign and interval (the last 14). ``{flow_campaign_id}`` is replaced as above.
     :param overwrite: Whether to replace an existing file. With ``False``, one is an error, raised before the
         API is called.
     :param allow_empty: Whether a campaign may lose all of its answers. If the API returns none, but the file
@@ -151,7 +152,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
 
         hook = CyTechBotHook(self.cytechbot_conn_id)
         ids = self._named_ids(hook)
-        options, file_type = self._options(hook)
+        options, file_type = self._options(context, hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
         self._is_exporting = True
         try:
@@ -203,10 +204,11 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
             failure = error
         raise hook.task_error(failure)
 
-    def _options(self, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
-        """Return how to export, or fail at once where that cannot be meant."""
-        from airflow_provider_cytechbot.exports.options import ExportOptions
+    def _options(self, context: Context, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
+        """Return the checked options, and the type of the files."""
+        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER, ExportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
+        from airflow_provider_cytechbot.transfers.mapped_paths import is_shared_path
 
         rows = self.max_rows_per_file
         try:
@@ -227,6 +229,12 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
             file_type = options.file_type()
             if self._is_several:
                 options.check_several()
+            if is_shared_path(context, options.path):
+                raise field_error(
+                    "path",
+                    "is the same for several tasks of the mapping, which would overwrite each other's files",
+                    f"Put {CAMPAIGN_PLACEHOLDER} or {{{{ ti.map_index }}}} into it.",
+                )
         except CyTechBotError as error:
             failure = error
         else:

@@ -280,7 +280,9 @@ class TestInADagRun:
         assert list(files_in(tmp_path / "out")) == ["1/answers.jsonl"]
         assert run.tasks["export"].result["flow_campaign_id"] == "1"
 
-    @pytest.mark.parametrize("template", ["{{ ti.map_index }}", "{{ task.flow_campaign_id }}"])
+    @pytest.mark.parametrize(
+        "template", ["{{ ti.map_index }}", "{{ task.flow_campaign_id }}", "{flow_campaign_id}"]
+    )
     def test_mapped(self, run_tasks, tmp_path, template):
         run = run_tasks(f"""
             ExportOperator.partial(task_id="export", path=FOLDER + "/{template}.jsonl").expand(
@@ -291,6 +293,17 @@ class TestInADagRun:
         names = ["0.jsonl", "1.jsonl"] if "index" in template else ["1.jsonl", "3.jsonl"]
         assert sorted(files_in(tmp_path / "out")) == names
         assert [run.tasks[name].result["flow_campaign_id"] for name in sorted(run.tasks)] == ["1", "3"]
+
+    @pytest.mark.parametrize("path", ["a.csv", "{{ run_id }}/a.csv"])
+    def test_mapped_with_one_path_writes_nothing(self, run_tasks, sandbox, tmp_path, path):
+        run = run_tasks(f"""
+            ExportOperator.partial(task_id="export", path=FOLDER + "/{path}").expand(
+                flow_campaign_id=["1", "3"]
+            )
+        """)
+        assert run.states == {"export[0]": "failed", "export[1]": "failed"}, run.log
+        assert "Field 'path' is the same for several tasks of the mapping" in run.log
+        assert (sandbox.requests(ENDPOINT), files_in(tmp_path / "out")) == ([], {})
 
     def test_unknown_campaign_is_tried_once_and_a_cut_off_answer_again(self, run_tasks, sandbox, tmp_path):
         sandbox.fault("truncate", ENDPOINT, size=100)
