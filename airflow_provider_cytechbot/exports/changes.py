@@ -28,6 +28,7 @@ from airflow_provider_cytechbot.exports.state_files import (
     write_state,
 )
 from airflow_provider_cytechbot.storage.scratch_file import open_scratch_file
+from airflow_provider_cytechbot.storage.signals import HeldSignals
 from airflow_provider_cytechbot.storage.staged_files import StagedFile
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ class ChangeLog:
     the export, so that a failed run changes nothing. A run compares with the newest state of an earlier
     interval: running an interval again finds the same changes again.
 
-    The new state file is opened at once, so that errors of the folder come before the API call.
-
     :param folder: The folder of the states.
     :param base_url: The base URL of the API.
     :param flow_campaign_id: The campaign's id.
@@ -90,7 +89,13 @@ class ChangeLog:
         self._answers = 0
         self._spool = AnswerSpool()
         self._blocks = open_scratch_file()
-        self._staged = StagedFile(self._folder.child(self._name))
+        self._staged: StagedFile | None = None
+
+    def open(self) -> StagedFile:
+        """Open the new state file, so that errors of the folder come before the API call."""
+        with HeldSignals():
+            self._staged = staged = StagedFile(self._folder.child(self._name))
+        return staged
 
     @property
     def is_first(self) -> bool:
@@ -165,17 +170,19 @@ class ChangeLog:
             answers=self._answers,
             questions=list(self._spool.questions),
         )
+        staged = self._staged or self.open()
         self._blocks.seek(0)
-        write_state(self._staged, head, (read_block(self._blocks) for _ in range(BUCKETS)))
-        self._staged.finish()
-        self._staged.commit()
+        write_state(staged, head, (read_block(self._blocks) for _ in range(BUCKETS)))
+        staged.finish()
+        staged.commit()
         for name in sorted({*self._states, self._name})[:-KEPT_STATES]:
             if name != self._name:
                 self._folder.child(name).remove()
 
     def close(self) -> None:
         """Free the disk, and discard a state that was not stored."""
-        self._staged.discard()
+        if self._staged:
+            self._staged.discard()
         self._spool.close()
         self._blocks.close()
 

@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.storage.scratch_file import scratch_error
+from airflow_provider_cytechbot.storage.signals import HeldSignals
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
@@ -105,7 +106,8 @@ class Export:
     """
     Exports campaigns, one after the other.
 
-    ``exported`` holds what lineage needs of the campaigns that were exported.
+    ``exported`` holds what lineage needs of the campaigns that were exported. ``is_discarding`` is true while
+    unfinished files are removed.
 
     :param hook: The hook that sends the calls.
     :param options: The checked options.
@@ -130,7 +132,9 @@ class Export:
         self._profiles = Profiles(hook, options.subscriber_fields)
         self._columns: Sequence[Column] = ()
         self._is_second_reading = False
+        self._changes: ChangeLog | None = None
         self.exported: list[ExportedCampaign] = []
+        self.is_discarding = False
 
     def check_paths(self) -> None:
         """
@@ -173,6 +177,7 @@ class Export:
     def _run(self, flow_campaign_id: str, *, is_second_reading: bool) -> ExportManifest:
         options = self._options
         self._is_second_reading = is_second_reading
+        self._changes = None
         self._profiles.start_export()
         location = StorageLocation.from_parameter("path", options.path_of(flow_campaign_id))
         # The files are opened first, so that storage errors come before the expensive API call.
@@ -180,19 +185,34 @@ class Export:
             location, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
         )
         try:
-            with files:
-                if options.export_mode == "changes":
-                    return self._changes(flow_campaign_id, files)
-                with self._spool() as spool, self._open(flow_campaign_id) as stream:
-                    progress = Progress(stream, self._log)
-                    if self._file_type.file_format == RAW:
-                        self._copy_body(files, stream, progress)
-                    else:
-                        for table in self._tables(files, stream, progress, spool):
-                            files.write(table)
-                    return self._commit(files, stream, progress)
+            files.open()
+            if options.export_mode == "changes":
+                return self._export_changes(flow_campaign_id, files)
+            with self._spool() as spool, self._open(flow_campaign_id) as stream:
+                progress = Progress(stream, self._log)
+                if self._file_type.file_format == RAW:
+                    self._copy_body(files, stream, progress)
+                else:
+                    for table in self._tables(files, stream, progress, spool):
+                        files.write(table)
+                return self._commit(files, stream, progress)
         except OSError as error:  # of the disk below the spool: errors of the storage are converted already
             raise scratch_error(error) from None
+        finally:
+            self.is_discarding = True
+            try:
+                self._discard(files)
+            except BaseException:  # a second signal, before it was held
+                self._discard(files)
+                raise
+            finally:
+                self.is_discarding = False
+
+    def _discard(self, files: ExportFiles) -> None:
+        with HeldSignals():
+            files.discard()
+            if self._changes:
+                self._changes.close()
 
     def _open(self, flow_campaign_id: str) -> AbstractContextManager[FlowAnswersStream]:
         self._log("Requesting the answers of flow campaign %s", flow_campaign_id)
@@ -256,40 +276,38 @@ class Export:
         files.write_bytes(b"".join(blocks))
         self._check_not_empty(files, progress)
 
-    def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
+    def _export_changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
         folder = StorageLocation.from_parameter("state_path", self._options.state_path_of(flow_campaign_id))
-        with closing(
-            ChangeLog(folder, self._hook.settings.base_url, flow_campaign_id, self._interval)
-        ) as changes:
-            with self._open(flow_campaign_id) as stream:
-                progress = Progress(stream, self._log)
-                changes.fill(progress.count(stream.batches()))
-            self._check_not_empty(files, progress, changes)
-            fields = self._options.subscriber_fields
-            layout = LongLayout(fields, has_changes=True)
-            self._start(files, layout.columns)
-            campaign = Campaign(
-                stream.flow_campaign_id, stream.flow_name, changes.extracted_at(stream.extracted_at)
-            )
-            for batch, kinds in changes.changes():
-                table = layout.table(campaign, batch, self._profiles.fetch(batch), kinds)
-                progress.add(rows=table.rows)
-                files.write(table)
-            manifest = self._commit(files, stream, progress, campaign.extracted_at)
-            # The state comes last: after an earlier failure the next run finds the same changes again.
-            changes.save(campaign.extracted_at)
-            return manifest
+        self._changes = changes = ChangeLog(
+            folder, self._hook.settings.base_url, flow_campaign_id, self._interval
+        )
+        changes.open()
+        with self._open(flow_campaign_id) as stream:
+            progress = Progress(stream, self._log)
+            changes.fill(progress.count(stream.batches()))
+        self._check_not_empty(files, progress)
+        layout = LongLayout(self._options.subscriber_fields, has_changes=True)
+        self._start(files, layout.columns)
+        campaign = Campaign(
+            stream.flow_campaign_id, stream.flow_name, changes.extracted_at(stream.extracted_at)
+        )
+        for batch, kinds in changes.changes():
+            table = layout.table(campaign, batch, self._profiles.fetch(batch), kinds)
+            progress.add(rows=table.rows)
+            files.write(table)
+        manifest = self._commit(files, stream, progress, campaign.extracted_at)
+        # The state comes last: after an earlier failure the next run finds the same changes again.
+        changes.save(campaign.extracted_at)
+        return manifest
 
-    def _check_not_empty(
-        self, files: ExportFiles, progress: Progress, changes: ChangeLog | None = None
-    ) -> None:
+    def _check_not_empty(self, files: ExportFiles, progress: Progress) -> None:
         """Refuse an answer without answers, if the state or the files of the export before have some."""
         if progress.answers or (self._is_second_reading and self._options.allow_empty):
             return
-        if changes and changes.has_state:
-            had_answers = changes.had_answers
+        if self._changes and self._changes.has_state:
+            had_answers = self._changes.had_answers
         else:
             had_answers = files.replaces_answers(self._options.subscriber_fields)
         if had_answers:

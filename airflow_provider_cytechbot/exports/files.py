@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, suppress
-from types import TracebackType
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.exports.earlier_export import EarlierExport
 from airflow_provider_cytechbot.formats.compression import compressor
+from airflow_provider_cytechbot.storage.signals import HeldSignals
 from airflow_provider_cytechbot.storage.staged_files import StagedFile, whole_or_nothing
 
 if TYPE_CHECKING:
@@ -33,17 +33,15 @@ class WrittenFile(NamedTuple):
     bytes: int
 
 
-class ExportFiles(AbstractContextManager["ExportFiles"]):
+class ExportFiles:
     """
     Writes rows to files, none of which appears before :meth:`commit`.
-
-    Entering the context opens the first file, so that storage errors come before the API call.
 
     :param location: The path of the file. Parts have a number before its suffixes.
     :param file_type: The type of the files.
     :param max_rows: The number of rows of a part; ``None`` for one file.
     :param overwrite: Whether to replace an earlier export at the path.
-    :raises CyTechBotStorageError: The path cannot be written, or there is an earlier export.
+    :raises CyTechBotStorageError: The path cannot be written, or has an earlier export (from the methods).
     """
 
     def __init__(
@@ -63,17 +61,17 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self._staged: list[StagedFile] = []
         self._committed: list[str] = []
 
-    def __enter__(self) -> ExportFiles:
+    def open(self) -> None:
+        """Open the first file, so that storage errors come before the API call."""
         if not self._overwrite:
             self._earlier.refuse()
         self._next_file()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for staged in reversed(self._staged):  # the first one made the folder
-            staged.discard()
+    def discard(self) -> None:
+        """Remove everything that was written, except committed files. Signals wait until it is done."""
+        with HeldSignals():
+            for staged in reversed(self._staged):  # the first one made the folder
+                staged.discard()
 
     @property
     def uris(self) -> list[str]:
@@ -136,10 +134,14 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             self._commit(manifest)
         except BaseException:
             if not self._overwrite:  # then all committed files are new, and useless without the others
-                for uri in self._committed:
-                    with suppress(CyTechBotStorageError):
-                        self._sibling(uri).remove()
+                with HeldSignals():
+                    self._remove_committed()
             raise
+
+    def _remove_committed(self) -> None:
+        for uri in self._committed:
+            with suppress(CyTechBotStorageError):
+                self._sibling(uri).remove()
 
     def _commit(self, manifest: Mapping[str, Any]) -> None:
         # New files come before old ones are removed: a run that is killed in between loses nothing, and the
@@ -147,8 +149,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         if self._max_rows and self._overwrite:
             self._earlier.remove_manifest()
         for staged, uri in zip(self._staged, self.uris, strict=True):
-            staged.commit()
-            self._committed.append(uri)
+            with HeldSignals():
+                staged.commit()
+                self._committed.append(uri)
         if self._overwrite:
             if self._max_rows:
                 self._earlier.remove_file()
@@ -164,8 +167,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
     def _next_file(self) -> None:
         location = self._earlier.part(len(self.written) + 1) if self._max_rows else self._location
-        staged = StagedFile(location, overwrite=self._overwrite)
-        self._staged.append(staged)
+        with HeldSignals():
+            staged = StagedFile(location, overwrite=self._overwrite)
+            self._staged.append(staged)
         self._current = _CurrentFile(str(location.path), staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:

@@ -93,8 +93,8 @@ class Profiles:
         """
         Fetch subscribers into the cache.
 
-        The threads are daemons and nothing waits for them after an error: a task that is told to stop, or is
-        out of time, ends although the server does not answer.
+        The threads are daemons and nothing waits for them after an error: a task that is stopped, or is out
+        of time, ends although the server does not answer.
         """
         _ = self._hook.transport.session  # created here once, not by each thread
         waiting: SimpleQueue[str] = SimpleQueue()

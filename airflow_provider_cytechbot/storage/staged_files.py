@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_cytechbot.storage.scratch_file import check_room
+from airflow_provider_cytechbot.storage.signals import HeldSignals
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -46,13 +47,20 @@ class StagedFile:
         self._failures = location.failures
         if not overwrite:
             location.refuse_existing()
-        with self._failures.translate_errors():
-            self._writer = _writer_for(location.path)(location.path, overwrite)
+        writer = None
+        try:
+            with self._failures.translate_errors(), HeldSignals():
+                writer = _writer_for(location.path)(location.path, overwrite)
+        except BaseException:
+            if writer:
+                writer.discard()
+            raise
+        self._writer: _Writer = writer
 
     def write(self, data: bytes) -> int:
         """Write the next bytes."""
         with self._failures.translate_errors(has_begun=True):
-            self._writer.file.write(data)
+            self._writer.write(data)
         self.size += len(data)
         return len(data)
 
@@ -71,9 +79,10 @@ class StagedFile:
         self._is_committed = True
 
     def discard(self) -> None:
-        """Remove everything that was written, unless it is committed."""
+        """Remove everything that was written, unless it is committed. Signals wait until it is done."""
         if not self._is_committed:
-            self._writer.discard()
+            with HeldSignals():
+                self._writer.discard()
 
 
 @contextmanager
@@ -86,20 +95,27 @@ def whole_or_nothing(location: StorageLocation, *, overwrite: bool = True) -> It
     :param location: Where the file is to appear.
     :param overwrite: Whether an existing file is replaced.
     """
-    staged = StagedFile(location, overwrite=overwrite)
+    staged = None
     try:
+        with HeldSignals():
+            staged = StagedFile(location, overwrite=overwrite)
         yield staged
         staged.finish()
         staged.commit()
     except BaseException:
-        staged.discard()
+        if staged:
+            try:
+                staged.discard()
+            except BaseException:  # a second signal, before it was held
+                staged.discard()
+                raise
         raise
 
 
 class _Writer(Protocol):
     """How a kind of storage lets a file appear as a whole."""
 
-    file: Any
+    def write(self, data: bytes) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -161,8 +177,14 @@ class _Upload:
             self.file.closed = True
             raise
 
+    def write(self, data: bytes) -> None:
+        # The thread that sends a part would go on after an interruption, and send it to an aborted upload.
+        with HeldSignals():
+            self.file.write(data)
+
     def finish(self) -> None:
-        self.file.close()
+        with HeldSignals():
+            self.file.close()
 
     def commit(self) -> None:
         try:
@@ -200,6 +222,9 @@ class _AzureUpload:
         self._send()
         self.file._block_list.clear()
         self.file.loc = 0
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
 
     def finish(self) -> None:
         self._send()
@@ -250,6 +275,9 @@ class _HiddenFile:
             except BaseException:
                 self.discard()
                 raise
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
 
     def finish(self) -> None:
         self.file.close()

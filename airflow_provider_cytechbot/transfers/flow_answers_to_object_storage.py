@@ -173,9 +173,10 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         raise as_task_error(failure.with_traceback(None))
 
     def on_kill(self) -> None:
-        """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
-        if self._is_exporting:
-            raise KeyboardInterrupt("the task was told to stop")
+        """Interrupt the export, which removes its unfinished files before Airflow kills the process."""
+        # A second signal must not interrupt the removal.
+        if self._is_exporting and self._export and not self._export.is_discarding:
+            raise KeyboardInterrupt("the task was stopped")
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """

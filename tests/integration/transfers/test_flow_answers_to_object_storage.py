@@ -329,7 +329,7 @@ class TestInADagRun:
             )
         """)
         assert run.states == {"export": "failed"}, run.log
-        assert "the task was told to stop" in run.log
+        assert "the task was stopped" in run.log
         assert files_in(tmp_path / "out") == {}
 
     def test_timeout_leaves_nothing(self, run_tasks, sandbox, tmp_path):

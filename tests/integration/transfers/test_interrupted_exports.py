@@ -35,9 +35,10 @@ SMALL_ROWS = 24
 LARGE = "100"
 LARGE_ROWS = 5 * SUBSCRIBERS
 
-# Imports once, then exports in a new process for each line, which kills itself before a step or after a time.
+# Imports once, then exports in a new process for each line. It kills itself before a step or after a time, or
+# gets signals, for which Airflow 3 calls on_kill; the handler of Airflow 2 raises by itself, too.
 EXPORTER = """
-    import json, os, signal, sys, tempfile, threading
+    import json, os, signal, sys, tempfile, threading, time
     from datetime import datetime
     import requests, s3fs
     from airflow.providers.amazon.aws.fs import s3
@@ -61,6 +62,16 @@ EXPORTER = """
             return do(*arguments)
         return step
 
+    def send_signals():
+        for seconds in job["signals"]:
+            time.sleep(seconds)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(*_):
+        operator.on_kill()
+        if job["handler"] == "raises":
+            raise KeyboardInterrupt
+
     io.has_fs("s3")  # looks once for all filesystems there are
     with tempfile.TemporaryDirectory() as folder:  # and imports what an export imports only while it runs
         ExportOperator(task_id="export", flow_campaign_id="1", path=f"{folder}/a.jsonl").execute({})
@@ -74,7 +85,16 @@ EXPORTER = """
             if "after_seconds" in job:
                 threading.Timer(job["after_seconds"], kill).start()
             interval = datetime.fromisoformat(job["interval"])
-            ExportOperator(task_id="export", **job["options"]).execute({"data_interval_end": interval})
+            operator = ExportOperator(task_id="export", **job["options"])
+            if "signals" in job:
+                signal.signal(signal.SIGTERM, stop)
+                threading.Thread(target=send_signals, daemon=True).start()
+            try:
+                operator.execute({"data_interval_end": interval})
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            except KeyboardInterrupt:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                steps = None
             print("RESULT", json.dumps({"steps": steps}), flush=True)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
@@ -146,6 +166,10 @@ class FilePlace:
         files = (each for each in self._folder.rglob("*") if each.is_file())
         return sorted(each.relative_to(self._folder).as_posix() for each in files if each.name[0] != ".")
 
+    def leftovers(self):
+        """Return the names of unfinished files."""
+        return [each.name for each in self._folder.rglob(".*")]
+
     def read(self, name):
         return (self._folder / name).read_bytes()
 
@@ -156,6 +180,7 @@ class StorePlace:
     def __init__(self, store):
         self._store = store
         self.read = store.read
+        self.leftovers = store.uploads
 
     def names(self):
         return sorted(self._store.objects())
@@ -191,6 +216,25 @@ def test_killed_at_any_time_leaves_the_old_file_or_the_new(place, exporter, sand
         assert place.names() == ["a.jsonl.gz"]
         rows = gzip.decompress(place.read("a.jsonl.gz")).count(b"\n")
         assert rows in (SMALL_ROWS, LARGE_ROWS)
+
+
+@pytest.mark.parametrize("handler", ["on_kill", "raises"])
+@pytest.mark.parametrize("mode", ["one file", "parts", "changes"])
+def test_several_signals_leave_no_unfinished_file(place, exporter, sandbox, handler, mode):
+    options = {
+        "one file": {},
+        "parts": {"max_rows_per_file": 20_000},
+        "changes": {"export_mode": "changes", "state_path": f"{place.uri}/state"},
+    }[mode]
+    chosen = random.Random(f"{place.uri} {handler} {mode}")
+    interrupted = 0
+    for _ in range(4):
+        signals = [chosen.uniform(0.05, 0.8), *(chosen.uniform(0, 0.004) for _ in range(4))]
+        kill = {"signals": signals, "handler": handler}
+        found = exporter(f"{place.uri}/a.jsonl", campaign=LARGE, kill=kill, **options)
+        interrupted += found == {"steps": None}
+        assert place.leftovers() == []
+    assert interrupted
 
 
 def test_killed_among_parts_leaves_no_manifest_of_a_mixture(place, exporter, sandbox):

@@ -35,6 +35,7 @@ def batches(answers):
 def run(folder, interval, answers, *, saved=True, now=NOW):
     """Compare as an export does, and return what it would write, with the time."""
     log = ChangeLog(StorageLocation.from_parameter("state_path", str(folder)), SERVER, "7", interval)
+    log.open()
     log.fill(batches(answers))
     extracted_at = log.extracted_at(now)
     rows = [
@@ -161,6 +162,7 @@ def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
     log = ChangeLog(
         StorageLocation.from_parameter("state_path", str(tmp_path / "state")), SERVER, "7", MONDAY
     )
+    log.open()
     log.fill(batches(FIRST))
     log.close()
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -84,6 +85,67 @@ def test_size_is_that_of_the_bytes_written(place):
 def test_folders_are_made(place):
     write(place.path("a/b/answers.jsonl"), b"rows")
     assert place.files() == {"a/b/answers.jsonl": b"rows"}
+
+
+@pytest.fixture
+def interruption():
+    """Let SIGTERM interrupt, as it does in a task."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    yield lambda: signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+
+
+def step_with_signal(owner, name, *, monkeypatch, interruption, first):
+    """Let a signal arrive before or after a step."""
+    step = getattr(owner, name)
+
+    def interrupted(*arguments, **options):
+        if first:
+            interruption()
+        result = step(*arguments, **options)
+        if not first:
+            interruption()
+        return result
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+class TestSecondSignal:
+    STEPS = pytest.mark.parametrize("step", ["file.close", "fs.rm_file", "file.discard"])
+
+    @STEPS
+    @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+    def test_during_the_removal_leaves_nothing(self, place, monkeypatch, interruption, step, first):
+        patch = {"monkeypatch": monkeypatch, "interruption": interruption, "first": first}
+
+        def write_and_interrupt():
+            with whole_or_nothing(StorageLocation("path", place.path())) as staged:
+                staged.write(b"new" * 3_000_000)
+                kind, name = step.split(".")
+                owner = staged._writer.file if kind == "file" else place.path().fs
+                if hasattr(owner, name):
+                    step_with_signal(owner, name, **patch)
+                interruption()
+
+        with pytest.raises(KeyboardInterrupt):
+            write_and_interrupt()
+        assert place.files() == {}
+        assert not FakeS3.uploads
+
+    @pytest.mark.parametrize("opener", [whole_or_nothing, StagedFile])
+    def test_during_the_creation_leaves_nothing(self, place, monkeypatch, interruption, opener):
+        location = StorageLocation("path", place.path())
+        step_with_signal(
+            type(location.path.fs), "open", monkeypatch=monkeypatch, interruption=interruption, first=False
+        )
+        with pytest.raises(KeyboardInterrupt):
+            opener(location).__enter__()
+        assert place.files() == {}
+        assert not FakeS3.uploads
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -422,7 +422,7 @@ class TestOnKill:
         answer()
         operator = ExportOperator(task_id="export", flow_campaign_id="7", path=f"file://{tmp_path}/a.jsonl")
         monkeypatch.setattr(JsonLinesEncoder, "encode", lambda *_: operator.on_kill())
-        with pytest.raises(KeyboardInterrupt, match="told to stop"):
+        with pytest.raises(KeyboardInterrupt, match="was stopped"):
             operator.execute({})
         assert files_in(tmp_path) == {}
         operator.on_kill()  # what Airflow does after a timeout: there is nothing to stop any more
