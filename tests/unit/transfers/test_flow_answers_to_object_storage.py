@@ -35,6 +35,8 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
 
+from .. import stores
+
 API = "https://cytechbot.com/api"
 CONNECTION = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
 BODY = {
@@ -415,6 +417,60 @@ class TestFailure:
         answer(status_code=503)
         with pytest.raises(CyTechBotTransportError):
             export(self.path(folder))
+
+
+def shown_by_error_trackers(error):
+    """Return what error trackers show: errors with their causes, and the local variables of our frames."""
+    shown = []
+    while error is not None:
+        shown.append(repr(error))
+        traceback = error.__traceback__
+        while traceback is not None:
+            frame, traceback = traceback.tb_frame, traceback.tb_next
+            if "airflow_provider_cytechbot" in frame.f_code.co_filename:
+                shown += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
+                shown += [
+                    f"{name}={vars(value)!r}" for name, value in frame.f_locals.items() if name == "self"
+                ]
+        error = error.__cause__ or error.__context__
+    return "\n".join(shown)
+
+
+class TestSecrecy:
+    SECRET = "the-secret-of-the-store"
+    SIGNED = f"https://bucket.example/a?X-Amz-Signature={SECRET}"
+
+    @pytest.fixture(autouse=True)
+    def store_connection(self, s3, monkeypatch):
+        connection = {"conn_type": "aws", "login": "a", "password": self.SECRET}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        cached = stores.store.ObjectStore("s3", "aws_default", fs=s3())
+        monkeypatch.setitem(stores.store._STORE_CACHE, "s3-aws_default", cached)
+
+    def error_of(self, **options):
+        with pytest.raises(CyTechBotError) as caught:
+            export("s3://aws_default@bucket/a.csv", **options)
+        return caught.value
+
+    @pytest.mark.parametrize("stage", ["open", "part", "complete"])
+    def test_locals_of_a_storage_error_hold_no_secret(self, answer, s3, monkeypatch, stage):
+        def fail(_, name):
+            if name == stage:
+                raise OSError(f"refused: {self.SECRET} {self.SIGNED}")
+
+        answer()
+        monkeypatch.setattr(s3, "fail", classmethod(fail))
+        shown = shown_by_error_trackers(self.error_of())
+        assert "OSError: refused" in shown
+        assert self.SECRET not in shown
+        assert "1-the-api-key" not in shown
+
+    @pytest.mark.parametrize(
+        "body", [{"status": "error", "message": "1-the-api-key is wrong"}, b"<html>", b'{"data":{"1":[{"id"']
+    )
+    def test_locals_of_an_error_of_the_api_hold_no_key(self, answer, body):
+        answer(body)
+        assert "1-the-api-key" not in shown_by_error_trackers(self.error_of())
 
 
 class TestOnKill:
