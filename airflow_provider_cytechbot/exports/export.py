@@ -318,7 +318,11 @@ class Export:
         self._columns = columns
         files.start(
             lambda: self._file_type.encoder(
-                columns, byte_order_mark=options.byte_order_mark, escape_formulas=options.escape_formulas
+                columns,
+                byte_order_mark=options.byte_order_mark,
+                escape_formulas=options.escape_formulas,
+                text_ids=options.csv_text_ids,
+                separator=options.csv_separator,
             )
         )
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_cytechbot.formats.table import Column, Same, Table
 
@@ -26,6 +26,9 @@ _CHANGE = Column("change", "new, changed or gone since the export before")
 
 #: What the API says of an answer: the columns that no parameter adds.
 COLUMNS_OF_AN_ANSWER = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _QUESTION_ID, _QUESTION, _ANSWER)
+
+#: Fields of subscribers with digits that are no number.
+_NUMBERS_OF_SUBSCRIBERS = frozenset({"page_id", "phone_number"})
 
 #: The columns that the long and the wide layout give each row, whether it has an answer or not.
 COLUMNS_OF_EACH_ROW = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _EXTRACTED_AT)
@@ -164,7 +167,8 @@ class WideLayout:
 
 
 def _profile_column(name: str) -> Column:
-    return Column(name, f"The subscriber's {name}, as it was during the export")
+    kind: Literal["id", "text"] = "id" if name in _NUMBERS_OF_SUBSCRIBERS else "text"
+    return Column(name, f"The subscriber's {name}, as it was during the export", kind)
 
 
 def _subscriber_columns(

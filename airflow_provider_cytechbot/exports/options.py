@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.exports import profiles
 from airflow_provider_cytechbot.exports.layouts import LAYOUTS
+from airflow_provider_cytechbot.formats.csv_records import COMMA, SEPARATORS
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 
 EXPORT_MODES = ("full", "changes")
@@ -36,6 +37,8 @@ class ExportOptions:
     subscriber_fields: Sequence[str] = ()
     escape_formulas: bool = False
     byte_order_mark: bool = False
+    csv_text_ids: bool = False
+    csv_separator: str = COMMA
 
     def file_type(self) -> FileType:
         """
@@ -50,9 +53,7 @@ class ExportOptions:
         self._check_placeholders()
         self._check_changes()
         profiles.check_fields(self.subscriber_fields)
-        for name in ("escape_formulas", "byte_order_mark"):
-            if getattr(self, name) and file_type.file_format != "csv":
-                raise field_error(name, f"works only with CSV, and the format is {file_type.file_format}")
+        self._check_csv(file_type)
         if file_type.file_format == RAW:
             self._check_raw()
         return file_type
@@ -97,6 +98,19 @@ class ExportOptions:
             raise field_error(
                 "layout", "must be 'long' with export_mode 'changes', where each answer has its own change"
             )
+
+    def _check_csv(self, file_type: FileType) -> None:
+        if self.csv_separator not in SEPARATORS:
+            known = ", ".join(map(repr, SEPARATORS))
+            raise field_error("csv_separator", f"must be one of {known}, not {self.csv_separator!r}")
+        for name, plain in (
+            ("escape_formulas", False),
+            ("byte_order_mark", False),
+            ("csv_text_ids", False),
+            ("csv_separator", COMMA),
+        ):
+            if getattr(self, name) != plain and file_type.file_format != "csv":
+                raise field_error(name, f"works only with CSV, and the format is {file_type.file_format}")
 
     def _check_raw(self) -> None:
         for name, plain in (

@@ -102,6 +102,7 @@ class FileType(NamedTuple):
         byte_order_mark: bool = False,
         escape_formulas: bool = False,
         text_ids: bool = False,
+        separator: str = ",",
     ) -> Encoder:
         """
         Return an encoder for this format.
@@ -110,6 +111,7 @@ class FileType(NamedTuple):
         :param byte_order_mark: Whether to begin a CSV file with one.
         :param escape_formulas: Whether to keep spreadsheets from taking a CSV field for a formula.
         :param text_ids: Whether to keep spreadsheets from rounding ids in a CSV file.
+        :param separator: What stands between the fields of a CSV file.
         """
         if self.file_format == "parquet":
             from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
@@ -123,6 +125,7 @@ class FileType(NamedTuple):
                 byte_order_mark=byte_order_mark,
                 escape_formulas=escape_formulas,
                 text_ids=text_ids,
+                separator=separator,
             )
         from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
 

@@ -77,8 +77,12 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         "email"]``: one more call for each subscriber. They are null only for a subscriber that the API
         does not know; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
     :param escape_formulas: In CSV, put an apostrophe before text that a spreadsheet would run as a
-        formula: anybody can type one into an answer.
+        formula, and quotes around every field: anybody can type a formula into an answer.
     :param byte_order_mark: Begin a CSV file with a UTF-8 byte order mark, for spreadsheets that need it.
+    :param csv_text_ids: In CSV, write ids as ``="24994546734902201"``, which spreadsheets show as text. They
+        round numbers of more than 15 digits. Other programs read the field as it stands.
+    :param csv_separator: What stands between the fields of a CSV file: ``","``, ``";"`` (for spreadsheets in
+        countries with a decimal comma) or a tab.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: A small manifest: ``{"uris", "flow_campaign_id", "flow_name", "subscribers", "rows", "bytes",
         "extracted_at"}``; for several campaigns a list of them. It is also in the extra of the events
@@ -105,6 +109,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         "subscriber_fields",
         "escape_formulas",
         "byte_order_mark",
+        "csv_text_ids",
+        "csv_separator",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
@@ -125,6 +131,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         subscriber_fields: Sequence[str] = (),
         escape_formulas: bool | str = False,
         byte_order_mark: bool | str = False,
+        csv_text_ids: bool | str = False,
+        csv_separator: str = ",",
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -142,6 +150,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         self.subscriber_fields = subscriber_fields
         self.escape_formulas = escape_formulas
         self.byte_order_mark = byte_order_mark
+        self.csv_text_ids = csv_text_ids
+        self.csv_separator = csv_separator
         self.cytechbot_conn_id = cytechbot_conn_id
         self._is_exporting = False
         self._export: Export | None = None
@@ -226,6 +236,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
                 subscriber_fields=self.subscriber_fields,
                 escape_formulas=read_switch("escape_formulas", self.escape_formulas),
                 byte_order_mark=read_switch("byte_order_mark", self.byte_order_mark),
+                csv_text_ids=read_switch("csv_text_ids", self.csv_text_ids),
+                csv_separator=self.csv_separator,
             )
             file_type = options.file_type()
             if self._is_several:

@@ -239,6 +239,8 @@ class TestInADagRun:
                 subscriber_fields=["{{ 'e' + 'mail' }}"],
                 escape_formulas="{{ 2 < 1 }}",
                 byte_order_mark="{{ 2 < 1 }}",
+                csv_text_ids="{{ 2 < 1 }}",
+                csv_separator="{{ ',' }}",
                 cytechbot_conn_id="cytechbot_{{ 'default' }}",
             )
         """)
@@ -257,6 +259,8 @@ class TestInADagRun:
             "subscriber_fields": ["email"],
             "escape_formulas": "False",
             "byte_order_mark": "False",
+            "csv_text_ids": "False",
+            "csv_separator": ",",
             "cytechbot_conn_id": "cytechbot_default",
         }
         assert gzip.decompress(files_in(tmp_path / "out")["dag/answers-00001"]).startswith(

@@ -26,6 +26,12 @@ from airflow_provider_cytechbot.exports.options import ExportOptions
         ({"subscriber_fields": ["email", "email"]}, "subscriber_fields"),
         ({"path": "a.parquet", "escape_formulas": True}, "escape_formulas"),
         ({"path": "a.jsonl", "byte_order_mark": True}, "byte_order_mark"),
+        ({"path": "a.jsonl", "csv_text_ids": True}, "csv_text_ids"),
+        ({"path": "a.parquet", "csv_separator": ";"}, "csv_separator"),
+        *[
+            ({"csv_separator": each}, "csv_separator")
+            for each in ("", None, "|", ",,", "\\t", '"', "'", "\n")
+        ],
         ({"path": "a.json", "layout": "wide"}, "layout"),
         ({"path": "a.json", "export_mode": "changes", "state_path": "file:///state"}, "export_mode"),
         ({"path": "a.json", "max_rows_per_file": 5}, "max_rows_per_file"),
@@ -45,6 +51,8 @@ def test_an_invalid_option_is_named(given, field):
         {"layout": "wide", "subscriber_fields": ["email"], "escape_formulas": True, "byte_order_mark": True},
         {"export_mode": "changes", "state_path": "file:///state", "max_rows_per_file": 5},
         {"path": "a.json.gz", "subscriber_fields": []},
+        {"csv_separator": ";", "csv_text_ids": True, "escape_formulas": True},
+        {"csv_separator": "\t"},
         {"export_mode": "changes", "state_path": "file:///{flow_campaign_id}/state"},
     ],
 )

@@ -186,6 +186,18 @@ class TestFiles:
         manifest = export(tmp_path / "answers.csv")
         assert (tmp_path / "answers.csv").stat().st_size == manifest["bytes"] < 1000
 
+    def test_csv_for_spreadsheets(self, tmp_path, answer):
+        answer()
+        options = {"csv_text_ids": True, "csv_separator": ";", "escape_formulas": True}
+        export(tmp_path / "a.csv", **options)
+        lines = (tmp_path / "a.csv").read_bytes().decode().split("\r\n")[:-1]
+        assert lines[0].startswith('"flow_campaign_id";"flow_name";"subscriber_id";')
+        assert lines[-1].startswith(
+            '"=""7""";"Feedback";"=""24994546734902202""";"=""45""";"Why?";"\'=1+1 👍";"20'
+        )
+        rows = list(read_folder(StorageLocation.from_parameter("path", str(tmp_path))))
+        assert [each["subscriber_id"] for each in rows] == [*["24994546734902201"] * 2, "24994546734902202"]
+
 
 class TestManifest:
     @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.csv.gz"])
@@ -303,6 +315,8 @@ class TestFailure:
             ("allow_empty", "maybe"),
             *[("overwrite", value) for value in ("", "None", None, 1, "maybe")],
             ("escape_formulas", "maybe"),
+            ("csv_text_ids", "maybe"),
+            ("csv_separator", "comma"),
             ("byte_order_mark", None),
         ],
     )
@@ -615,6 +629,7 @@ class TestEmptyAnswer:
             ("a.json.gz", {}),
             ("a.jsonl", {"max_rows_per_file": 1}),
             ("a.csv", {"max_rows_per_file": 1, "layout": "wide"}),
+            ("a.csv", {"layout": "wide", "csv_separator": ";", "csv_text_ids": True}),
             ("a.csv", {"export_mode": "changes", "state_path": "state"}),
             ("a.csv", {"export_mode": "changes", "state_path": "state", "max_rows_per_file": 1}),
         ],
