@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,7 +29,7 @@ from airflow_provider_cytechbot.exports.state_files import (
 )
 from airflow_provider_cytechbot.storage.scratch_file import open_scratch_file
 from airflow_provider_cytechbot.storage.signals import HeldSignals
-from airflow_provider_cytechbot.storage.staged_files import StagedFile
+from airflow_provider_cytechbot.storage.staged_files import StagedFile, WriteOptions
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
@@ -91,10 +91,15 @@ class ChangeLog:
         self._blocks = open_scratch_file()
         self._staged: StagedFile | None = None
 
-    def open(self) -> StagedFile:
-        """Open the new state file, so that errors of the folder come before the API call."""
+    def open(self, storage_options: Mapping[str, Any] | None = None) -> StagedFile:
+        """
+        Open the new state file, so that errors of the folder come before the API call.
+
+        :param storage_options: Further options of the store.
+        """
+        options = WriteOptions("application/gzip", None, storage_options or {})
         with HeldSignals():
-            self._staged = staged = StagedFile(self._folder.child(self._name))
+            self._staged = staged = StagedFile(self._folder.child(self._name), options=options)
         return staged
 
     @property
@@ -111,6 +116,11 @@ class ChangeLog:
     def had_answers(self) -> bool:
         """Whether a state of this interval or the earlier one has answers."""
         return any(state.head.answers for state in (self._own, self._before) if state)
+
+    @property
+    def earlier_columns(self) -> Sequence[str]:
+        """The names of the columns of the export that this one is compared with."""
+        return self._before.head.columns if self._before else ()
 
     def fill(self, batches: Iterable[Batch]) -> None:
         """Store all answers of the campaign on the worker's disk."""
@@ -158,8 +168,13 @@ class ChangeLog:
             if batch:
                 yield batch, changes
 
-    def save(self, extracted_at: str) -> None:
-        """Store the state for later intervals, and remove all but the last few."""
+    def save(self, extracted_at: str, columns: Sequence[str] = ()) -> None:
+        """
+        Store the state for later intervals, and remove all but the last few.
+
+        :param extracted_at: The time in the rows.
+        :param columns: The names of the columns of the export.
+        """
         head = StateHead(
             version=VERSION,
             campaign=self._campaign,
@@ -168,6 +183,7 @@ class ChangeLog:
             digest=self._digest,
             is_first=self.is_first,
             answers=self._answers,
+            columns=list(columns),
             questions=list(self._spool.questions),
         )
         staged = self._staged or self.open()

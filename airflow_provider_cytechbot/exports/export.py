@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
 from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
 from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
+from airflow_provider_cytechbot.exports.manifest import ExportManifest, manifest_columns, urls_of
 from airflow_provider_cytechbot.exports.profiles import Profiles
 from airflow_provider_cytechbot.exports.repeated_subscribers import RepeatedSubscribers
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
@@ -32,26 +33,6 @@ if TYPE_CHECKING:
 #: Seconds between two log lines about the progress of an export.
 LOG_INTERVAL = 5.0
 _MEGABYTE = 1_000_000
-
-
-class ExportManifest(TypedDict):
-    """
-    The result of an export for downstream tasks: the files and their sizes, never the answers.
-
-    ``uris`` are paths that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
-    ``subscribers`` counts the subscribers in the API's answer, ``rows`` the rows in the files, ``bytes`` is
-    the size of the files as written. ``unknown_subscribers`` is there with ``subscriber_fields`` only: the
-    number of subscribers that ``subscriber_information/`` does not know, whose fields are null.
-    """
-
-    uris: list[str]
-    flow_campaign_id: str
-    flow_name: str | None
-    subscribers: int
-    rows: int
-    bytes: int
-    extracted_at: str
-    unknown_subscribers: NotRequired[int]
 
 
 class _NoAnswersError(Exception):
@@ -182,7 +163,11 @@ class Export:
         location = StorageLocation.from_parameter("path", options.path_of(flow_campaign_id))
         # The files are opened first, so that storage errors come before the expensive API call.
         files = ExportFiles(
-            location, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
+            location,
+            self._file_type,
+            max_rows=options.max_rows_per_file,
+            overwrite=options.overwrite,
+            storage_options=options.storage_options,
         )
         try:
             files.open()
@@ -279,16 +264,17 @@ class Export:
     def _export_changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
-        folder = StorageLocation.from_parameter("state_path", self._options.state_path_of(flow_campaign_id))
+        options = self._options
+        folder = StorageLocation.from_parameter("state_path", options.state_path_of(flow_campaign_id))
         self._changes = changes = ChangeLog(
             folder, self._hook.settings.base_url, flow_campaign_id, self._interval
         )
-        changes.open()
+        changes.open(options.storage_options or {})
         with self._open(flow_campaign_id) as stream:
             progress = Progress(stream, self._log)
             changes.fill(progress.count(stream.batches()))
         self._check_not_empty(files, progress)
-        layout = LongLayout(self._options.subscriber_fields, has_changes=True)
+        layout = LongLayout(options.subscriber_fields, has_changes=True)
         self._start(files, layout.columns)
         campaign = Campaign(
             stream.flow_campaign_id, stream.flow_name, changes.extracted_at(stream.extracted_at)
@@ -299,7 +285,7 @@ class Export:
             files.write(table)
         manifest = self._commit(files, stream, progress, campaign.extracted_at)
         # The state comes last: after an earlier failure the next run finds the same changes again.
-        changes.save(campaign.extracted_at)
+        changes.save(campaign.extracted_at, [column.name for column in layout.columns])
         return manifest
 
     def _check_not_empty(self, files: ExportFiles, progress: Progress) -> None:
@@ -333,12 +319,16 @@ class Export:
         progress.finish()
         manifest: ExportManifest = {
             "uris": files.uris,
+            "urls": urls_of(files.uris),
             "flow_campaign_id": stream.flow_campaign_id,
             "flow_name": stream.flow_name,
             "subscribers": progress.subscribers,
             "rows": progress.rows,
             "bytes": files.size,
             "extracted_at": extracted_at or stream.extracted_at,
+            "columns": manifest_columns(
+                self._columns, self._changes.earlier_columns if self._changes else None
+            ),
         }
         if self._options.subscriber_fields:
             manifest["unknown_subscribers"] = unknown = self._profiles.unknown_subscribers

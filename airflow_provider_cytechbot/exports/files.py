@@ -11,7 +11,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.exports.earlier_export import EarlierExport
 from airflow_provider_cytechbot.formats.compression import compressor
 from airflow_provider_cytechbot.storage.signals import HeldSignals
-from airflow_provider_cytechbot.storage.staged_files import StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.storage.staged_files import StagedFile, WriteOptions, whole_or_nothing
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.formats.file_types import Encoder, FileType
@@ -41,6 +41,7 @@ class ExportFiles:
     :param file_type: The type of the files.
     :param max_rows: The number of rows of a part; ``None`` for one file.
     :param overwrite: Whether to replace an earlier export at the path.
+    :param storage_options: Further options of the store.
     :raises CyTechBotStorageError: The path cannot be written, or has an earlier export (from the methods).
     """
 
@@ -51,6 +52,7 @@ class ExportFiles:
         *,
         max_rows: int | None = None,
         overwrite: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.written: list[WrittenFile] = []
         self._location = location
@@ -58,6 +60,9 @@ class ExportFiles:
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
+        self._options = WriteOptions(
+            file_type.content_type, file_type.content_encoding, storage_options or {}
+        )
         self._staged: list[StagedFile] = []
         self._committed: list[str] = []
 
@@ -159,7 +164,8 @@ class ExportFiles:
                 self._earlier.remove_manifest()
             self._earlier.remove_parts(after=len(self.written) if self._max_rows else 0)
         if self._max_rows:
-            with whole_or_nothing(self._earlier.manifest, overwrite=self._overwrite) as file:
+            options = self._options._replace(content_type="application/json", content_encoding=None)
+            with whole_or_nothing(self._earlier.manifest, overwrite=self._overwrite, options=options) as file:
                 file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
     def _sibling(self, uri: str) -> StorageLocation:
@@ -168,7 +174,7 @@ class ExportFiles:
     def _next_file(self) -> None:
         location = self._earlier.part(len(self.written) + 1) if self._max_rows else self._location
         with HeldSignals():
-            staged = StagedFile(location, overwrite=self._overwrite)
+            staged = StagedFile(location, overwrite=self._overwrite, options=self._options)
             self._staged.append(staged)
         self._current = _CurrentFile(str(location.path), staged, self._file_type.file_compression)
 

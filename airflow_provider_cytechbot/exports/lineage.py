@@ -91,7 +91,7 @@ def _schema(columns: Sequence[Column]) -> dict[str, DatasetFacet]:
     fields = [
         SchemaDatasetFacetFields(
             name=column.name,
-            type="timestamp" if column.kind == "time" else "string",
+            type=column.type,
             description=column.description,
         )
         for column in columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotError, CyTechBotStorageError
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.exports.export import ExportManifest
+    from airflow_provider_cytechbot.exports.manifest import ExportManifest
 
 _MOST_WORDS = 200
 

@@ -23,6 +23,12 @@ _FORMAT_OF_SUFFIX = {
     ".parquet": "parquet",
     ".json": RAW,
 }
+_CONTENT_TYPES = {
+    "jsonl": "application/jsonl",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    RAW: "application/json",
+}
 
 
 class Encoder(Protocol):
@@ -89,6 +95,16 @@ class FileType(NamedTuple):
     def file_compression(self) -> str:
         """The compression of the whole file. Parquet files have none: they are compressed inside."""
         return compressions.NONE if self.file_format == "parquet" else self.compression
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the content, before the whole file was compressed."""
+        return _CONTENT_TYPES[self.file_format]
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The compression of the whole file, as HTTP names it."""
+        return None if self.file_compression == compressions.NONE else self.file_compression
 
     @property
     def gathers_rows(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_cytechbot.storage.scratch_file import check_room
 from airflow_provider_cytechbot.storage.signals import HeldSignals
@@ -30,6 +30,26 @@ UPLOAD_BLOCK_SIZE = 5 * 1024 * 1024
 UPLOAD_ID = "cytechbotupload"
 
 
+class WriteOptions(NamedTuple):
+    """
+    What a store keeps or demands with an object. Local files have none of it.
+
+    :param content_type: The media type of the content, before it was encoded. S3 and Google Cloud Storage
+        store it.
+    :param content_encoding: How the content was encoded, such as ``gzip``. S3 stores it. Google Cloud Storage
+        would decode the object for its readers, and gets the type of the encoding instead.
+    :param storage_options: Further options of the store: parameters of S3's calls, such as
+        ``ServerSideEncryption``, or arguments of the filesystem's ``open``.
+    """
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    storage_options: Mapping[str, Any] = {}
+
+
+_NO_OPTIONS = WriteOptions()
+
+
 class StagedFile:
     """
     A file that is being written: it does not appear at its location until it is committed.
@@ -38,10 +58,13 @@ class StagedFile:
 
     :param location: Where the file is to appear. Missing folders are made, missing buckets are not.
     :param overwrite: Whether an existing file is replaced.
+    :param options: What the store keeps with the file.
     :raises CyTechBotStorageError: The location cannot be written, or has a file already.
     """
 
-    def __init__(self, location: StorageLocation, *, overwrite: bool = True) -> None:
+    def __init__(
+        self, location: StorageLocation, *, overwrite: bool = True, options: WriteOptions = _NO_OPTIONS
+    ) -> None:
         self.size = 0
         self._is_committed = False
         self._failures = location.failures
@@ -50,7 +73,7 @@ class StagedFile:
         writer = None
         try:
             with self._failures.translate_errors(), HeldSignals():
-                writer = _writer_for(location.path)(location.path, overwrite)
+                writer = _writer_for(location.path)(location.path, overwrite, options)
         except BaseException:
             if writer:
                 writer.discard()
@@ -86,7 +109,9 @@ class StagedFile:
 
 
 @contextmanager
-def whole_or_nothing(location: StorageLocation, *, overwrite: bool = True) -> Iterator[StagedFile]:
+def whole_or_nothing(
+    location: StorageLocation, *, overwrite: bool = True, options: WriteOptions = _NO_OPTIONS
+) -> Iterator[StagedFile]:
     """
     Open a file for writing that appears at its location only if the block ends without an error.
 
@@ -94,11 +119,12 @@ def whole_or_nothing(location: StorageLocation, *, overwrite: bool = True) -> It
 
     :param location: Where the file is to appear.
     :param overwrite: Whether an existing file is replaced.
+    :param options: What the store keeps with the file.
     """
     staged = None
     try:
         with HeldSignals():
-            staged = StagedFile(location, overwrite=overwrite)
+            staged = StagedFile(location, overwrite=overwrite, options=options)
         yield staged
         staged.finish()
         staged.commit()
@@ -145,8 +171,8 @@ class _UploadId:
         self._path = path
         self._id = {UPLOAD_ID: uuid.uuid4().hex}
         if path.protocol in _S3:
-            self.options = {"Metadata": {**file.s3_additional_kwargs.get("Metadata", {}), **self._id}}
-            file.s3_additional_kwargs.update(self.options)
+            parameters = file.s3_additional_kwargs
+            parameters["Metadata"] = {**parameters.get("Metadata", {}), **self._id}
         else:
             file.metadata = {**(getattr(file, "metadata", None) or {}), **self._id}
 
@@ -160,21 +186,48 @@ class _UploadId:
         return False
 
 
+def _s3_parameters(options: WriteOptions) -> dict[str, Any]:
+    named = {"ContentType": options.content_type, "ContentEncoding": options.content_encoding}
+    return {**{name: value for name, value in named.items() if value}, **options.storage_options}
+
+
+def _check_s3_parameters(fs: Any, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that S3 does not have: s3fs would leave them out."""
+    known = fs._kwargs_helper.filter_dict("create_multipart_upload", parameters)
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"storage_options has parameters that S3 does not have: {', '.join(unknown)}")
+
+
+def _type_of_encoded(options: WriteOptions) -> str | None:
+    encoding = options.content_encoding
+    return f"application/{encoding}" if encoding else options.content_type
+
+
 class _Upload:
     """An upload to an object store, which is completed or aborted as a whole."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, options: WriteOptions) -> None:
         self._path = path
         # The store itself refuses to complete an exclusive upload if an object exists at that moment.
         self._mode = "wb" if overwrite else "xb"
-        self.file: Any = path.fs.open(path.path, self._mode, block_size=UPLOAD_BLOCK_SIZE, autocommit=False)
+        is_s3 = path.protocol in _S3
+        arguments = {} if is_s3 else options.storage_options
+        self.file: Any = path.fs.open(
+            path.path, self._mode, block_size=UPLOAD_BLOCK_SIZE, autocommit=False, **arguments
+        )
         self.file.offset = 0
+        if is_s3:
+            self.file.s3_additional_kwargs.update(_s3_parameters(options))
+        elif "content_type" not in arguments:
+            self.file.content_type = _type_of_encoded(options)
         self._id = _UploadId(path, self.file)
         try:
             # Begun before the first block, so that a store that refuses it does so at once.
             self.file._initiate_upload()
+            if is_s3:
+                _check_s3_parameters(path.fs, options.storage_options)
         except BaseException:
-            self.file.closed = True
+            self.discard()
             raise
 
     def write(self, data: bytes) -> None:
@@ -194,10 +247,11 @@ class _Upload:
                 raise
 
     def _complete(self) -> None:
-        if self._mode == "xb" and self._path.protocol in _S3 and not self.file.tell():
-            # s3fs would write an empty object without the condition.
+        if self._path.protocol in _S3 and not self.file.tell():
+            # s3fs would write an empty object without the condition and the parameters.
             self.file.discard()
-            self._path.fs.pipe_file(self._path.path, b"", mode="create", **self._id.options)
+            mode = "create" if self._mode == "xb" else "overwrite"
+            self._path.fs.pipe_file(self._path.path, b"", mode=mode, **self.file.s3_additional_kwargs)
         else:
             self.file.commit()
 
@@ -211,9 +265,11 @@ class _Upload:
 class _AzureUpload:
     """Blocks of a blob, which appears when their list is committed. adlfs does so when it closes a file."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, options: WriteOptions) -> None:
         mode = "wb" if overwrite else "xb"
-        self.file: Any = path.fs.open(path.path, mode, block_size=UPLOAD_BLOCK_SIZE)
+        self.file: Any = path.fs.open(
+            path.path, mode, block_size=UPLOAD_BLOCK_SIZE, **options.storage_options
+        )
         self.file.offset = 0
         self._id = _UploadId(path, self.file)
         self.file._initiate_upload()
@@ -249,7 +305,7 @@ class _AzureUpload:
 class _HiddenFile:
     """A file with a hidden name in the same folder, which is renamed at the end."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, options: WriteOptions) -> None:
         self._path, self._fs, self._target = path, path.fs, path.path
         self._overwrite = overwrite
         self._is_local = path.protocol in _LOCAL
@@ -268,7 +324,8 @@ class _HiddenFile:
             self._fs.makedirs(folder, exist_ok=True)
         # In the folder of its target, so that the move is a rename. Not named after it: names have a limit.
         self._part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
-        self.file: Any = self._fs.open(self._part, "wb")
+        arguments = {} if self._is_local else options.storage_options
+        self.file: Any = self._fs.open(self._part, "wb", **arguments)
         if self._is_local:
             try:
                 check_room(self.file)

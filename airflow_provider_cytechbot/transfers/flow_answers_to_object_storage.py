@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_cytechbot.api.fields import IdInput
-    from airflow_provider_cytechbot.exports.export import Export, ExportManifest
+    from airflow_provider_cytechbot.exports.export import Export
+    from airflow_provider_cytechbot.exports.manifest import ExportManifest
     from airflow_provider_cytechbot.exports.options import ExportOptions
     from airflow_provider_cytechbot.exports.several_campaigns import ExportOutcome
     from airflow_provider_cytechbot.formats.file_types import FileType
@@ -83,10 +84,15 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         round numbers of more than 15 digits. Other programs read the field as it stands.
     :param csv_separator: What stands between the fields of a CSV file: ``","``, ``";"`` (for spreadsheets in
         countries with a decimal comma) or a tab.
+    :param storage_options: What the policy of a bucket demands of each write (files, manifest and states).
+        For S3, parameters of its calls: ``{"ServerSideEncryption": "aws:kms", "ACL":
+        "bucket-owner-full-control"}``. For another store, arguments of its filesystem's ``open``. Credentials
+        and endpoints belong into the connection.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
-    :return: A small manifest: ``{"uris", "flow_campaign_id", "flow_name", "subscribers", "rows", "bytes",
-        "extracted_at"}``; for several campaigns a list of them. It is also in the extra of the events
-        of the task's outlet assets.
+    :return: A small manifest: ``{"uris", "urls", "flow_campaign_id", "flow_name", "subscribers", "rows",
+        "bytes", "extracted_at", "columns"}``; for several campaigns a list of them. It is also in the extra
+        of the events of the task's outlet assets. ``urls`` have no connection in them, ``columns`` are
+        ``{"name", "type"}`` and, with ``export_mode="changes"``, ``is_new``.
     :raises CyTechBotRequestError: The campaign is unknown, or a parameter cannot be used. The task is
         not retried.
     :raises CyTechBotTransportError: The answer did not arrive whole. Nothing was written; a retry may help.
@@ -111,6 +117,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         "byte_order_mark",
         "csv_text_ids",
         "csv_separator",
+        "storage_options",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
@@ -133,6 +140,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         byte_order_mark: bool | str = False,
         csv_text_ids: bool | str = False,
         csv_separator: str = ",",
+        storage_options: Mapping[str, Any] | None = None,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -152,6 +160,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         self.byte_order_mark = byte_order_mark
         self.csv_text_ids = csv_text_ids
         self.csv_separator = csv_separator
+        self.storage_options = storage_options
         self.cytechbot_conn_id = cytechbot_conn_id
         self._is_exporting = False
         self._export: Export | None = None
@@ -238,6 +247,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
                 byte_order_mark=read_switch("byte_order_mark", self.byte_order_mark),
                 csv_text_ids=read_switch("csv_text_ids", self.csv_text_ids),
                 csv_separator=self.csv_separator,
+                storage_options=self.storage_options,
             )
             file_type = options.file_type()
             if self._is_several:

@@ -261,6 +261,7 @@ class TestInADagRun:
             "byte_order_mark": "False",
             "csv_text_ids": "False",
             "csv_separator": ",",
+            "storage_options": None,
             "cytechbot_conn_id": "cytechbot_default",
         }
         assert gzip.decompress(files_in(tmp_path / "out")["dag/answers-00001"]).startswith(

@@ -229,3 +229,28 @@ def test_changes_keep_their_state_on_s3(store):
     assert export("first.jsonl", campaign="1", **options)["rows"] == 24
     assert export("second.jsonl", campaign="1", **options)["rows"] == 0
     assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "encoding"),
+    [
+        ("a.csv", "text/csv; charset=utf-8", None),
+        ("a.csv.gz", "text/csv; charset=utf-8", "gzip"),
+        ("a.jsonl", "application/jsonl", None),
+    ],
+)
+@pytest.mark.parametrize("campaign", ["1", "2"])
+def test_objects_have_their_type_and_the_options_of_the_store(store, name, content_type, encoding, campaign):
+    options = {"Metadata": {"owner": "marketing"}, "ACL": "private"}
+    manifest = export(name, campaign=campaign, storage_options=options)
+    found = store.client().head_object(Bucket=BUCKET, Key=name)
+    assert (found["ContentType"], found.get("ContentEncoding")) == (content_type, encoding)
+    assert found["Metadata"]["owner"] == "marketing"
+    assert found["ContentLength"] == manifest["bytes"]  # it is stored as it was written
+    assert manifest["urls"] == [f"s3://{BUCKET}/{name}"]
+
+
+def test_options_that_s3_does_not_have_leave_nothing(store, sandbox):
+    with pytest.raises(CyTechBotStorageRefusedError, match=r"storage_options has .*: Encryption"):
+        export("a.csv", storage_options={"Encryption": "yes"})
+    assert (sandbox.requests(ENDPOINT), store.objects(), store.uploads()) == ([], {}, [])

@@ -235,7 +235,7 @@ def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
 
 def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
     run(tmp_path, MONDAY, FIRST)
-    monkeypatch.setattr(module, "VERSION", 3)
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     with pytest.raises(CyTechBotStorageRefusedError, match="of another version"):
         run(tmp_path, MONDAY + DAY, SECOND)
 

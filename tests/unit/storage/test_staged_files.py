@@ -15,7 +15,12 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.storage.locations import StorageLocation
-from airflow_provider_cytechbot.storage.staged_files import UPLOAD_BLOCK_SIZE, StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.storage.staged_files import (
+    UPLOAD_BLOCK_SIZE,
+    StagedFile,
+    WriteOptions,
+    whole_or_nothing,
+)
 
 from ...full_disk import files_of_at_most
 from ..stores import FakeS3, FakeS3File, StorageError, store
@@ -112,6 +117,30 @@ def step_with_signal(owner, name, *, monkeypatch, interruption, first):
         return result
 
     monkeypatch.setattr(owner, name, interrupted)
+
+
+class TestOptions:
+    OPTIONS = WriteOptions("text/csv", "gzip", {"ACL": "private"})
+
+    def write(self, path, content=b"x"):
+        with whole_or_nothing(StorageLocation("path", path), options=self.OPTIONS) as file:
+            file.write(content)
+
+    @pytest.mark.parametrize("content", [b"x", b""])
+    def test_of_s3_are_parameters_of_its_calls(self, s3, content):
+        self.write(ObjectStoragePath("s3://bucket/a"), content)
+        wanted = {"ContentType": "text/csv", "ContentEncoding": "gzip", "ACL": "private"}
+        assert s3.parameters_of["bucket/a"].items() >= wanted.items()
+
+    def test_of_google_cloud_storage_have_the_type_of_the_encoding(self, s3, monkeypatch):
+        monkeypatch.setitem(store._STORE_CACHE, "gs", store.ObjectStore("gs", None, fs=FakeS3()))
+        self.write(ObjectStoragePath("gs://bucket/a"))
+        found = s3.parameters_of["bucket/a"]
+        assert (found["content_type"], found["ACL"]) == ("application/gzip", "private")
+
+    def test_of_local_files_are_ignored(self, tmp_path):
+        self.write(ObjectStoragePath(f"file://{tmp_path}/a"))
+        assert (tmp_path / "a").read_bytes() == b"x"
 
 
 class TestSecondSignal:

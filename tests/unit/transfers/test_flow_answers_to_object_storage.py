@@ -207,13 +207,58 @@ class TestManifest:
         extracted_at = datetime.fromisoformat(manifest.pop("extracted_at"))
         assert manifest == {
             "uris": [f"file://{tmp_path}/{name}"],
+            "urls": [f"file://{tmp_path}/{name}"],
             "flow_campaign_id": "7",
             "flow_name": "Feedback",
             "subscribers": 3,
             "rows": 3,
             "bytes": (tmp_path / name).stat().st_size,
+            "columns": [
+                {"name": column.name, "type": "timestamp" if column.name == "extracted_at" else "string"}
+                for column in LongLayout().columns
+            ],
         }
         assert timedelta(0) <= datetime.now(extracted_at.tzinfo) - extracted_at < timedelta(minutes=1)
+
+    def test_names_new_columns_of_changes(self, tmp_path, answer, requests_mock):
+        answer()
+        requests_mock.get(f"{API}/subscriber_information/", json=known_subscriber)
+        options = {"export_mode": "changes", "state_path": f"{tmp_path}/state"}
+        new = [
+            {
+                column["name"]
+                for column in export(tmp_path / "a.csv", **options, **more)["columns"]
+                if column["is_new"]
+            }
+            for more in ({}, {}, {"subscriber_fields": ["email"]}, {"subscriber_fields": ["email"]}, {})
+        ]
+        assert new == [
+            {column.name for column in LongLayout(has_changes=True).columns},
+            set(),
+            {"email"},
+            set(),
+            set(),
+        ]
+
+    def test_names_the_questions_of_the_wide_layout(self, tmp_path, answer, campaign_info):
+        answer()
+        found = export(tmp_path / "a.csv", layout="wide")["columns"]
+        assert [column["name"] for column in found][3:5] == ["Why?", "How?"]
+
+    def test_has_no_columns_where_the_file_has_none(self, tmp_path, answer):
+        answer()
+        assert export(tmp_path / "a.json")["columns"] == []
+
+    def test_has_urls_without_the_connection(self, answer, s3, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_MY_STORE", json.dumps({"conn_type": "aws"}))
+        cached = stores.store.ObjectStore("s3", "my_store", fs=s3())
+        monkeypatch.setitem(stores.store._STORE_CACHE, "s3-my_store", cached)
+        answer()
+        manifest = export("s3://my_store@bucket/a b/?.csv", max_rows_per_file=2)
+        assert manifest["urls"] == ["s3://bucket/a b/?-00001.csv", "s3://bucket/a b/?-00002.csv"]
+        assert manifest["uris"][0] == "s3://my_store@bucket/a b/?-00001.csv"
+        stored = json.loads(s3.objects["bucket/a b/_?.csv.manifest.json"])
+        assert stored == manifest
 
     def test_is_json(self, tmp_path, answer):
         answer()
@@ -485,6 +530,74 @@ class TestSecrecy:
     def test_locals_of_an_error_of_the_api_hold_no_key(self, answer, body):
         answer(body)
         assert "1-the-api-key" not in shown_by_error_trackers(self.error_of())
+
+
+class TestStorageOptions:
+    OPTIONS = {"ServerSideEncryption": "aws:kms", "ACL": "bucket-owner-full-control"}  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("name", "options", "content_type", "encoding"),
+        [
+            ("a.csv", {}, "text/csv; charset=utf-8", None),
+            ("a.csv.gz", {}, "text/csv; charset=utf-8", "gzip"),
+            ("a.jsonl.zst", {}, "application/jsonl", "zstd"),
+            ("a.parquet", {}, "application/vnd.apache.parquet", None),
+            ("a.json", {}, "application/json", None),
+            (
+                "a-00001.csv",
+                {"path": "s3://bucket/a.csv", "max_rows_per_file": 9},
+                "text/csv; charset=utf-8",
+                None,
+            ),
+        ],
+    )
+    def test_reach_each_object_with_its_type(self, s3, answer, name, options, content_type, encoding):
+        answer()
+        options = {"path": f"s3://bucket/{name}", "storage_options": self.OPTIONS, **options}
+        export(**options)
+        parameters = s3.parameters_of[f"bucket/{name}"]
+        assert parameters.items() >= self.OPTIONS.items()
+        assert (parameters["ContentType"], parameters.get("ContentEncoding")) == (content_type, encoding)
+        if "max_rows_per_file" in options:
+            parameters = s3.parameters_of["bucket/_a.csv.manifest.json"]
+            assert parameters.items() >= (self.OPTIONS | {"ContentType": "application/json"}).items()
+
+    def test_reach_states_and_empty_objects(self, s3, answer):
+        answer({"id": "7", "flow_name": "Feedback", "data": []})
+        options = {"export_mode": "changes", "state_path": "s3://bucket/state"}
+        export("s3://bucket/a.jsonl", storage_options=self.OPTIONS, **options)
+        (state,) = (name for name in s3.objects if name.endswith(".state.gz"))
+        for name, content_type in ((state, "application/gzip"), ("bucket/a.jsonl", "application/jsonl")):
+            assert s3.parameters_of[name].items() >= (self.OPTIONS | {"ContentType": content_type}).items()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"Bucket": "other"},
+            {"Key": "b"},
+            {"mode": "ab"},
+            {"SSECustomerKey": "k"},
+            {1: 2},
+            "ACL=private",
+            ["ACL"],
+        ],
+        ids=str,
+    )
+    def test_that_are_invalid_cost_no_call(self, s3, answer, options):
+        endpoint = answer()
+        with pytest.raises(CyTechBotFieldError, match="'storage_options'"):
+            export("s3://bucket/a.csv", storage_options=options)
+        assert not endpoint.called
+
+    def test_that_s3_does_not_have_are_refused(self, s3, answer):
+        endpoint = answer()
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"storage_options has .*: Encryption"):
+            export("s3://bucket/a.csv", storage_options={"Encryption": "yes", "ACL": "private"})
+        assert (endpoint.called, s3.objects, s3.uploads) == (False, {}, {})
+
+    def test_are_refused_for_local_files(self, tmp_path, answer):
+        with pytest.raises(CyTechBotFieldError, match="'storage_options' is for object stores"):
+            export(tmp_path / "a.csv", storage_options=self.OPTIONS)
 
 
 class TestOnKill:
