@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SCHEME = "cytechbot"
 
-#: One scheme for each store, whatever its paths use.
+#: The usual scheme of each store that has several.
 _STORE_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 _HTTPS_PORT = 443
@@ -21,10 +21,10 @@ _PATH = re.compile(r"(?P<folder>(?:/[^/]+)*)/flow_campaigns/0*(?P<id>[1-9][0-9]*
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Return the one form of a campaign's URI: its host in small letters, without the usual port.
+    Return the canonical URI of a campaign: host in lower case, without the default port.
 
-    :param uri: ``cytechbot://host[:port][/folder]/flow_campaigns/ID``, taken apart.
-    :raises ValueError: It names no campaign, or holds what is no part of its name.
+    :param uri: ``cytechbot://host[:port][/folder]/flow_campaigns/ID``, split.
+    :raises ValueError: It names no campaign, or has a part that no campaign's URI has.
     """
     if uri.username or uri.password or uri.query or uri.fragment:
         raise ValueError("URI format cytechbot:// must hold no user, query or fragment")
@@ -56,9 +56,9 @@ def create_asset(*, host: str, flow_campaign_id: str, extra: dict[str, Any] | No
     """
     Return the asset of a campaign.
 
-    :param host: The host, with its port and folder where there are any.
+    :param host: The host, with its port and folder if any.
     :param flow_campaign_id: The campaign's id.
-    :param extra: What else is to be said of the asset.
+    :param extra: Further properties of the asset.
     """
     from airflow.providers.common.compat.assets import Asset
 
@@ -70,7 +70,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
     Return a campaign as OpenLineage names it.
 
     :param asset: The campaign's asset.
-    :param lineage_context: Where it was used.
+    :param lineage_context: The hook that used it.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 

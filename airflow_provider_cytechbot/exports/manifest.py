@@ -37,7 +37,7 @@ class ExportManifest(TypedDict):
     the names of the columns are too long for an XCom, and empty for the format ``raw``. ``subscribers``
     counts the subscribers in the API's answer, ``rows`` the rows in the files, ``bytes`` is the size of the
     files as written. ``unknown_subscribers`` is there with ``subscriber_fields`` only: the number of
-    subscribers that ``subscriber_information/`` does not know, whose fields are null.
+    subscribers that ``subscriber_information/`` reports as unknown, whose fields are null.
     """
 
     uris: list[str]

@@ -76,8 +76,8 @@ def read_rows(
     types, whole numbers exactly.
 
     :param location: The file.
-    :param file_format: ``csv``, ``jsonl`` or ``parquet``; by default what the suffix says.
-    :param compression: ``gzip``, ``zstd`` or ``none``; by default what the suffix says.
+    :param file_format: ``csv``, ``jsonl`` or ``parquet``; by default that of the suffix.
+    :param compression: ``gzip``, ``zstd`` or ``none``; by default that of the suffix.
     :param delimiter: What separates the fields of a CSV file; by default what its header shows.
     :raises CyTechBotFieldError: The format or the compression is not known, or not installed.
     :raises CyTechBotStorageRefusedError: The file is missing or unreadable (while iterating).

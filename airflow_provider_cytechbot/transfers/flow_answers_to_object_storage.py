@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.formats.file_types import FileType
 
 ALL = "all"
-#: The key of the XCom that says of several campaigns what became of each.
+#: The key of the XCom with the outcome of each of several campaigns.
 OUTCOMES = "outcomes"
 
 
@@ -75,8 +75,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
     :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
         and write last a manifest, ``_answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
-        "email"]``: one more call for each subscriber. They are null only for a subscriber that the API
-        does not know; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
+        "email"]``: one more call for each subscriber. They are null only for an unknown
+        subscriber; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
     :param escape_formulas: In CSV, put an apostrophe before text that a spreadsheet would run as a
         formula, and quotes around every field: anybody can type a formula into an answer.
     :param byte_order_mark: Begin a CSV file with a UTF-8 byte order mark, for spreadsheets that need it.
@@ -199,7 +199,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """
-        Tell OpenLineage which campaigns were read and which files written; after a failure, those before it.
+        Return the campaigns that were read and the files that were written, for OpenLineage.
 
         :param task_instance: The task instance that has ended.
         """
@@ -209,12 +209,12 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
 
     @property
     def _is_several(self) -> bool:
-        # A sequence of any kind: what mapped tasks returned comes as one that is no list.
+        # What mapped tasks returned is a sequence, but not a list.
         given = self.flow_campaign_id
         return given == ALL or (isinstance(given, Sequence) and not isinstance(given, str | bytes))
 
     def _named_ids(self, hook: CyTechBotHook) -> list[str]:
-        """Return the ids as the call takes them; none of ``"all"``, which has still to be asked for."""
+        """Return the ids as the call takes them; none for ``"all"``, which are requested later."""
         if self.flow_campaign_id == ALL:
             return []
         ids: Any = self.flow_campaign_id if self._is_several else [self.flow_campaign_id]
@@ -269,19 +269,19 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
     ) -> list[ExportManifest]:
         from airflow_provider_cytechbot.exports.several_campaigns import SeveralCampaigns
 
-        def tell(outcomes: list[ExportOutcome]) -> None:
+        def on_outcome(outcomes: list[ExportOutcome]) -> None:
             if error := outcomes[-1]["error"]:
                 self.log.error("Flow campaign %s: %s", outcomes[-1]["flow_campaign_id"], error)
-            if ti := context.get("ti"):  # each time, for whoever asks after a task that failed or was killed
+            if ti := context.get("ti"):  # each time, so that it is there after a failure
                 ti.xcom_push(key=OUTCOMES, value=outcomes)
 
         if self.flow_campaign_id == ALL:
             ids = [campaign["id"] for campaign in hook.get_flow_campaigns()]
-        return SeveralCampaigns(export.run, tell).run(ids)
+        return SeveralCampaigns(export.run, on_outcome).run(ids)
 
 
 def _interval(context: Context) -> datetime:
-    """Return what the run is for: the end of its interval, or else the time at which it was made."""
+    """Return the time of the run: the end of its interval, or else when it was created."""
     run = context.get("dag_run")
     found = context.get("data_interval_end") or getattr(run, "run_after", None)
     return found if isinstance(found, datetime) else datetime.now(UTC)
@@ -291,5 +291,5 @@ def _set_outlet_extra(context: Context, outlets: Iterable[Any], manifests: list[
     """Put the manifest into the events of the assets that this task updates."""
     events: Any = context.get("outlet_events")
     for outlet in outlets if events is not None else ():
-        with suppress(KeyError, TypeError):  # an outlet that is no asset has no event
+        with suppress(KeyError, TypeError):  # other outlets than assets have no event
             events[outlet].extra |= {"exports": manifests}

@@ -42,7 +42,7 @@ def hook_lineage(monkeypatch):
     return HookLineage()
 
 
-class Place:
+class StoreFolder:
     """A folder on some store: what is in it, and its paths."""
 
     def __init__(self, base: str) -> None:
@@ -82,11 +82,11 @@ def memory(monkeypatch):
 
 
 @pytest.fixture(params=["file", "memory", "s3", "abfs"])
-def place(request, tmp_path):
+def folder(request, tmp_path):
     if request.param == "file":
-        return Place(f"file://{tmp_path}")
+        return StoreFolder(f"file://{tmp_path}")
     if request.param == "memory":
         request.getfixturevalue("memory")
-        return Place("memory://bucket")
+        return StoreFolder("memory://bucket")
     request.getfixturevalue("s3")
-    return Place(f"{request.param}://bucket")
+    return StoreFolder(f"{request.param}://bucket")

@@ -53,7 +53,11 @@ def answers_held(server, campaign):
         questions = large.questions
     else:
         held, questions = state.campaigns[campaign].answers, state.campaigns[campaign].questions
-    return [(who, each, questions[each], text) for who, texts in held.items() for each, text in texts.items()]
+    return [
+        (subscriber, each, questions[each], text)
+        for subscriber, texts in held.items()
+        for each, text in texts.items()
+    ]
 
 
 def answers_written(path):
@@ -78,13 +82,13 @@ class TestOverHttp:
         held = answers_held(sandbox, campaign)
         assert answers_written(tmp_path / name) == held
         assert manifest["rows"] == len(held)
-        assert manifest["subscribers"] == len({who for who, *_ in held})
+        assert manifest["subscribers"] == len({subscriber for subscriber, *_ in held})
         assert manifest["bytes"] == (tmp_path / name).stat().st_size
         assert [path.name for path in tmp_path.iterdir()] == [name]
         assert len(sandbox.requests()) == 1
 
     @pytest.mark.parametrize("quirks", ["none", "all"])
-    def test_campaign_that_nobody_answered(self, sandbox, tmp_path, quirks):
+    def test_campaign_without_answers(self, sandbox, tmp_path, quirks):
         sandbox.quirks = quirks
         manifest = export("2", tmp_path / "answers.csv")
         assert (manifest["flow_name"], manifest["rows"]) == ("Spring ride: sign up", 0)
@@ -143,13 +147,13 @@ class TestOverHttp:
             export("100", tmp_path / "answers.csv")
         assert list(tmp_path.iterdir()) == []
 
-    def test_answer_that_comes_at_the_second_asking(self, sandbox, tmp_path, monkeypatch):
+    def test_answer_to_the_second_request(self, sandbox, tmp_path, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", sandbox.connection_json(max_retries=1))
         monkeypatch.setattr("airflow_provider_cytechbot.transport.retry.FIRST_WAIT", 0.01)
         sandbox.fault("reset_before", ENDPOINT)
         assert export("100", tmp_path / "answers.csv")["rows"] == 5 * SUBSCRIBERS
 
-    def test_place_that_cannot_be_written_costs_the_server_nothing(self, sandbox, tmp_path):
+    def test_path_that_cannot_be_written_costs_no_call(self, sandbox, tmp_path):
         (tmp_path / "answers.csv").mkdir()
         with pytest.raises(CyTechBotStorageRefusedError, match="is not a file"):
             export("100", tmp_path / "answers.csv")
@@ -376,7 +380,7 @@ class TestInADagRun:
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 9, 100])
 def test_gzip_without_its_trailer_is_not_whole(missing, tmp_path, monkeypatch):
-    """The length is right and the JSON may be there up to its last brace: only the check sum tells."""
+    """The length is right and the JSON may be complete up to its last brace: only the checksum is wrong."""
     answer = {"id": "1", "flow_name": "F", "data": {"7": [{"id": "1", "question": "Q", "answer": "a" * 500}]}}
     whole = gzip.compress(json.dumps(answer).encode())
 

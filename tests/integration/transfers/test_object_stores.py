@@ -51,7 +51,7 @@ def store(running_store, monkeypatch):
     running_store.clear()
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", running_store.connection())
     monkeypatch.setenv("AIRFLOW_CONN_AWS_READER", running_store.connection(READER_KEY, READER_SECRET))
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_WRONG", running_store.connection("who", "nobody-knows-this"))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_WRONG", running_store.connection("who", "a-wrong-secret"))
     return running_store
 
 
@@ -116,7 +116,7 @@ def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
     with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{reason}") as caught:
         operator.execute({})
     assert isinstance(caught.value, CyTechBotStorageRefusedError)
-    assert "nobody-knows-this" not in str(caught.value)
+    assert "a-wrong-secret" not in str(caught.value)
     assert caught.value.__context__ is None
     assert sandbox.requests() == []
     assert (store.objects(), store.uploads(), list(tmp_path.iterdir())) == ({}, [], [])
@@ -183,7 +183,7 @@ def let_appear_meanwhile(store, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "empty.jsonl"])
-def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, let_appear_meanwhile, name):
+def test_an_object_that_appeared_meanwhile_is_not_overwritten(store, sandbox, let_appear_meanwhile, name):
     if name == "empty.jsonl":
         sandbox.fault("body", ENDPOINT, body='{"id":"100","flow_name":"F","data":[]}')
     let_appear_meanwhile(name)

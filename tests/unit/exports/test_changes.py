@@ -307,7 +307,7 @@ def blocks_of(state):
 
 
 def write_blocks(state, blocks, *, is_sealed):
-    """Write a state as somebody would who knows the format: with digests that match, if `is_sealed`."""
+    """Write a crafted state, with matching digests if `is_sealed`."""
     if is_sealed:
         with suppress(ValueError):  # the block may be anything
             head = json.loads(blocks[0])

@@ -39,7 +39,7 @@ class Hook:
             raise CyTechBotFieldError("must be an id")
         if subscriber_id == "page":
             raise CyTechBotResponseError("a page of the web server")
-        if subscriber_id == "nobody":
+        if subscriber_id == "unknown":
             raise CyTechBotNotFoundError("there is none")
         if subscriber_id == "refused":
             raise CyTechBotRequestError("the API refused, in words of its own")
@@ -61,12 +61,12 @@ def test_returns_the_fields_of_each_subscriber_in_order():
 
 def test_fields_of_unknown_subscribers_are_null_and_they_are_counted_once():
     profiles = Profiles(Hook(), ["locale", "email"])
-    assert profiles.fetch(batch("nobody", "not an id", "nobody")) == [(None, None)] * 3
-    profiles.fetch(batch("nobody"))
+    assert profiles.fetch(batch("unknown", "not an id", "unknown")) == [(None, None)] * 3
+    profiles.fetch(batch("unknown"))
     assert profiles.unknown_subscribers == 2
     profiles.start_export()
     assert profiles.unknown_subscribers == 0
-    profiles.fetch(batch("nobody", "1"))  # from the cache
+    profiles.fetch(batch("unknown", "1"))  # from the cache
     assert profiles.unknown_subscribers == 1
 
 

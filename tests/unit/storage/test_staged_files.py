@@ -26,7 +26,7 @@ from ...full_disk import files_of_at_most
 from ..stores import FakeS3, FakeS3File, StorageError, store
 
 HAS_RELATIVE_PATHS = pytest.mark.skipif(
-    not AIRFLOW_V_3_2_PLUS, reason="ObjectStoragePath knows no relative paths before Airflow 3.2"
+    not AIRFLOW_V_3_2_PLUS, reason="ObjectStoragePath has no relative paths before Airflow 3.2"
 )
 LARGE = b"x" * (UPLOAD_BLOCK_SIZE + 1)
 
@@ -47,49 +47,49 @@ def fail(*_, error=StorageError("cannot"), **__):  # noqa: B008
 @pytest.mark.parametrize(
     "contents", [(b"rows",), (), (b"",), (LARGE, b"more")], ids=["small", "none", "empty", "large"]
 )
-def test_file_is_there_when_the_block_has_ended(place, contents):
-    write(place.path(), *contents)
-    assert place.files() == {"answers.jsonl": b"".join(contents)}
+def test_file_is_there_when_the_block_has_ended(folder, contents):
+    write(folder.path(), *contents)
+    assert folder.files() == {"answers.jsonl": b"".join(contents)}
 
 
-def test_nothing_is_there_before(place):
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
+def test_nothing_is_there_before(folder):
+    with whole_or_nothing(StorageLocation("path", folder.path())) as file:
         file.write(LARGE)
-        assert "answers.jsonl" not in place.files()
+        assert "answers.jsonl" not in folder.files()
 
 
-def test_file_that_was_there_is_replaced_at_the_end(place):
-    write(place.path(), b"old")
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
+def test_file_that_was_there_is_replaced_at_the_end(folder):
+    write(folder.path(), b"old")
+    with whole_or_nothing(StorageLocation("path", folder.path())) as file:
         file.write(LARGE)
-        assert place.files()["answers.jsonl"] == b"old"
-    assert place.files() == {"answers.jsonl": LARGE}
+        assert folder.files()["answers.jsonl"] == b"old"
+    assert folder.files() == {"answers.jsonl": LARGE}
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("before", [{}, {"answers.jsonl": b"old"}], ids=["new", "old"])
 @pytest.mark.parametrize("content", [b"", b"half", LARGE], ids=["empty", "small", "large"])
-def test_error_leaves_what_was_there(place, before, content, error):
+def test_error_leaves_what_was_there(folder, before, content, error):
     for name, old in before.items():
-        write(place.path(name), old)
+        write(folder.path(name), old)
 
     with pytest.raises(error):
-        write(place.path(), content, then=partial(fail, error=error))
+        write(folder.path(), content, then=partial(fail, error=error))
 
-    assert place.files() == before
+    assert folder.files() == before
     assert not FakeS3.uploads
 
 
-def test_size_is_that_of_the_bytes_written(place):
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
+def test_size_is_that_of_the_bytes_written(folder):
+    with whole_or_nothing(StorageLocation("path", folder.path())) as file:
         file.write(LARGE)
         file.write(b"four")
         assert file.size == len(LARGE) + 4
 
 
-def test_folders_are_made(place):
-    write(place.path("a/b/answers.jsonl"), b"rows")
-    assert place.files() == {"a/b/answers.jsonl": b"rows"}
+def test_folders_are_made(folder):
+    write(folder.path("a/b/answers.jsonl"), b"rows")
+    assert folder.files() == {"a/b/answers.jsonl": b"rows"}
 
 
 @pytest.fixture
@@ -148,32 +148,32 @@ class TestSecondSignal:
 
     @STEPS
     @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
-    def test_during_the_removal_leaves_nothing(self, place, monkeypatch, interruption, step, first):
+    def test_during_the_removal_leaves_nothing(self, folder, monkeypatch, interruption, step, first):
         patch = {"monkeypatch": monkeypatch, "interruption": interruption, "first": first}
 
         def write_and_interrupt():
-            with whole_or_nothing(StorageLocation("path", place.path())) as staged:
+            with whole_or_nothing(StorageLocation("path", folder.path())) as staged:
                 staged.write(b"new" * 3_000_000)
                 kind, name = step.split(".")
-                owner = staged._writer.file if kind == "file" else place.path().fs
+                owner = staged._writer.file if kind == "file" else folder.path().fs
                 if hasattr(owner, name):
                     step_with_signal(owner, name, **patch)
                 interruption()
 
         with pytest.raises(KeyboardInterrupt):
             write_and_interrupt()
-        assert place.files() == {}
+        assert folder.files() == {}
         assert not FakeS3.uploads
 
     @pytest.mark.parametrize("opener", [whole_or_nothing, StagedFile])
-    def test_during_the_creation_leaves_nothing(self, place, monkeypatch, interruption, opener):
-        location = StorageLocation("path", place.path())
+    def test_during_the_creation_leaves_nothing(self, folder, monkeypatch, interruption, opener):
+        location = StorageLocation("path", folder.path())
         step_with_signal(
             type(location.path.fs), "open", monkeypatch=monkeypatch, interruption=interruption, first=False
         )
         with pytest.raises(KeyboardInterrupt):
             opener(location).__enter__()
-        assert place.files() == {}
+        assert folder.files() == {}
         assert not FakeS3.uploads
 
 
@@ -339,8 +339,8 @@ class TestFiles:
         assert [path.name for path in tmp_path.iterdir()] == [name]
 
     def test_two_at_once_do_not_meet(self, path, tmp_path):
-        place = StorageLocation("path", path)
-        with whole_or_nothing(place) as one, whole_or_nothing(place) as other:
+        folder = StorageLocation("path", path)
+        with whole_or_nothing(folder) as one, whole_or_nothing(folder) as other:
             one.write(b"one")
             other.write(b"other")
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
@@ -361,8 +361,8 @@ class TestFiles:
 
     def test_filesystem_without_hard_links(self, path, tmp_path, monkeypatch):
         monkeypatch.setattr("os.link", partial(fail, error=OSError("not supported")))
-        place = StorageLocation("path", path)
-        with whole_or_nothing(place, overwrite=False) as one:
+        folder = StorageLocation("path", path)
+        with whole_or_nothing(folder, overwrite=False) as one:
             one.write(b"one")
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
 

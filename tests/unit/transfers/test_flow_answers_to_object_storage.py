@@ -94,7 +94,7 @@ def files_in(folder):
 
 
 class TestInit:
-    def test_looks_at_nothing(self, monkeypatch, requests_mock):
+    def test_checks_nothing(self, monkeypatch, requests_mock):
         monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT")
         ExportOperator(
             task_id="export",
@@ -168,7 +168,7 @@ class TestFiles:
             ("a.jsonl.gz", b""),
         ],
     )
-    def test_campaign_that_nobody_answered(self, tmp_path, answer, requests_mock, name, content):
+    def test_campaign_without_answers(self, tmp_path, answer, requests_mock, name, content):
         answer({"id": None, "flow_name": None, "data": []})
         requests_mock.get(
             f"{API}/get_flow_campaign_info/",
@@ -180,7 +180,7 @@ class TestFiles:
         assert manifest["bytes"] == len(written)
         assert (manifest["flow_name"], manifest["subscribers"], manifest["rows"]) == ("Nobody yet", 0, 0)
 
-    def test_file_that_was_there_is_replaced(self, tmp_path, answer):
+    def test_existing_file_is_replaced(self, tmp_path, answer):
         answer()
         (tmp_path / "answers.csv").write_bytes(b"old" * 1000)
         manifest = export(tmp_path / "answers.csv")
@@ -201,7 +201,7 @@ class TestFiles:
 
 class TestManifest:
     @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.csv.gz"])
-    def test_says_what_was_written(self, tmp_path, answer, name):
+    def test_describes_the_files(self, tmp_path, answer, name):
         answer()
         manifest = export(f"file://{tmp_path}/{name}")
         extracted_at = datetime.fromisoformat(manifest.pop("extracted_at"))
@@ -274,7 +274,7 @@ class TestManifest:
         assert manifest["uris"] == [str(tmp_path / "a.csv")]
         assert manifest["flow_campaign_id"] == "7"
 
-    def test_relative_path_is_the_same_to_whoever_reads_it(self, tmp_path, answer, monkeypatch):
+    def test_uri_of_a_relative_path_is_absolute(self, tmp_path, answer, monkeypatch):
         answer()
         monkeypatch.chdir(tmp_path)
         assert export("a.csv")["uris"] == [str(tmp_path / "a.csv")]
@@ -287,16 +287,16 @@ class TestLog:
         caplog.set_level("INFO")
         monkeypatch.setattr(ExportOperator, "log", logging.getLogger("export"))
 
-    def test_tells_what_is_done(self, tmp_path, answer, caplog):
+    def test_has_a_line_for_each_step(self, tmp_path, answer, caplog):
         answer()
         manifest = export(tmp_path / "a.csv")
         own = [each for each in caplog.records if (each.name, each.levelname) == ("export", "INFO")]
-        asking, exported, wrote = [each.message for each in own]
-        assert asking == "Requesting the answers of flow campaign 7"
+        requesting, exported, wrote = [each.message for each in own]
+        assert requesting == "Requesting the answers of flow campaign 7"
         assert exported == "Exported flow campaign 7: 3 subscribers, 3 rows"
         assert wrote == f"Wrote {tmp_path}/a.csv ({manifest['bytes']} bytes)"
 
-    def test_tells_how_far_it_is(self, tmp_path, answer, caplog, monkeypatch):
+    def test_has_lines_about_the_progress(self, tmp_path, answer, caplog, monkeypatch):
         answer()
         monkeypatch.setattr("airflow_provider_cytechbot.exports.export.LOG_INTERVAL", 0)
         export(tmp_path / "a.csv")
@@ -323,7 +323,7 @@ def test_numbers_and_switches_may_be_the_texts_of_templates(tmp_path, answer):
 class TestFailure:
     @pytest.fixture(params=[None, b"old"], ids=["new", "old"])
     def folder(self, request, tmp_path):
-        """A folder in which there must be in the end what was there at the start."""
+        """A folder with or without an earlier export, which must be unchanged after the test."""
         if request.param:
             (tmp_path / "answers.jsonl.gz").write_bytes(request.param)
         before = files_in(tmp_path)
@@ -344,7 +344,7 @@ class TestFailure:
             ({"flow_campaign_id": 7.0}, "flow_campaign_id"),
         ],
     )
-    def test_parameter_that_cannot_be_used(self, folder, answer, options, field):
+    def test_invalid_parameter(self, folder, answer, options, field):
         endpoint = answer()
         with pytest.raises(CyTechBotFieldError, match=f"'{field}'") as caught:
             export(**{"path": self.path(folder), **options})
@@ -365,7 +365,7 @@ class TestFailure:
             ("byte_order_mark", None),
         ],
     )
-    def test_text_of_a_template_that_cannot_be_meant(self, folder, answer, field, wrong):
+    def test_invalid_text_of_a_template(self, folder, answer, field, wrong):
         endpoint = answer()
         with pytest.raises(CyTechBotFieldError, match=f"'{field}' must be") as caught:
             export(folder / "answers.csv", **{field: wrong})
@@ -400,7 +400,7 @@ class TestFailure:
             export(self.path(folder))
         assert not isinstance(caught.value, AirflowFailException)
 
-    def test_place_that_cannot_be_written_costs_the_server_nothing(self, tmp_path, answer):
+    def test_path_that_cannot_be_written_costs_no_call(self, tmp_path, answer):
         endpoint = answer()
         (tmp_path / "folder").write_text("a file")
         with pytest.raises(CyTechBotStorageRefusedError, match=r"'path', .*folder") as caught:
@@ -619,7 +619,7 @@ class TestOnKill:
 
 
 class TestRaw:
-    def test_is_the_body_as_it_came(self, tmp_path, answer):
+    def test_is_the_body_unchanged(self, tmp_path, answer):
         answer()
         manifest = export(tmp_path / "a.json")
         assert (tmp_path / "a.json").read_bytes() == json.dumps(BODY).encode()
@@ -646,7 +646,7 @@ class TestParts:
             len(each) for name, each in files_in(tmp_path).items() if name.endswith(".gz")
         )
 
-    def test_of_before_are_gone(self, tmp_path, answer):
+    def test_of_an_earlier_export_are_removed(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=1)
         (tmp_path / "a-00009.csv").write_text("of somebody else")
@@ -658,7 +658,7 @@ class TestParts:
             "a-00009.csv",
         ]
 
-    def test_of_runs_that_were_killed_are_gone(self, tmp_path, answer):
+    def test_of_killed_runs_are_removed(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=1)
         (tmp_path / "_a.csv.manifest.json").unlink()  # as when a run is killed among its parts
@@ -877,7 +877,7 @@ class TestSeveralCampaigns:
         assert not campaigns.called
         assert files_in(tmp_path) == {}
 
-    def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
+    def test_one_that_fails_does_not_stop_the_others(self, tmp_path, campaigns):
         pushed = {}
         ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: json.loads(json.dumps(value))}))
         operator = ExportOperator(
@@ -891,7 +891,7 @@ class TestSeveralCampaigns:
         assert "not found" in outcomes[0]["error"]
         assert [each["manifest"] and each["manifest"]["rows"] for each in outcomes] == [None, 3, 3]
 
-    def test_one_place_for_several_is_an_error(self, tmp_path, campaigns):
+    def test_one_path_for_several_is_an_error(self, tmp_path, campaigns):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
             export(tmp_path / "a.csv", flow_campaign_id="all")
         assert not campaigns.called
@@ -994,7 +994,7 @@ class TestSubscriberFields:
         assert [row["email"] for row in rows] == ["a@example.com", "a@example.com", None]
 
 
-def test_outlets_are_told(tmp_path, answer):
+def test_asset_events_of_outlets_have_the_manifest(tmp_path, answer):
     answer()
     events = {"asset": SimpleNamespace(extra={"mine": 1})}
     operator = ExportOperator(task_id="export", flow_campaign_id="7", path=str(tmp_path / "a.csv"))
@@ -1004,7 +1004,7 @@ def test_outlets_are_told(tmp_path, answer):
 
 
 class TestLineage:
-    """What is told of real exports; tests/unit/test_lineage.py has how it is said."""
+    """The lineage of real exports; the tests of exports/lineage.py check its facets."""
 
     @pytest.mark.parametrize(
         ("options", "rows"),
@@ -1036,7 +1036,7 @@ class TestLineage:
         }
         assert all(each.size == Path(name).stat().st_size for name, each in statistics.items())
 
-    def test_changes_are_told_with_their_column_and_their_state_is_not(self, tmp_path, answer, hook_lineage):
+    def test_changes_have_their_column_and_states_are_not_reported(self, tmp_path, answer, hook_lineage):
         answer()
         options = {
             "export_mode": "changes",
@@ -1081,7 +1081,7 @@ class TestLineage:
         assert [each.name for each in expected.outputs] == [str(tmp_path / "7.csv")]
 
 
-def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):
+def test_overwrite_false_keeps_an_existing_file(tmp_path, answer):
     endpoint = answer()
     (tmp_path / "a.csv").write_text("old")
     with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
