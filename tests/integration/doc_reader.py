@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import closing
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -167,8 +167,10 @@ class Decoder:
         extras = PROJECT["optional-dependencies"]
         known = {Requirement(each).name for each in chain(PROJECT["dependencies"], *extras.values())}
         known |= set(re.findall(r"^ +import (\w+)", BENCHMARKS, re.MULTILINE))
-        for argument in arguments:
-            if argument != ".":
+        for option, argument in pairwise(("", *arguments)):
+            if option == "--constraint":
+                assert argument.startswith("https://raw.githubusercontent.com/apache/airflow/constraints-")
+            elif argument not in (".", "--constraint"):
                 requirement = Requirement(argument)
                 assert requirement.name in known | {PROJECT["name"]}
                 assert requirement.extras <= set(extras)
