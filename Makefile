@@ -7,7 +7,7 @@ PY := .venv/bin/python
 # Python compiles what it uses.
 PIP := $(PY) -m pip install --no-input --no-build-isolation --no-compile $(CONSTRAINTS:%=-c %)
 # Silent, unless it fails: then once more aloud, as the reason may have passed and is else in what -qq leaves out.
-install = @$(PIP) -qq $(1) 2>/dev/null || $(PIP) $(1) || { echo 'The packages could not be installed: pip says why' \
+install = @$(PIP) -qq $(1) 2>/dev/null || $(PIP) $(1) || { echo 'The packages could not be installed: pip prints why' \
 	'above. Is a package index within reach? The same command goes on where this one stopped.' >&2; exit 1; }
 
 # The caller's Python and Airflow settings, a database's least of all, must reach neither demo nor tests.
@@ -64,7 +64,7 @@ clean: ## remove all that these targets made, the environment too
 # pip itself too: the one that an older Python brings takes twice as long.
 .venv/.made: $(CONSTRAINTS)
 	@python=$$(sh scripts/find-python) && echo "Making .venv with $$("$$python" --version)" \
-		&& { "$$python" -m venv .venv || { echo 'The environment could not be made; Python says why above. Mend the' \
+		&& { "$$python" -m venv .venv || { echo 'The environment could not be made; Python prints why above. Mend the' \
 			'cause, run make clean and try again.' >&2; exit 1; }; }
 	$(call install,--upgrade pip hatchling editables setuptools wheel)
 	@touch $@

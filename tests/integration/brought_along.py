@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 
 def brought_along(*requirements: str) -> set[str]:
-    """Return the installed distributions that these ask for, directly or not, and themselves."""
+    """Return the installed distributions that these require, directly or not, and themselves."""
     found, seen = set(), set()
     waiting = [Requirement(each) for each in requirements]
     while waiting:

@@ -28,7 +28,7 @@ TEST_TOOLS = ROOT / "constraints" / "test-tools.txt"
 NAME = "airflow-provider-cytechbot"
 #: Bytes. It is 195,000 now: who goes beyond this has probably packed what nobody runs.
 SMALL = 350_000
-#: What a worker needs. Whoever adds to it makes everybody install it.
+#: What a worker needs. A package that is added here is installed by every user.
 DEPENDENCIES = {
     "aiohttp",
     "apache-airflow",
@@ -38,7 +38,7 @@ DEPENDENCIES = {
     "requests",
     "tenacity",
 }
-#: What comes with it to an Airflow 3.3 that has nothing else: aiohttp, and what aiohttp itself asks for.
+#: What comes with it to an Airflow 3.3 that has nothing else: aiohttp, and what aiohttp itself requires.
 BROUGHT_ALONG = {
     NAME,
     "aiohappyeyeballs",
@@ -95,7 +95,7 @@ def metadata(wheel) -> email.message.Message:
 
 @pytest.fixture(scope="module")
 def empty_environment(tmp_path_factory, wheel):
-    """Python with nothing but the wheel and what it asks for."""
+    """Python with nothing but the wheel and what it requires."""
     directory = tmp_path_factory.mktemp("environment")
     # Without pip: the tests' own installs as well, and is there already.
     run(sys.executable, "-m", "venv", "--without-pip", directory / "venv", cwd=directory)

@@ -130,7 +130,7 @@ def test_made_and_not_answered(killed, made, sandbox, process):
     assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)
 
 
-def test_cleared_by_a_person_who_was_told(killed, made, sandbox):
+def test_a_clear_after_the_error_creates_again(killed, made, sandbox):
     run = killed("before answer")
     (first,) = made()["contact_group"]
     clear(run, "contact_group")
