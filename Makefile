@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test gauntlet test-matrix test-browser docs lint format typecheck dist clean
+.PHONY: help demo test gauntlet test-matrix test-browser docs lint format typecheck dist audit clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -55,8 +55,12 @@ format: .venv/.test ## let ruff mend what it can
 typecheck: .venv/.test ## mypy, strict
 	@$(PY) -m mypy
 
-dist: .venv/.test ## build sdist and wheel into dist/, and check them as an index does
-	@rm -rf dist && $(PY) -m build --no-isolation --outdir dist . && $(PY) -m twine check --strict dist/*
+dist: .venv/.test ## build sdist and wheel into dist/, with their bill of materials, and check them as an index does
+	@rm -rf dist && $(PY) -m build --no-isolation --outdir dist . && $(PY) -m twine check --strict dist/* \
+		&& $(PY) scripts/supply_chain.py sbom dist
+
+audit: .venv/.test ## licences and known vulnerabilities of what an installation brings along (needs the index)
+	@$(PY) scripts/supply_chain.py audit
 
 clean: ## remove all that these targets made, the environment too
 	rm -rf .venv .venvs .airflow build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

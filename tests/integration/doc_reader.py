@@ -51,7 +51,7 @@ with DAG("page", schedule=None):
 """
 
 
-class Decoder:
+class PageReader:
     """
     Follows a page, block after block, in a folder of its own.
 

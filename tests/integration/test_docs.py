@@ -20,7 +20,7 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from tests.provider_modules import provider_modules
 
 from .doc_blocks import DOCS, ROOT, of_markdown, of_site
-from .doc_reader import PROJECT, Decoder
+from .doc_reader import PROJECT, PageReader
 
 pytest.importorskip("sphinx", reason="sphinx is not installed: the extra docs")
 
@@ -35,7 +35,7 @@ PAGES = sorted(
 
 @pytest.fixture
 def reader(tmp_path, cytechbot_sandbox, dag_runner):
-    return Decoder(tmp_path, cytechbot_sandbox, dag_runner)
+    return PageReader(tmp_path, cytechbot_sandbox, dag_runner)
 
 
 @pytest.fixture(scope="module")
