@@ -17,10 +17,10 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test gauntlet test-matrix test-browser docs lint format typecheck dist audit clean
+.PHONY: help demo test gauntlet test-matrix test-distributed test-browser docs lint format typecheck dist audit clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
@@ -34,6 +34,9 @@ gauntlet: .venv/.test ## the fault matrix in full: each endpoint with each fault
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
+
+test-distributed: .venvs/distributed/.made ## kills in an Airflow on Celery, 25 minutes (needs postgresql and redis-server)
+	@.venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)
 
 test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and new screenshots for docs/images
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
@@ -86,4 +89,14 @@ clean: ## remove all that these targets made, the environment too
 .venv/.browser: .venv/.test
 	@echo 'Installing playwright, which drives the browser'
 	$(call install,-e '.[test-browser]')
+	@touch $@
+
+# An environment of its own: Celery and what it needs are no test tools of the others.
+.venvs/distributed/.made: .venv/.made constraints/distributed.txt pyproject.toml
+	@echo 'Installing Airflow with Celery (about two minutes, the first time only)'
+	@$(PY) -m venv .venvs/distributed
+	@.venvs/distributed/bin/python -m pip install -qq --no-input --upgrade pip hatchling editables setuptools wheel \
+		$(CONSTRAINTS:%=-c %)
+	@.venvs/distributed/bin/python -m pip install -qq --no-input --no-build-isolation --no-compile \
+		$(CONSTRAINTS:%=-c %) -c constraints/distributed.txt -e '.[test-distributed]'
 	@touch $@

@@ -1,5 +1,5 @@
 """
-Airflow on CeleryExecutor, Redis and PostgreSQL: two workers, two triggerers, and the accidents that happen to them.
+Airflow on CeleryExecutor, Redis and PostgreSQL: two workers, two triggerers, and their accidents.
 
     with Cluster("dags", home, env={"AIRFLOW_CONN_CYTECHBOT_DEFAULT": uri}) as airflow:
         run = airflow.trigger("my_dag")
@@ -32,11 +32,9 @@ from .programs import Postgres, Program, Redis, wait_for_start
 
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
-#: In the order in which they are started.
-COMPONENTS = ("api-server", "scheduler", "dag-processor", *WORKERS, *TRIGGERERS)
 JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 SLOTS = 3
-#: Seconds without a heartbeat after which Airflow takes a task for lost. Fewer, and a busy machine loses tasks.
+#: Seconds without a heartbeat after which a task counts as lost. With fewer, a busy machine loses tasks.
 HEARTBEAT_TIMEOUT = 40
 #: Seconds without a heartbeat after which another triggerer takes the triggers over.
 TRIGGERER_TIMEOUT = 30
@@ -66,6 +64,7 @@ class Cluster:
         self._dags_folder = dags_folder
         self._env = dict(env)
         self._stopped: set[str] = set()
+        self._jobs: dict[str, int] = {}
         self._session = requests.Session()
 
     # Start and stop
@@ -96,13 +95,14 @@ class Cluster:
         self._database = self.postgres.connect()
         psycopg2.extras.register_default_json(self._database, loads=lambda text: text)
         psycopg2.extras.register_default_jsonb(self._database, loads=lambda text: text)
-        self.start(*COMPONENTS[:1])
-        self.start(*COMPONENTS[1:])
+        self.start("api-server")
+        self.start("scheduler", "dag-processor", *WORKERS, TRIGGERERS[0])
+        self.start(TRIGGERERS[1])  # by itself: a row of the table of jobs does not name its component
         self._session.headers["Authorization"] = f"Bearer {self._token()}"
 
     def start(self, *components: str) -> None:
         """Start components, all at once, and wait until each works."""
-        before = self._jobs_begun()
+        before = self._newest_job()
         for component in components:
             self.programs[component] = self._run(component, *self._arguments(component))
             self._stopped.discard(component)
@@ -193,13 +193,13 @@ class Cluster:
             return requests.get(f"{self.url}/api/v2/version", timeout=5).status_code == 200
         if component in WORKERS:
             return f"{component}@tests ready" in self.programs[component].tail(400)
-        kind = component.rpartition("-")[0] if component in TRIGGERERS else component
-        rows = self.query(
+        kind = "triggerer" if component in TRIGGERERS else component
+        ((self._jobs[component],),) = self.query(
             "SELECT id FROM job WHERE job_type = ? AND state = 'running' AND id > ?", JOB_TYPES[kind], before
         )
-        return len(rows) >= (2 if component == TRIGGERERS[1] and before == 0 else 1)
+        return True
 
-    def _jobs_begun(self) -> int:
+    def _newest_job(self) -> int:
         try:
             ((newest,),) = self.query("SELECT coalesce(max(id), 0) FROM job")
         except psycopg2.Error:
@@ -243,6 +243,10 @@ class Cluster:
     def component_of(self, pid: int) -> str:
         """Return the component that a process belongs to."""
         return next(name for name, program in self.programs.items() if program.owns(pid))
+
+    def component_of_job(self, job_id: int) -> str:
+        """Return the component with a row in the table of jobs."""
+        return next(name for name, each in self._jobs.items() if each == job_id)
 
     def owns(self, pid: int) -> bool:
         """Return whether a process is alive and part of this Airflow."""
@@ -313,7 +317,9 @@ class Cluster:
             time.sleep(0.3)
 
     def _state_of(self, run: Run | None, ended: Sequence[str]) -> str:
-        parts = [f"--- {name}\n{self.programs[name].tail()}" for name in ended or COMPONENTS[1:3]]
+        parts = [
+            f"--- {name}\n{self.programs[name].tail()}" for name in ended or ("scheduler", "dag-processor")
+        ]
         if run is not None:
             parts.append(f"{run.dag_id} is {run.state}; tasks: {run.states()}, tries: {run.tries()}")
             unfinished = [task for task, state in run.states().items() if state != "success"]

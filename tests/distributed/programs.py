@@ -233,7 +233,10 @@ class Redis:
             "appendonly": "yes",
             "auto-aof-rewrite-percentage": 0,  # the file then has every message since the start
         }
-        command = [self._server, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+        command = [
+            self._server,
+            *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+        ]
         self.program = Program.start("Redis", command, log=self.log)
         client = redis.Redis(host="127.0.0.1", port=self.port)
         wait_for_start(self.program, client.ping)

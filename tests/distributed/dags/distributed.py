@@ -1,4 +1,4 @@
-"""DAGs for the accidents of a distributed Airflow: an export, creates, bulk writes, deferred waits, an event."""
+"""DAGs for accidents of a distributed Airflow: an export, creates, bulk writes, deferred waits, an event."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ with DAG("distributed_creates", schedule=None, default_args=RETRIES, params={"co
         contact_email=contacts()
     )
     CyTechBotCreateContactGroupOperator(task_id="contact_group", name="Group of {{ dag_run.run_id }}")
-    CyTechBotCreateLabelOperator(
-        task_id="label", label_name="Label of {{ dag_run.run_id }}", page_id=PAGE_ID
-    )
+    CyTechBotCreateLabelOperator(task_id="label", label_name="Label of {{ dag_run.run_id }}", page_id=PAGE_ID)
     CyTechBotCreateUserOperator(
         task_id="user",
         name="Kim",
