@@ -33,12 +33,14 @@ from .programs import Postgres, Program, Redis, wait_for_start
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
 JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
+#: Airflow's queue of messages, a list in Redis.
+QUEUE = "default"
 SLOTS = 3
 #: Seconds without a heartbeat after which a task counts as lost. With fewer, a busy machine loses tasks.
 HEARTBEAT_TIMEOUT = 40
 #: Seconds without a heartbeat after which another triggerer takes the triggers over.
 TRIGGERER_TIMEOUT = 30
-START_SECONDS = 120
+START_SECONDS = 240
 
 
 class ClusterError(AssertionError):

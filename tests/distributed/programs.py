@@ -238,9 +238,12 @@ class Redis:
             *(part for name, value in options.items() for part in (f"--{name}", str(value))),
         ]
         self.program = Program.start("Redis", command, log=self.log)
-        client = redis.Redis(host="127.0.0.1", port=self.port)
-        wait_for_start(self.program, client.ping)
-        client.close()
+        with self.connect() as client:
+            wait_for_start(self.program, client.ping)
+
+    def connect(self) -> redis.Redis:
+        """Open a connection."""
+        return redis.Redis(host="127.0.0.1", port=self.port)
 
     def stop(self) -> None:
         """End the server."""

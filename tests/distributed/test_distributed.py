@@ -6,6 +6,7 @@ import base64
 import gzip
 import html
 import json
+import time
 from collections import Counter
 from urllib.parse import quote, quote_plus
 
@@ -17,7 +18,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotAmbiguousWriteError
 from tests.integration.object_store import BUCKET
 from tests.integration.test_example_dags import RUN_AS
 
-from .cluster import TRIGGERER_TIMEOUT, TRIGGERERS
+from .cluster import QUEUE, TRIGGERER_TIMEOUT, TRIGGERERS, WORKERS
 from .conftest import EXPORTED_SUBSCRIBERS, SECRETS, SUBSCRIBERS
 
 pytestmark = pytest.mark.slow
@@ -116,6 +117,26 @@ def test_no_create_happens_twice(airflow, api, killed):
         assert api.journal.took_effect(endpoint) == len(made[kind])
     emails = Counter(api.state.contacts[each]["email"] for each in made["contact"])
     assert set(emails.values()) <= {1}
+
+
+def test_a_message_that_celery_delivers_twice_creates_once(airflow, api):
+    """Both workers get the same task instance, as after Celery's visibility timeout."""
+    api.reset()
+    api.fault("delay", "create_contact_group", seconds=10)
+    for worker in WORKERS:
+        airflow.pause(worker)
+    time.sleep(2)  # a paused worker's last request for messages has timed out then
+    run = airflow.trigger("distributed_creates", {"count": 0})
+    broker = airflow.redis.connect()
+    airflow.wait_until(lambda: broker.llen(QUEUE) >= 3, 120, "the messages", run)
+    for message in broker.lrange(QUEUE, 0, -1):
+        broker.lpush(QUEUE, message)
+    for worker in WORKERS:
+        airflow.resume(worker)
+    assert run.wait(PATIENCE) == "success"
+    for endpoint in ("create_contact_group", "create_label", "create_system_user"):
+        assert (api.journal.received(endpoint), api.journal.took_effect(endpoint)) == (1, 1)
+    assert {task: tries for task, tries in run.tries().items() if tries > 1} == {}
 
 
 @pytest.mark.parametrize("accident", ["worker is killed", "Redis restarts"])
