@@ -173,9 +173,9 @@ def _percent(part: int, whole: int) -> str:
     """Return a share without decimals, which is 0% or 100% only where that is exact."""
     if not whole:
         return "\N{EN DASH}"
-    if part and 200 * part < whole:
+    if part and 100 * part < whole:
         return "<1%"
-    if part < whole and 200 * (whole - part) < whole:
+    if part < whole and 100 * (whole - part) < whole:
         return ">99%"
     return f"{100 * part / whole:.0f}%"
 

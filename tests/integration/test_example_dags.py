@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import email
+import email.policy
 import gzip
 import io
 import json
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from .dag_runs import EXAMPLES, DagRun
+from .mailbox import mailbox
 from .object_store import BUCKET, object_store
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class Example:
     :param env: Environment variables of the run, such as Airflow variables.
     :param failing: The tasks that fail, to show what happens then.
     :param not_on: Why it does not run on versions of Airflow that begin so.
+    :param needs_mail: Whether it sends mail: each message is put into the folder as a file.
     :param needs_s3: Whether it writes to S3: what is there in the end is put into the folder.
     """
 
@@ -41,6 +45,7 @@ class Example:
     env: Mapping[str, str] = field(default_factory=dict)
     failing: frozenset[str] = frozenset()
     not_on: Mapping[str, str] = field(default_factory=dict)
+    needs_mail: bool = False
     needs_s3: bool = False
 
 
@@ -129,6 +134,21 @@ def check_wait_then_label(run: DagRun, sandbox: SandboxServer, folder: Path) -> 
     assert label in sandbox.labels_of("24994546734902201")
 
 
+def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    figures = run.tasks["report"].result
+    assert (figures["answered"], figures["completed"]) == (8, 8)
+    page = Path(figures["uri"]).read_bytes()
+    message = email.message_from_bytes(
+        (folder / "message-1.eml").read_bytes(), policy=email.policy.default
+    )
+    assert message["To"] == "marketing@example.com"
+    assert message["Subject"] == "Product feedback: 8 answered"
+    (attached,) = message.iter_attachments()
+    assert attached.get_filename() == "campaign-1.html"
+    assert attached.get_payload(decode=True) == page
+    assert len((folder / "reports/history.jsonl").read_text().splitlines()) == 1
+
+
 PASSWORD = "s3cret of the example"
 RUN_AS = {
     "cytechbot_contact_group_for_a_run": Example(check=check_contact_group),
@@ -163,7 +183,19 @@ RUN_AS = {
     "cytechbot_user_lifecycle": Example(
         check=check_user_lifecycle, env={"AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": PASSWORD}
     ),
+    "cytechbot_weekly_report": Example(
+        check=check_weekly_report,
+        conf=lambda folder: {"folder": f"{folder.removeprefix('file://')}/reports"},
+        needs_mail=True,
+    ),
 }
+
+
+@pytest.fixture
+def post():
+    """A mail server."""
+    with mailbox() as found:
+        yield found
 
 
 @pytest.fixture
@@ -186,7 +218,9 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
             pytest.skip(reason)
     store = request.getfixturevalue("store") if example.needs_s3 else None
     aws = {"AIRFLOW_CONN_AWS_DEFAULT": store.connection()} if store else {}
-    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws})
+    post = request.getfixturevalue("post") if example.needs_mail else None
+    smtp = {"AIRFLOW_CONN_SMTP_DEFAULT": post.connection()} if post else {}
+    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws, **smtp})
     assert run.tasks, run.log
     expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
     assert run.states == expected, run.log
@@ -195,6 +229,8 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     for key in store.objects() if store else ():
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(store.read(key))
+    for number, message in enumerate(post.messages if post else (), start=1):
+        (tmp_path / f"message-{number}.eml").write_bytes(bytes(message))
     example.check(run, cytechbot_sandbox, tmp_path)
 
 
