@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.reports.figures import Figures
     from airflow_provider_cytechbot.reports.history import EarlierReport
 
+#: Without it, a browser downloads the page of a bucket and does not show it.
+CONTENT_TYPE = "text/html; charset=utf-8"
 #: The most questions in an XCom, and the most characters of a question's text there.
 MAX_QUESTIONS_RETURNED = 50
 MAX_TEXT_RETURNED = 80
@@ -115,7 +117,7 @@ class FlowReport:
         # Both files are opened before the API is called, so that a storage that cannot be used costs nothing.
         with self._history(place) as (history, history_file):
             earlier = history.reports_of(campaign, except_run=options.run) if history else None
-            with whole_or_nothing(place, overwrite=options.overwrite) as page:
+            with whole_or_nothing(place, overwrite=options.overwrite, content_type=CONTENT_TYPE) as page:
                 subject, figures = self._read(flow_campaign_id)
                 page.write(render_page(subject, figures, earlier, max_answers=options.max_answers))
             uri = str(place.path)
@@ -147,7 +149,7 @@ class FlowReport:
         if location.path == page.path:
             raise field_error("history_path", "is the same as 'path'", "The history needs a file of its own.")
         history = History(location)
-        with whole_or_nothing(location) as file:
+        with whole_or_nothing(location, content_type="application/jsonl") as file:
             yield history, file
 
     def _read(self, flow_campaign_id: str) -> tuple[Subject, Figures]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.task_errors import as_task_error
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
-from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -30,9 +30,7 @@ ALL = "all"
 OUTCOMES = "outcomes"
 
 
-class CyTechBotFlowAnswersToObjectStorageOperator(
-    StoppableTransfer, BaseOperator, metaclass=OwnArgumentsMeta
-):
+class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArgumentsMeta):
     """
     Export all answers of flow campaigns to files on any object storage.
 
@@ -138,6 +136,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         self.escape_formulas = escape_formulas
         self.byte_order_mark = byte_order_mark
         self.cytechbot_conn_id = cytechbot_conn_id
+        self._is_exporting = False
         self._export: Export | None = None
 
     def execute(self, context: Context) -> ExportManifest | list[ExportManifest]:
@@ -148,7 +147,28 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         ids = self._named_ids(hook)
         options, file_type = self._options(hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
-        return self.run_stoppable(lambda: self._run(context, hook, export, ids))
+        self._is_exporting = True
+        try:
+            if self._is_several:
+                export.check_places()  # of one campaign, the export itself begins with that
+                manifests = self._export_several(context, hook, export, ids)
+            else:
+                manifests = [export.run(ids[0])]
+        except CyTechBotStorageError as error:
+            failure = error
+        else:
+            _set_outlet_extra(context, self.outlets, manifests)
+            return manifests if self._is_several else manifests[0]
+        finally:
+            self._is_exporting = False
+        # Outside the except, and without the storage's own exceptions: they may hold its credentials.
+        failure.__context__ = None
+        raise as_task_error(failure.with_traceback(None))
+
+    def on_kill(self) -> None:
+        """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
+        if self._is_exporting:
+            raise KeyboardInterrupt("the task was told to stop")
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """
@@ -159,17 +179,6 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         from airflow_provider_cytechbot.exports.lineage import lineage_of_exports
 
         return lineage_of_exports(self._export.exported if self._export else ())
-
-    def _run(
-        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
-    ) -> ExportManifest | list[ExportManifest]:
-        if self._is_several:
-            export.check_places()  # of one campaign, the export itself begins with that
-            manifests = self._export_several(context, hook, export, ids)
-        else:
-            manifests = [export.run(ids[0])]
-        _set_outlet_extra(context, self.outlets, manifests)
-        return manifests if self._is_several else manifests[0]
 
     @property
     def _is_several(self) -> bool:
