@@ -134,18 +134,25 @@ def check_wait_then_label(run: DagRun, sandbox: SandboxServer, folder: Path) -> 
     assert label in sandbox.labels_of("24994546734902201")
 
 
-def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
-    figures = run.tasks["report"].result
-    assert (figures["answered"], figures["completed"]) == (8, 8)
-    page = Path(figures["uri"]).read_bytes()
-    message = email.message_from_bytes(
-        (folder / "message-1.eml").read_bytes(), policy=email.policy.default
-    )
-    assert message["To"] == "marketing@example.com"
-    assert message["Subject"] == "Product feedback: 8 answered"
+def check_mailed_page(folder: Path, page: bytes, subject: str) -> None:
+    message = email.message_from_bytes((folder / "message-1.eml").read_bytes(), policy=email.policy.default)
+    assert (message["To"], message["Subject"]) == ("marketing@example.com", subject)
     (attached,) = message.iter_attachments()
     assert attached.get_filename() == "campaign-1.html"
     assert attached.get_payload(decode=True) == page
+
+
+def check_report_from_s3(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    page = (folder / "reports/campaign-1.html").read_bytes()
+    assert run.tasks["report"].result["bytes"] == len(page)
+    check_mailed_page(folder, page, "Flow campaign 1: 8 answered")
+    assert len((folder / "reports/history.jsonl").read_text().splitlines()) == 1
+
+
+def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    figures = run.tasks["report"].result
+    assert (figures["answered"], figures["completed"]) == (8, 8)
+    check_mailed_page(folder, Path(figures["uri"]).read_bytes(), "Product feedback: 8 answered")
     assert len((folder / "reports/history.jsonl").read_text().splitlines()) == 1
 
 
@@ -182,6 +189,12 @@ RUN_AS = {
     "cytechbot_wait_then_label": Example(check=check_wait_then_label),
     "cytechbot_user_lifecycle": Example(
         check=check_user_lifecycle, env={"AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": PASSWORD}
+    ),
+    "cytechbot_report_from_s3": Example(
+        check=check_report_from_s3,
+        conf=lambda _: {"folder": f"s3://aws_default@{BUCKET}/reports"},
+        needs_mail=True,
+        needs_s3=True,
     ),
     "cytechbot_weekly_report": Example(
         check=check_weekly_report,

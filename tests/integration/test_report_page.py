@@ -124,7 +124,7 @@ def test_print_is_light_and_fits_the_paper(opened):
 
 def test_screenshots_for_the_docs(opened):
     page = opened("ordinary", "desktop", "light")
-    page.set_viewport_size({"width": 1100, "height": 1180})
+    page.set_viewport_size({"width": 1100, "height": 1560})
     screenshot(page, "report")
     page = opened("ordinary", "phone", "dark")
     screenshot(page, "report-phone")
