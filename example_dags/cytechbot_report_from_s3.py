@@ -1,8 +1,8 @@
 """
 ### Write a report to S3, and mail it from there
 
-Like `cytechbot_weekly_report`, for workers that share no folder: the page is in a bucket, and the task that sends the
-mail fetches it.
+Like `cytechbot_weekly_report`, for workers that share no folder: the page is in a bucket, and the task that
+sends the mail fetches it.
 
 Needs the connections `cytechbot_default`, `smtp_default` and `aws_default`, and the extra `s3`.
 """

@@ -41,7 +41,7 @@ QUESTIONS = {
 HOSTILE = (
     "<script>document.title = 'owned'</script>",
     "</style></title></table><img src='https://example.com/x.png' onerror=\"document.title = 'owned'\">",
-    "\"><svg onload=\"document.title = 'owned'\">",
+    '"><svg onload="document.title = \'owned\'">',
     "<iframe src=https://example.com></iframe><link rel=stylesheet href=https://example.com/x.css>",
     "<meta http-equiv=refresh content='0;url=https://example.com'>",
     "@import url(https://example.com/x.css); } body { display: none } {",
@@ -88,9 +88,13 @@ def hostile_page() -> bytes:
     questions = [*HOSTILE[:3], "W" * 3_000]
     collector = FigureCollector(questions)
     for text in HOSTILE:
-        collector.add([{"question_id": str(at), "question": each, "answer": text} for at, each in enumerate(questions)])
+        collector.add(
+            [{"question_id": str(at), "question": each, "answer": text} for at, each in enumerate(questions)]
+        )
     for number in range(3_000):
-        collector.add([{"question_id": "9", "question": "\u202eOld", "answer": f"{HOSTILE[number % 3]} {number}"}])
+        collector.add(
+            [{"question_id": "9", "question": "\u202eOld", "answer": f"{HOSTILE[number % 3]} {number}"}]
+        )
     subject = Subject("1", "".join(HOSTILE[:3]), "cytechbot.com", NOW.isoformat())
     return render_page(subject, collector.figures(), [], max_answers=20)
 

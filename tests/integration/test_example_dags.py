@@ -152,7 +152,7 @@ def check_report_from_s3(run: DagRun, sandbox: SandboxServer, folder: Path) -> N
 def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     figures = run.tasks["report"].result
     assert (figures["answered"], figures["completed"]) == (8, 8)
-    check_mailed_page(folder, Path(figures["uri"]).read_bytes(), "Product feedback: 8 answered")
+    check_mailed_page(folder, Path(figures["uri"]).read_bytes(), "Flow campaign 1: 8 answered")
     assert len((folder / "reports/history.jsonl").read_text().splitlines()) == 1
 
 

@@ -50,11 +50,14 @@ def test_page_shows_what_the_server_holds(sandbox, tmp_path, campaign, fault):
         sandbox.fault(fault, ENDPOINT)
     figures = report(campaign, tmp_path / "report.html", max_answers=3)
     answers, questions = held(sandbox, campaign)
-    answers = {who: {key: text for key, text in each.items() if text.strip()} for who, each in answers.items()}
+    answers = {
+        who: {key: text for key, text in each.items() if text.strip()} for who, each in answers.items()
+    }
     assert figures["answered"] == sum(map(bool, answers.values()))
     assert figures["completed"] == sum(each.keys() == questions.keys() for each in answers.values())
     counts = {
-        key: Counter(shown_text(each[key]).text for each in answers.values() if key in each) for key in questions
+        key: Counter(shown_text(each[key]).text for each in answers.values() if key in each)
+        for key in questions
     }
     assert [each["answered"] for each in figures["questions"]] == [each.total() for each in counts.values()]
     root = read_html((tmp_path / "report.html").read_bytes())

@@ -24,7 +24,12 @@ class TestFewDifferentAnswers:
     def test_are_counted_exactly(self):
         answers = counted(["b", "a", "c", "a", "b", "a"])
         assert most_frequent(answers, 2) == [("a", 3), ("b", 2)]
-        assert (answers.total, answers.distinct, answers.is_approximate, answers.max_missed) == (6, 3, False, 0)
+        assert (answers.total, answers.distinct, answers.is_approximate, answers.max_missed) == (
+            6,
+            3,
+            False,
+            0,
+        )
 
     def test_of_the_same_count_stand_in_the_order_of_their_arrival(self):
         assert most_frequent(counted("cabcab"), 3) == [("c", 2), ("a", 2), ("b", 2)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -9,6 +10,7 @@ from airflow_provider_cytechbot.reports.history import EarlierQuestion, EarlierR
 from airflow_provider_cytechbot.reports.page import Subject, render_page
 from tests.html_reading import read_html
 
+NOT_KNOWN = "The API does not return this number, so there is no response rate."
 NOW = datetime(2026, 11, 27, 6, 30, tzinfo=UTC)
 QUESTIONS = ["Which bike do you ride?", "What should we do better?"]
 HOSTILE = [
@@ -77,7 +79,7 @@ class TestContent:
         assert stats == [
             "People who answered 3 at least one of the 2 questions",
             "People who completed 2 67% of the people who answered",
-            "People it was sent to not known The API does not return this number, so there is no response rate.",
+            f"People it was sent to not known {NOT_KNOWN}",
         ]
         assert root.all("h1")[0].text == "Product feedback"
         assert "Campaign 7 on cytechbot.com , answers until 27 November 2026, 06:30 UTC" in root.text
@@ -85,7 +87,7 @@ class TestContent:
     def test_shows_the_funnel_and_its_largest_loss(self):
         rows = [each.text for each in read(FEW).all("table")[0].all("tbody")[0].all("tr")]
         assert rows == ["1 Which bike do you ride? 3 100%", "2 What should we do better? 2 67%"]
-        loss = "The largest loss is after question 1: 1 of 3 people (33%) did not answer the next one."
+        loss = "The largest loss is after question 1: 1 fewer people (33% of 3) answered the next one."
         assert loss in sections(read(FEW))["Question by question"]
 
     def test_says_nothing_of_a_loss_where_there_is_none(self):
@@ -93,7 +95,9 @@ class TestContent:
 
     def test_lists_the_answers_with_their_counts(self):
         found = sections(read(FEW))["1 Which bike do you ride?"]
-        assert found.endswith("3 answers, 2 different. All answers Answer Count Share City bike 2 67% E-bike 1 33%")
+        assert found.endswith(
+            "3 answers, 2 different. All answers Answer Count Share City bike 2 67% E-bike 1 33%"
+        )
 
     def test_counts_the_answers_that_are_not_listed(self):
         figures = collected(*[["a"]] * 3, *[["b"]] * 2, ["c"], ["d"], ["d"])
@@ -152,14 +156,15 @@ class TestContent:
         assert root.all("title")[0].text.startswith("Flow campaign 7: ")
 
 
-class TestHistory:
-    EARLIER = [
-        earlier_report(14, 1, 0, ("0", "Which bike do you ride?", 1)),
-        earlier_report(7, 2, 2, ("0", "Which bike do you ride?", 2), ("1", "What should we do better?", 2)),
-    ]
+EARLIER = [
+    earlier_report(14, 1, 0, ("0", "Which bike do you ride?", 1)),
+    earlier_report(7, 2, 2, ("0", "Which bike do you ride?", 2), ("1", "What should we do better?", 2)),
+]
 
+
+class TestHistory:
     def test_shows_the_change_since_the_report_before(self):
-        root = read(FEW, self.EARLIER)
+        root = read(FEW, EARLIER)
         stats = [each.text for each in root.all("dl")[0].all("div")]
         assert stats[0].startswith("People who answered 3 +1 since the report of 20 November 2026")
         assert stats[1].startswith("People who completed 2 ±0 since")
@@ -171,10 +176,11 @@ class TestHistory:
         assert stats[0].text.startswith("People who answered 3 \N{MINUS SIGN}1,497 since")
 
     def test_draws_a_line_that_a_table_and_a_label_repeat(self):
-        section = next(each for each in read(FEW, self.EARLIER).all("section") if "Over time" in each.text)
+        section = next(each for each in read(FEW, EARLIER).all("section") if "Over time" in each.text)
         (plot,) = [each for each in section.all("div") if each.attributes.get("role") == "img"]
         assert plot.attributes["aria-label"] == (
-            "People who answered: 1 on 13 November 2026, 3 on 27 November 2026. People who completed: 0, then 2."
+            "People who answered: 1 on 13 November 2026, 3 on 27 November 2026. "
+            "People who completed: 0, then 2."
         )
         answered, completed = (each.attributes["points"].split() for each in plot.all("polyline"))
         assert answered == ["0.00,66.67", "50.00,33.33", "100.00,0.00"]
@@ -219,7 +225,9 @@ class TestHostileText:
         assert not {each for each in text if ord(each) < 32} - {"\n"}
 
     def test_is_shown_as_it_was_typed(self):
-        shown = [each.text for each in read(collected(*([each] for each in HOSTILE)), max_answers=50).all("bdi")]
+        shown = [
+            each.text for each in read(collected(*([each] for each in HOSTILE)), max_answers=50).all("bdi")
+        ]
         for text in HOSTILE[:7]:
             assert text.strip() in shown
 
@@ -235,10 +243,14 @@ class TestHostileText:
         assert len(page) < 300_000
 
 
-@pytest.mark.parametrize("text", ["<" * 500, '"' * 500, "👩\u200d👩\u200d👧" * 100, "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 500])
+@pytest.mark.parametrize(
+    "text", ["<" * 500, '"' * 500, "👩\u200d👩\u200d👧" * 100, "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 500]
+)
 def test_page_of_the_most_questions_and_answers_is_below_a_megabyte(text):
     questions = [f"{number} {text}" for number in range(100)]
-    page = render(collected(*([f"{at} {text}"] * 100 for at in range(20)), questions=questions), max_answers=50)
+    page = render(
+        collected(*([f"{at} {text}"] * 100 for at in range(20)), questions=questions), max_answers=50
+    )
     assert len(page) < 1_000_000
 
 
@@ -253,7 +265,7 @@ def test_page_of_an_ordinary_campaign_is_below_300_kilobytes(number):
 class TestMarkup:
     @pytest.fixture
     def root(self):
-        return read(FEW, TestHistory.EARLIER)
+        return read(FEW, EARLIER)
 
     def test_loads_nothing_and_runs_nothing(self, root):
         (policy,) = [
@@ -269,7 +281,7 @@ class TestMarkup:
         levels = [int(each.tag[1]) for each in root.all("h1", "h2", "h3", "h4")]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after - before <= 1 for before, after in pairwise(levels))
 
     def test_tables_have_captions_and_their_headers_a_scope(self, root):
         for table in root.all("table"):
@@ -291,7 +303,15 @@ class TestMarkup:
 
 @pytest.mark.parametrize(
     ("answered", "of", "share"),
-    [(0, 7, "0%"), (1, 1_000, "<1%"), (999, 1_000, ">99%"), (7, 7, "100%"), (1, 3, "33%"), (1, 200, "<1%"), (1, 100, "1%")],
+    [
+        (0, 7, "0%"),
+        (1, 1_000, "<1%"),
+        (999, 1_000, ">99%"),
+        (7, 7, "100%"),
+        (1, 3, "33%"),
+        (1, 200, "<1%"),
+        (1, 100, "1%"),
+    ],
 )
 def test_shares_are_exact_at_both_ends(answered, of, share):
     figures = collected(*[["a", "b"]] * answered, *[["a"]] * (of - answered))

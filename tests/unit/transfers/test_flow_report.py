@@ -78,7 +78,9 @@ def history_of(path):
 class TestInit:
     def test_looks_at_nothing(self, monkeypatch, requests_mock):
         monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT")
-        operator("nowhere://at all", flow_campaign_id="{{ nonsense", max_answers="?", cytechbot_conn_id="missing")
+        operator(
+            "nowhere://at all", flow_campaign_id="{{ nonsense", max_answers="?", cytechbot_conn_id="missing"
+        )
         assert not requests_mock.called
 
     def test_every_parameter_is_templated(self):
@@ -119,7 +121,9 @@ class TestPage:
         assert "Because" not in json.dumps(figures)
 
     def test_figures_of_a_large_campaign_stay_small(self, tmp_path, answer):
-        answers = [{"question_id": str(at), "question": f"{at} {'W' * 5_000}", "answer": "a"} for at in range(200)]
+        answers = [
+            {"question_id": str(at), "question": f"{at} {'W' * 5_000}", "answer": "a"} for at in range(200)
+        ]
         answer({"id": "7", "flow_name": "Feedback", "data": {"1": answers}})
         figures = report(tmp_path / "report.html")
         assert len(figures["questions"]) == 50
@@ -139,7 +143,9 @@ class TestPage:
         assert files_in(tmp_path) == {"report.html": b"old"}
         assert not endpoint.called
 
-    @pytest.mark.parametrize("body", [{"id": None, "flow_name": None, "data": []}, BODY | {"data": {}}], ids=str)
+    @pytest.mark.parametrize(
+        "body", [{"id": None, "flow_name": None, "data": []}, BODY | {"data": {}}], ids=str
+    )
     def test_campaign_that_nobody_answered(self, tmp_path, answer, body):
         answer(body)
         figures = report(tmp_path / "report.html")
@@ -149,7 +155,9 @@ class TestPage:
 
     @pytest.mark.parametrize(("max_answers", "listed"), [(0, 0), ("0", 0), (1, 1), ("3", 3), (50, 5)])
     def test_lists_the_wanted_number_of_answers(self, tmp_path, answer, max_answers, listed):
-        data = {str(at): [{"question_id": "45", "question": "Why?", "answer": f"answer {at}"}] for at in range(5)}
+        data = {
+            str(at): [{"question_id": "45", "question": "Why?", "answer": f"answer {at}"}] for at in range(5)
+        }
         answer(BODY | {"data": data})
         report(tmp_path / "report.html", max_answers=max_answers)
         text = read_html((tmp_path / "report.html").read_bytes()).text
@@ -177,7 +185,10 @@ class TestHistory:
         for run in ("run 1", "run 2", "run 2"):
             figures = report(tmp_path / "report.html", run, history_path=str(history))
         assert figures["change"]["answered"] == 0
-        assert [each["run"] for each in history_of(history)] == ["dag.report[-1] run 1", "dag.report[-1] run 2"]
+        assert [each["run"] for each in history_of(history)] == [
+            "dag.report[-1] run 1",
+            "dag.report[-1] run 2",
+        ]
 
     def test_outside_of_a_run_each_report_is_kept(self, tmp_path, answer, history, time_machine_steps):
         answer()
@@ -189,7 +200,9 @@ class TestHistory:
     def test_of_something_else_is_left_alone(self, tmp_path, answer):
         endpoint = answer()
         (tmp_path / "history.jsonl").write_bytes(b"a letter")
-        with pytest.raises(CyTechBotStorageRefusedError, match="'history_path'.* is not a history") as caught:
+        with pytest.raises(
+            CyTechBotStorageRefusedError, match=r"'history_path'.* is not a history"
+        ) as caught:
             report(tmp_path / "report.html", history_path=str(tmp_path / "history.jsonl"))
         assert isinstance(caught.value, AirflowFailException)
         assert files_in(tmp_path) == {"history.jsonl": b"a letter"}
