@@ -42,7 +42,7 @@ test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and ne
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
 		echo 'No chromium is on PATH. On Debian: apt install chromium' >&2; exit 1
 	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py \
-		tests/integration/test_in_the_ui.py $(PYTEST_ARGS)
+		tests/integration/test_in_the_ui.py tests/integration/test_report_page.py $(PYTEST_ARGS)
 	@python=$$(sh scripts/find-python) && "$$python" scripts/older_forms.py
 
 docs: .venv/.test ## build the documentation into docs/_build; a warning is an error

@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!airflow_provider_cytechbot\.).*"),
     (
         "py:class",
-        r".*\.(_\w+|Answer|ContactMethods|CyTechBotBaseHook|CyTechBotBulkOperator|Field|NewAnswers|PollSchedule|Progress|Repeat|State|T|UserMethods)",
+        r".*\.(_\w+|Answer|ContactMethods|CyTechBotBaseHook|CyTechBotBulkOperator|Field|NewAnswers|PollSchedule|Progress|Repeat|State|StoppableTransfer|T|UserMethods)",
     ),
     ("py:obj", r".*\.T"),
     ("py:exc", "Airflow.*"),

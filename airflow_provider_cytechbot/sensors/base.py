@@ -22,6 +22,7 @@ from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.transport import metrics
 from airflow_provider_cytechbot.triggers.events import CyTechBotTriggerEventError, error_of, validate
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS, read_seconds
 
@@ -149,7 +150,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check once; a deferrable sensor defers if the wait goes on."""
-        found = self._tolerate_failures(self.check)
+        found = self._tolerate_failures(self._counted_check)
         if found is not None:
             return PokeReturnValue(is_done=True, xcom_value=found)
         if self._started_at is not None:
@@ -184,6 +185,15 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         found = self._tolerate_failures(lambda: self.result(checked["result"]))
         if found is None:
             self._defer(started_at)
+        return found
+
+    def _counted_check(self) -> Any:
+        try:
+            found = self.check()
+        except CyTechBotError as error:
+            metrics.count_poll("worker", error)
+            raise
+        metrics.count_poll("worker")
         return found
 
     @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import email
+import email.policy
 import gzip
 import io
 import json
@@ -20,6 +22,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from .dag_runs import EXAMPLES, DagRun
+from .mailbox import mailbox
 from .object_store import BUCKET, object_store
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Example:
     :param env: Environment variables of the run, such as Airflow variables.
     :param failing: The tasks that fail, to show what happens then.
     :param not_on: Why it does not run on versions of Airflow that begin so.
+    :param needs_mail: Whether it sends mail: each message is then a file in the folder.
     :param needs_s3: Whether it writes to S3: its objects are then copied into the folder.
     """
 
@@ -44,6 +48,7 @@ class Example:
     env: Mapping[str, str] = field(default_factory=dict)
     failing: frozenset[str] = frozenset()
     not_on: Mapping[str, str] = field(default_factory=dict)
+    needs_mail: bool = False
     needs_s3: bool = False
 
 
@@ -132,6 +137,28 @@ def check_wait_then_label(run: DagRun, sandbox: SandboxServer, folder: Path) -> 
     assert label in sandbox.labels_of("24994546734902201")
 
 
+def check_mailed_page(folder: Path, page: bytes, subject: str) -> None:
+    message = email.message_from_bytes((folder / "message-1.eml").read_bytes(), policy=email.policy.default)
+    assert (message["To"], message["Subject"]) == ("marketing@example.com", subject)
+    (attached,) = message.iter_attachments()
+    assert attached.get_filename() == "campaign-1.html"
+    assert attached.get_payload(decode=True) == page
+
+
+def check_report_from_s3(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    page = (folder / "reports/campaign-1.html").read_bytes()
+    assert run.tasks["report"].result["bytes"] == len(page)
+    check_mailed_page(folder, page, "Flow campaign 1: 8 answered")
+    assert len((folder / "reports/history.jsonl").read_text().splitlines()) == 1
+
+
+def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    figures = run.tasks["report"].result
+    assert (figures["answered"], figures["completed"]) == (8, 8)
+    check_mailed_page(folder, Path(figures["uri"]).read_bytes(), "Flow campaign 1: 8 answered")
+    assert len((folder / "reports/history.jsonl").read_text().splitlines()) == 1
+
+
 PASSWORD = "s3cret of the example"
 #: Where the examples in YAML write: they have no parameter for it.
 YAML_FOLDER = "file:///tmp/cytechbot"
@@ -168,7 +195,25 @@ RUN_AS = {
     "cytechbot_user_lifecycle": Example(
         check=check_user_lifecycle, env={"AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": PASSWORD}
     ),
+    "cytechbot_report_from_s3": Example(
+        check=check_report_from_s3,
+        conf=lambda _: {"folder": f"s3://aws_default@{BUCKET}/reports"},
+        needs_mail=True,
+        needs_s3=True,
+    ),
+    "cytechbot_weekly_report": Example(
+        check=check_weekly_report,
+        conf=lambda folder: {"folder": f"{folder.removeprefix('file://')}/reports"},
+        needs_mail=True,
+    ),
 }
+
+
+@pytest.fixture
+def post():
+    """A mail server."""
+    with mailbox() as found:
+        yield found
 
 
 @pytest.fixture
@@ -191,7 +236,9 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
             pytest.skip(reason)
     store = request.getfixturevalue("store") if example.needs_s3 else None
     aws = {"AIRFLOW_CONN_AWS_DEFAULT": store.connection()} if store else {}
-    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws})
+    post = request.getfixturevalue("post") if example.needs_mail else None
+    smtp = {"AIRFLOW_CONN_SMTP_DEFAULT": post.connection()} if post else {}
+    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws, **smtp})
     assert run.tasks, run.log
     expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
     assert run.states == expected, run.log
@@ -200,6 +247,8 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     for key in store.objects() if store else ():
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(store.read(key))
+    for number, message in enumerate(post.messages if post else (), start=1):
+        (tmp_path / f"message-{number}.eml").write_bytes(bytes(message))
     example.check(run, cytechbot_sandbox, tmp_path)
 
 
