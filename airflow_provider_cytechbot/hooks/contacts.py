@@ -20,7 +20,7 @@ class ContactMethods(EndpointCaller):
         Return a contact group (``GET get_contact_group/``).
 
         :param contact_type_id: The group's id.
-        :raises CyTechBotRequestError: There is no such group; the vendor does not say in which words.
+        :raises CyTechBotRequestError: There is no such group. The vendor does not document this error.
         """
         return self.call(endpoints.GET_CONTACT_GROUP, contact_type_id=contact_type_id)
 

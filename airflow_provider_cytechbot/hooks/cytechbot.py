@@ -41,10 +41,10 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     as ``str``. Records are JSON-serialisable: times are ISO 8601 with the server's offset, and a date of
     zeros is ``None``.
 
-    A call that fails for a passing reason is repeated, as often as the connection's ``max_retries`` allows,
-    if a repeat does no harm: reads, updates, deletes and label assignments always, creates only if nothing
-    can have been sent. All errors derive from :class:`~airflow_provider_cytechbot.api.errors.CyTechBotError`.
-    Those that no retry can help make the task fail at once.
+    A call that fails for a temporary reason is retried up to ``max_retries`` times, if a second call does no
+    harm: reads, updates, deletes and label assignments always, creates only if nothing can have been sent.
+    All errors derive from :class:`~airflow_provider_cytechbot.api.errors.CyTechBotError`. Errors that no
+    retry can help fail the task at once.
 
     :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
     """
@@ -134,7 +134,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         self, flow_campaign_id: IdInput, subscriber_id: IdInput
     ) -> records.SubscriberFlowAnswers:
         """
-        Return what one subscriber answered (``GET get_single_subscriber_flow_info/``).
+        Return one subscriber's answers (``GET get_single_subscriber_flow_info/``).
 
         :param flow_campaign_id: The campaign's id.
         :param subscriber_id: The subscriber's id.
@@ -166,7 +166,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         """
         Yield all answers of a campaign as rows, while they arrive, in bounded memory.
 
-        Only when the iterator ends without an error is it known that all answers have arrived.
+        All answers have arrived only if the iterator ends without an error.
 
         :param flow_campaign_id: The campaign's id.
         :return: Rows ``{"flow_campaign_id", "flow_name", "subscriber_id", "question_id", "question",
@@ -182,9 +182,9 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         """
         Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
 
-        The stream yields answers by subscriber and also knows the campaign's name and how much has arrived.
+        The stream yields answers by subscriber, and has the campaign's name and the number of bytes read.
 
-        Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
+        A call that fails before the first subscriber has arrived is retried like any other.
 
         :param flow_campaign_id: The campaign's id.
         """
@@ -203,12 +203,12 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
 
     def call(self, endpoint: Endpoint[T], **fields: object) -> T:
         """
-        Call an endpoint. Each of the methods above does this with its own.
+        Call an endpoint. Each of the methods above calls its own.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
         :param fields: Its fields; ``None`` means not to send one.
-        :return: What the endpoint's answer carries.
-        :raises CyTechBotError: The subclass that says what went wrong.
+        :return: The endpoint's record, list, id or outcome.
+        :raises CyTechBotError: One of its subclasses.
         """
         fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         return self._run(self._send, endpoint, fields)
@@ -238,7 +238,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
 
     @cached_property
     def settings(self) -> Settings:  # type: ignore[override]
-        """The connection's settings, read once; what is secret in them is masked in logs from then on."""
+        """The connection's settings, read once. Their secrets are masked in logs from then on."""
         return self.read_settings(self.get_connection(self.cytechbot_conn_id))
 
     @cached_property
@@ -285,7 +285,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         else:
             self._report_lineage(call)
             return answer
-        raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain
+        raise self.task_error(failure)  # outside the except, so that its chain is empty
 
 
 def _sentence(error: CyTechBotError) -> str:

@@ -84,10 +84,10 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         Call an endpoint.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
-        :param max_retries: How often it is repeated at most; ``None``: the connection's own number.
+        :param max_retries: The most retries; ``None``: the connection's number.
         :param fields: Its fields; ``None`` means not to send one.
-        :return: What the endpoint's answer carries.
-        :raises CyTechBotError: The subclass that says what went wrong.
+        :return: The endpoint's record, list, id or outcome.
+        :raises CyTechBotError: One of its subclasses.
         """
         fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         return await self._run(self._send, endpoint, fields, max_retries)
@@ -99,10 +99,10 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         """
         Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
 
-        Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
+        A call that fails before the first subscriber has arrived is retried like any other.
 
         :param flow_campaign_id: The campaign's id.
-        :param max_retries: How often it is repeated at most; ``None``: the connection's own number.
+        :param max_retries: The most retries; ``None``: the connection's number.
         """
         from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
 
@@ -151,4 +151,4 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
             return await send_with_retries_async(send, call, times, self.transport.limiter)
         except CyTechBotError as error:
             failure = error
-        raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain
+        raise self.task_error(failure)  # outside the except, so that its chain is empty

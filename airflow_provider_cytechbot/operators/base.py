@@ -53,9 +53,9 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
 
     def build(self, endpoint: Endpoint[T], **fields: object) -> Call[T]:
         """
-        Return a call with its fields checked. One that cannot be sent fails the task at once.
+        Return a call with checked fields. A field that cannot be sent fails the task at once.
 
-        :param endpoint: What to call.
+        :param endpoint: The endpoint.
         :param fields: Its fields, rendered.
         """
         try:
@@ -69,16 +69,16 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
         Return the error for a parameter that cannot be used. It fails the task at once.
 
         :param name: The parameter.
-        :param problem: What was wrong, as the rest of a sentence.
-        :param hint: What to do instead.
+        :param problem: The problem, as the rest of a sentence.
+        :param hint: A way to avoid it.
         """
         return self.hook.task_error(field_error(name, problem, hint))
 
     def checked(self, check: Callable[[str, object], T], name: str, value: object) -> T:
         """
-        Return a parameter as it is meant. One that cannot be used fails the task at once.
+        Return a parameter's checked value. An invalid value fails the task at once.
 
-        :param check: One of the functions of ``airflow_provider_cytechbot.api.fields`` for a field's value.
+        :param check: A function of ``airflow_provider_cytechbot.api.fields`` that checks a value.
         :param name: The parameter.
         :param value: Its value, rendered.
         """
@@ -108,7 +108,7 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         Delete, and return the id.
 
         :param call: The call that deletes.
-        :param deleted_id: The id of what is to be deleted.
+        :param deleted_id: The id of the record to delete.
         :param context: The task's context.
         """
         missing_ok = self.checked(read_switch, "missing_ok", self.missing_ok)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
     from airflow_provider_cytechbot.api.times import RelativeDate
 
-#: How far the server's clock, or its time zone in the connection, may be wrong.
-CLOCKS_DIFFER = timedelta(days=1)
+#: The tolerated error of the server's clock, or of its time zone in the connection.
+CLOCK_TOLERANCE = timedelta(days=1)
 
 
 class CyTechBotUserOperator(CyTechBotBaseOperator):
@@ -120,7 +120,7 @@ class CyTechBotCreateUserOperator(CyTechBotUserOperator):
         create = Create(
             description=f"user {self.user_email!r}",
             call=call,
-            exists=lambda user_id: bool(self.hook.get_user(user_id=user_id)),
+            is_present=lambda user_id: bool(self.hook.get_user(user_id=user_id)),
             find=lambda began: self._find(call, began),
         )
         return create_once(create, self.hook, context)
@@ -134,7 +134,7 @@ class CyTechBotCreateUserOperator(CyTechBotUserOperator):
         found: Mapping[str, object] = user
         _, sent = call.loggable_fields
         differing = [name for name, text in sent.items() if _differs(name, text, found[name])]
-        if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCKS_DIFFER:
+        if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCK_TOLERANCE:
             differing.append("age (it existed before)")
         if differing:
             self.log.warning(

@@ -133,7 +133,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     @cached_property
     def required(self) -> Progress:
         """The progress to wait for."""
-        return Progress.wanted(self.checked(read_switch, "complete", self.complete))
+        return Progress.required_if(self.checked(read_switch, "complete", self.complete))
 
     @cached_property
     def campaign(self) -> FlowCampaignQuestions:

@@ -11,8 +11,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
+from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.hooks.task_errors import as_task_error
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 
 if TYPE_CHECKING:

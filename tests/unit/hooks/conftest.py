@@ -1,4 +1,4 @@
-"""What the hook's unit tests share."""
+"""Fixtures of the hooks' unit tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def connect(monkeypatch):
 
 @pytest.fixture
 def waits(monkeypatch):
-    """Let nobody wait, and return the seconds that they would have waited."""
+    """Replace all waits, and return their seconds."""
     seconds = []
     monkeypatch.setattr("time.sleep", lambda wait: seconds.append(wait) if wait else None)
     return seconds

@@ -56,7 +56,7 @@ def plain_signature(method):
 
 
 class TestMethods:
-    def test_each_endpoint_has_one(self):
+    def test_each_endpoint_has_a_method(self):
         assert {endpoint.name for endpoint, _ in METHODS.values()} == {each.name for each in ENDPOINTS}
 
     @pytest.mark.parametrize("name", METHODS)
@@ -80,7 +80,7 @@ class TestMethods:
         assert {name: reveal(value) for name, value in fields.items()} == given
 
     @pytest.mark.parametrize("name", METHODS)
-    def test_its_text_names_its_endpoint_and_each_parameter(self, name):
+    def test_the_docstring_names_endpoint_and_parameters(self, name):
         endpoint = METHODS[name][0]
         text = getattr(CyTechBotHook, name).__doc__
         assert f"``{endpoint.verb} {endpoint.path}``" in text
@@ -91,17 +91,17 @@ class TestMethods:
 
 
 class TestInAirflow:
-    def test_what_airflow_looks_for(self):
+    def test_airflows_class_attributes_are_set(self):
         assert CyTechBotHook.conn_name_attr == "cytechbot_conn_id"
         assert CyTechBotHook.default_conn_name == CyTechBotHook().cytechbot_conn_id == "cytechbot_default"
         assert CyTechBotHook.conn_type == "cytechbot"
         assert CyTechBotHook.hook_name == "CyTechBot"
 
-    def test_the_form_is_the_one_of_the_metadata(self):
+    def test_the_form_equals_the_metadata(self):
         assert CyTechBotHook.get_ui_field_behaviour() == connection_form.ui_field_behaviour()
         assert set(CyTechBotHook.get_connection_form_widgets()) == set(connection_form.CONN_FIELDS)
 
-    def test_making_one_asks_nobody(self, monkeypatch):
+    def test_the_constructor_reads_no_connection(self, monkeypatch):
         monkeypatch.setattr(CyTechBotHook, "get_connection", lambda *_: pytest.fail("request"))
         CyTechBotHook("anything")
 
@@ -135,7 +135,7 @@ class TestAnswers:
         assert group["id"] == "5"
         assert group["created_at"] == "2026-01-10T13:40:46+06:00"
 
-    def test_an_error_shows_the_servers_words_masked_in_its_repr_too(self, connect, requests_mock):
+    def test_the_repr_of_an_error_is_masked(self, connect, requests_mock):
         requests_mock.get(
             "https://cytechbot.com/api/get_flow_campaigns/",
             text="<title>no 1-the-api-key</title>",
@@ -151,7 +151,7 @@ class TestAnswers:
             "cytechbot_default",
         )
 
-    def test_an_error_of_its_own_keeps_no_frames_of_what_failed(self, connect, requests_mock):
+    def test_an_error_keeps_no_frames_of_its_cause(self, connect, requests_mock):
         requests_mock.get("https://cytechbot.com/api/get_flow_campaigns/", text="", status_code=404)
         with pytest.raises(CyTechBotError) as caught:
             connect().get_flow_campaigns()

@@ -34,6 +34,6 @@ def test_no_frame_shows_a_secret(extra, connect):
         assert secret not in shown
 
 
-def test_it_is_the_same_kind_of_hook():
+def test_both_hooks_have_the_same_connection_type():
     assert CyTechBotAsyncHook.conn_type == CyTechBotHook.conn_type
     assert CyTechBotAsyncHook().cytechbot_conn_id == CyTechBotHook.default_conn_name

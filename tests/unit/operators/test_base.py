@@ -1,4 +1,4 @@
-"""What holds for every operator."""
+"""Rules for every operator."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def own_parameters(operator):
 
 
 def make(operator, **kwargs):
-    """An operator whose every parameter is a template, so that nothing can be known of it yet."""
+    """An operator whose parameters are all templates."""
     given = {name: f"{{{{ params.{name} }}}}" for name in own_parameters(operator)}
     return operator(task_id="t", **given | kwargs)
 
 
-def test_these_are_the_ten():
+def test_the_operators_are_complete():
     assert [operator.__name__ for operator in OPERATORS] == sorted(
         f"CyTechBot{verb}{noun}Operator"
         for noun, verbs in {
@@ -70,7 +70,7 @@ class TestEach:
         for name in own_parameters(operator):
             assert getattr(task, name) == f"{{{{ params.{name} }}}}"
 
-    def test_what_is_not_text_reaches_it_by_native_rendering(self, operator):
+    def test_native_rendering_keeps_lists(self, operator):
         values = {name: ["a", {"b": [1, name]}] for name in own_parameters(operator)}
         with DAG("d", schedule=None, render_template_as_native_obj=True, params=values):
             task = make(operator)
@@ -87,10 +87,10 @@ class TestEach:
             assert f":param {name}:" in doc
         assert ":return:" in doc
 
-    def test_it_has_a_colour_of_its_own(self, operator):
+    def test_it_has_its_own_colour(self, operator):
         assert operator.ui_color != BaseOperator.ui_color
 
-    def test_it_is_mapped(self, operator):
+    def test_it_can_be_mapped(self, operator):
         *partial, last = own_parameters(operator)
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
             mapped = operator.partial(task_id="t", **dict.fromkeys(partial, "x")).expand(**{last: ["1", "2"]})
@@ -98,7 +98,7 @@ class TestEach:
         task = mapped.unmap({**dict.fromkeys(partial, "x"), last: "2"})
         assert getattr(task, last) == "2"
 
-    def test_it_is_a_setup_or_a_teardown(self, operator):
+    def test_it_can_be_setup_or_teardown(self, operator):
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
             setup = operator(task_id="setup", **dict.fromkeys(own_parameters(operator), "x")).as_setup()
             teardown = operator(task_id="teardown", **dict.fromkeys(own_parameters(operator), "x"))
@@ -106,7 +106,7 @@ class TestEach:
         assert setup.is_setup
         assert teardown.is_teardown
 
-    def test_a_mistyped_parameter_is_an_error_when_the_dag_is_read(self, operator):
+    def test_an_unknown_parameter_is_an_error_when_the_dag_is_read(self, operator):
         with pytest.raises((TypeError, AirflowException)):  # the latter before Airflow 3
             make(operator, mistyped=1)
 

@@ -16,11 +16,11 @@ from airflow_provider_cytechbot.sensors.flow_answers import (
 )
 
 SENSORS = {CyTechBotFlowCampaignSensor: {}, CyTechBotSubscriberFlowSensor: {"subscriber_id": "31"}}
-NOBODY = "2"
+UNANSWERED = "2"
 
 
 def make(cls=CyTechBotFlowCampaignSensor, **options):
-    return cls(task_id="wait", **{"flow_campaign_id": NOBODY, **SENSORS[cls], **options})
+    return cls(task_id="wait", **{"flow_campaign_id": UNANSWERED, **SENSORS[cls], **options})
 
 
 @pytest.fixture
