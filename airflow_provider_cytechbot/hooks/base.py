@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.hooks.secrets import reveal
+from airflow_provider_cytechbot.hooks.secrets import Secret, reveal
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_cytechbot.api import records
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
@@ -28,24 +26,23 @@ class CyTechBotBaseHook:
     cytechbot_conn_id: str
     settings: Settings
 
-    def read_settings(self, connection: Connection) -> Settings:
+    def read_settings(self, connection: Secret) -> Settings:
         """
         Return a connection's settings, and mask its secrets in logs from then on.
 
-        :param connection: The Airflow connection.
+        :param connection: The Airflow connection, hidden from error trackers.
         :raises CyTechBotSettingsError: The connection cannot be used.
         """
         from airflow_provider_cytechbot.hooks.connection_settings import read_settings
         from airflow_provider_cytechbot.hooks.masking import keep_secret
 
         try:
-            settings = read_settings(connection)
+            settings = read_settings(reveal(connection))
         except CyTechBotError as error:
             failure = error
         else:
             keep_secret(settings)
             return settings
-        del connection  # error trackers show the variables of this frame
         raise self.task_error(failure)
 
     def build_call(self, endpoint: Endpoint[T], fields: Mapping[str, object]) -> Call[T]:

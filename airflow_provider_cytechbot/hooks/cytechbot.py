@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.contacts import ContactMethods
-from airflow_provider_cytechbot.hooks.secrets import hide_fields
+from airflow_provider_cytechbot.hooks.secrets import hide, hide_fields
 from airflow_provider_cytechbot.hooks.users import UserMethods
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     @cached_property
     def settings(self) -> Settings:  # type: ignore[override]
         """The connection's settings, read once. Their secrets are masked in logs from then on."""
-        return self.read_settings(self.get_connection(self.cytechbot_conn_id))
+        return self.read_settings(hide(self.get_connection(self.cytechbot_conn_id)))
 
     @cached_property
     def transport(self) -> RequestsTransport:

@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields, reveal
+from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -120,7 +120,7 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         import airflow_provider_cytechbot.transport.retry  # noqa: F401 (slow to import, and used below)
         from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
-        self.settings = self.read_settings(reveal(connection))
+        self.settings = self.read_settings(connection)
         try:
             self.transport = AiohttpTransport(self.settings)
         except CyTechBotError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_cytechbot.api.redaction import Redactor, forms
+from airflow_provider_cytechbot.hooks.secrets import Secret, hide, reveal
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.transport.settings import Settings
@@ -67,13 +68,34 @@ def keep_secret(settings: Settings) -> None:
 
     :param settings: The connection's settings.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
-
-    proxy_password = urlsplit(settings.proxy or "").password or ""
-    secrets = {settings.api_key, proxy_password, unquote(proxy_password)} - {""}
+    secrets = [hide(each) for each in _secrets_of(settings)]
     for secret in secrets:
-        for form in forms(secret):
-            mask_secret(form)
-    _REDACT_SECRETS.add(secrets)
+        mask_in_task_logs(secret)
+    _REDACT_SECRETS.add(map(reveal, secrets))
     for name in _LOGGERS_OF_URLS:
         logging.getLogger(name).addFilter(_REDACT_SECRETS)  # adding it twice has no effect
+
+
+def mask_in_task_logs(secret: Secret) -> None:
+    """
+    Register a secret, in each encoding, with Airflow's masker.
+
+    :param secret: The secret, hidden.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    try:
+        for form in map(hide, forms(reveal(secret))):
+            mask_secret(reveal(form))
+    except Exception as error:  # noqa: BLE001 - raised again below
+        failure = error
+    else:
+        return
+    # The masker's own frames contain the secret, which an error tracker would show.
+    failure.__cause__ = failure.__context__ = None
+    raise failure.with_traceback(None)
+
+
+def _secrets_of(settings: Settings) -> set[str]:
+    proxy_password = urlsplit(settings.proxy or "").password or ""
+    return {settings.api_key, proxy_password, unquote(proxy_password)} - {""}

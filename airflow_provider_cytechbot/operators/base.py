@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotNotFoundError,
@@ -16,6 +15,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.secrets import hide_fields
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
@@ -58,8 +58,9 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
         :param endpoint: The endpoint.
         :param fields: Its fields, rendered.
         """
+        fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         try:
-            return build(endpoint, **fields)
+            return self.hook.build_call(endpoint, fields)
         except CyTechBotError as error:
             failure = error
         raise self.hook.task_error(failure)

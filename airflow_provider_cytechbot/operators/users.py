@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
-from airflow_provider_cytechbot.api.redaction import forms
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.masking import mask_in_task_logs
+from airflow_provider_cytechbot.hooks.secrets import hide
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
@@ -103,15 +104,12 @@ class CyTechBotCreateUserOperator(CyTechBotUserOperator):
 
     def execute(self, context: Context) -> str:
         """Create the user and return its id."""
-        from airflow.providers.common.compat.sdk import mask_secret
-
-        for form in forms(str(self.password)):
-            mask_secret(form)
+        mask_in_task_logs(hide(str(self.password)))
         call = self.build(
             endpoints.CREATE_USER,
             name=self.name,
             email=self.user_email,
-            password=self.password,
+            password=hide(self.password),
             package_id=self.package_id,
             expired_date=self.expired_date_of(context, self.expired_date),
             mobile=self.mobile,
