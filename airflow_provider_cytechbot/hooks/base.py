@@ -12,7 +12,6 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.secrets import Secret, reveal
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.api import records
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.transport.settings import Settings
@@ -108,10 +107,6 @@ class EndpointCaller(ABC):
         :param endpoint: The endpoint.
         :param fields: Its fields.
         """
-
-    @abstractmethod
-    def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
-        """Call an endpoint and log if nothing changed."""
 
 
 def as_task_error(error: CyTechBotError) -> CyTechBotError:

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.contacts import ContactMethods
@@ -111,9 +112,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         :param label_ids: The labels' ids, as a list or separated by commas.
         :raises CyTechBotRequestError: The API refused, for instance because it knows none of the labels.
         """
-        self._write(
-            endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids
-        )
+        self.call(endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids)
 
     # Flow campaigns and their answers.
 
@@ -256,12 +255,18 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     def _send(self, call: Call[T], is_resend: bool) -> T:
         return self.decipher(call, *self.transport.send(call), is_resend=is_resend)
 
-    def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
-        outcome = self.call(endpoint, **fields)
-        if not outcome.changed:
-            self.log.info(
-                "%s changed nothing: %s", endpoint.name, outcome.message or "there was nothing to change"
-            )
+    def _log_write(self, call: Call[Any], answer: object) -> None:
+        """Log a write in one line: the record, its id, whether it changed, and the connection."""
+        if not call.endpoint.log_text:
+            return
+        text, fields = call.endpoint.log_text.format_map(call.fields), call.changed_fields
+        if not isinstance(answer, WriteOutcome):
+            result = f"id {answer}"
+        elif answer.changed:
+            result = f"changed ({', '.join(fields)})" if fields else "changed"
+        else:
+            result = f"unchanged ({answer.message or 'no reason given'})"
+        self.log.info("%s over connection %r: %s.", text, self.cytechbot_conn_id, result)
 
     def _find_flow_name(self, flow_campaign_id: str) -> str | None:
         return self.get_flow_campaign(flow_campaign_id)["flow_name"]
@@ -284,6 +289,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
             failure = error
         else:
             self._report_lineage(call)
+            self._log_write(call, answer)
             return answer
         raise self.task_error(failure)  # outside the except, so that its chain is empty
 

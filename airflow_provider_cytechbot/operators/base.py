@@ -128,5 +128,11 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
             memory.restore()
             if not (missing_ok or may_be_done):
                 raise
-            self.log.info("Nothing to delete: %s", error.reason)
+            fields = ", ".join(f"{name} {text!r}" for name, text in call.fields.items())
+            self.log.info(
+                "Nothing to delete for %s over connection %r: %s",
+                fields,
+                hook.cytechbot_conn_id,
+                error.reason,
+            )
         return str(deleted_id)

@@ -145,7 +145,12 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
         except CyTechBotRequestError as error:
             if isinstance(error, CyTechBotFieldError) or not self._already_has(fields):
                 raise
-            self.log.info("Contact %s has these values already, although %s", self.contact_id, error.reason)
+            self.log.info(
+                "Contact %s over connection %r: unchanged. It has these values, although %s",
+                self.contact_id,
+                self.cytechbot_conn_id,
+                error.reason,
+            )
         return str(self.contact_id)
 
     def _already_has(self, fields: dict[str, str | None]) -> bool:

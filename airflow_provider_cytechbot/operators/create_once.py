@@ -117,7 +117,6 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Prev
             _ambiguous(create, memory, "The task's execution_timeout ended it before the response.")
         )
     else:
-        log.info("Created %s: id %s", create.description, new_id)
         memory.finish(new_id)
         return new_id
     is_ambiguous = isinstance(failure, CyTechBotAmbiguousWriteError)

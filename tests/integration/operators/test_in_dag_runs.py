@@ -90,7 +90,7 @@ LINES = (
 POST create_system_user (connection 'wrong_key'): the API refused: "Either API Key Invalid or Member Validity
  Expired". Check the API key in the connection and the member's validity. This endpoint needs an admin's key.
 POST delete_contact_group (connection 'cytechbot_default'): the API refused: "The contact type ID does not
- exist". Check the id.
+ exist". Nothing was found for contact_type_id '4711': check it.
 POST create_contact_group (connection 'unreachable'): no connection to 127.0.0.1:9 could be made.
  Check the host in the connection, and whether the server can be reached from the worker.
 127.0.0.1:PORT closed the connection before its answer was whole. It is not sent again. The API cannot list

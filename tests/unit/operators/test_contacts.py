@@ -62,7 +62,10 @@ class TestRefusedUpdate:
             "get_contact": CONTACT,
         }
         assert run(self.update(contact_email="a@b.org", first_name="A")) == "4"
-        assert "Contact 4 has these values already, although Please try a different email" in caplog.text
+        line = (
+            "Contact 4 over connection 'cytechbot_default': unchanged. It has these values, although Please"
+        )
+        assert line in caplog.text
 
     @pytest.mark.parametrize("other", [{"first_name": "B"}, {"last_name": "B"}])
     def test_fails_if_any_value_differs(self, run, hook, other):
@@ -114,7 +117,8 @@ class TestDelete:
         caplog.set_level("INFO")
         hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
         assert run(self.delete(missing_ok=missing_ok)) == "4"
-        assert f"Nothing to delete: {self.GONE}" in caplog.text
+        line = f"Nothing to delete for contact_id '4' over connection 'cytechbot_default': {self.GONE}"
+        assert line in caplog.text
 
     @pytest.mark.parametrize("store", [True, False])
     def test_a_missing_contact_in_a_retry_is_a_success(self, run, hook, tries, tries_without_store, store):
