@@ -82,6 +82,10 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_cytechbot.transfers.flow_answers_to_object_storage",
             },
         ],
+        "extra-links": [
+            "airflow_provider_cytechbot.operators.links.CyTechBotInstallationLink",
+            "airflow_provider_cytechbot.operators.links.CyTechBotFileLink",
+        ],
         "asset-uris": copy.deepcopy(ASSET_URIS),
         "dataset-uris": copy.deepcopy(ASSET_URIS),  # their name before Airflow 3.0
         "connection-types": [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -16,6 +15,7 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.secrets import hide_fields
+from airflow_provider_cytechbot.operators.links import CyTechBotLinkedOperator
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
+class CyTechBotBaseOperator(CyTechBotLinkedOperator, BaseOperator, metaclass=OwnArgumentsMeta):
     """
     Base of the operators that write to CyTechBot, and of the sensors.
 
@@ -45,11 +45,6 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
     def __init__(self, *, cytechbot_conn_id: str = CyTechBotHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cytechbot_conn_id = cytechbot_conn_id
-
-    @cached_property
-    def hook(self) -> CyTechBotHook:
-        """The hook, created on first use: the connection id may be a template until then."""
-        return CyTechBotHook(self.cytechbot_conn_id)
 
     def build(self, endpoint: Endpoint[T], **fields: object) -> Call[T]:
         """
