@@ -16,6 +16,11 @@ from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.contacts import ContactMethods
+from airflow_provider_cytechbot.hooks.flow_campaigns import (
+    QuestionIds,
+    find_campaign,
+    read_campaign_reference,
+)
 from airflow_provider_cytechbot.hooks.secrets import hide, hide_fields
 from airflow_provider_cytechbot.hooks.users import UserMethods
 
@@ -128,6 +133,49 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         :raises CyTechBotNotFoundError: There is no such campaign.
         """
         return self.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id=flow_campaign_id)
+
+    def find_flow_campaign(self, name: str) -> records.FlowCampaign:
+        """
+        Return the flow campaign with a name (``GET get_flow_campaigns/``).
+
+        White space around and within names is not significant.
+
+        :param name: The campaign's name.
+        :raises CyTechBotNotFoundError: No campaign has this name.
+        :raises CyTechBotRequestError: Several campaigns have this name.
+        """
+        return self._checked(lambda: find_campaign(self.get_flow_campaigns(), name))
+
+    def resolve_flow_campaign_id(self, flow_campaign_id: object, flow_campaign_name: object) -> str:
+        """
+        Return the id of a campaign that is given by its id or by its name.
+
+        :param flow_campaign_id: The id; ``None`` or an empty text if the name is given.
+        :param flow_campaign_name: The name; ``None`` or an empty text if the id is given.
+        :raises CyTechBotFieldError: Both or neither are given, or one is invalid.
+        :raises CyTechBotNotFoundError: No campaign has this name.
+        :raises CyTechBotRequestError: Several campaigns have this name.
+        """
+        found, name = self._checked(lambda: read_campaign_reference(flow_campaign_id, flow_campaign_name))
+        return found or self.find_flow_campaign(name)["id"]
+
+    def get_question_ids(self, flow_campaign_id: IdInput) -> dict[str, list[str]]:
+        """
+        Return the ids of a campaign's questions by their texts.
+
+        The API lists questions without ids, so ids come from answers (``GET get_all_subscriber_flow_info/``):
+        a question without any answer has none, and a text that several questions share has several.
+
+        :param flow_campaign_id: The campaign's id.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        found = QuestionIds(self.get_flow_campaign(flow_campaign_id)["questions"])
+        with self.open_flow_answers(flow_campaign_id) as stream:
+            for _, answers in stream:
+                found.add(answers)
+                if found.is_complete:
+                    break
+        return found.by_text()
 
     def get_subscriber_flow_answers(
         self, flow_campaign_id: IdInput, subscriber_id: IdInput
@@ -267,6 +315,14 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         else:
             result = f"unchanged ({answer.message or 'no reason given'})"
         self.log.info("%s over connection %r: %s.", text, self.cytechbot_conn_id, result)
+
+    def _checked(self, check: Callable[[], T]) -> T:
+        """Return a function's result, and raise its errors as a task should."""
+        try:
+            return check()
+        except CyTechBotError as error:
+            failure = error
+        raise self.task_error(failure)
 
     def _find_flow_name(self, flow_campaign_id: str) -> str | None:
         return self.get_flow_campaign(flow_campaign_id)["flow_name"]

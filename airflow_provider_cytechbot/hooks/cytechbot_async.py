@@ -14,9 +14,11 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.flow_campaigns import QuestionIds, find_campaign
 from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields
 
 if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api import records
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
@@ -91,6 +93,39 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         """
         fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         return await self._run(self._send, endpoint, fields, max_retries)
+
+    async def find_flow_campaign(self, name: str) -> records.FlowCampaign:
+        """
+        Return the flow campaign with a name (``GET get_flow_campaigns/``).
+
+        White space around and within names is not significant.
+
+        :param name: The campaign's name.
+        :raises CyTechBotNotFoundError: No campaign has this name.
+        :raises CyTechBotRequestError: Several campaigns have this name.
+        """
+        campaigns = await self.call(endpoints.GET_FLOW_CAMPAIGNS)
+        try:
+            return find_campaign(campaigns, name)
+        except CyTechBotError as error:
+            failure = error
+        raise self.task_error(failure)
+
+    async def get_question_ids(self, flow_campaign_id: IdInput) -> dict[str, list[str]]:
+        """
+        Return the ids of a campaign's questions by their texts, which come from answers.
+
+        :param flow_campaign_id: The campaign's id.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        campaign = await self.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id=flow_campaign_id)
+        found = QuestionIds(campaign["questions"])
+        async with self.open_flow_answers(flow_campaign_id) as stream:
+            async for _, answers in stream:
+                found.add(answers)
+                if found.is_complete:
+                    break
+        return found.by_text()
 
     @asynccontextmanager
     async def open_flow_answers(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_cytechbot.operators.links import INSTALLATION_KEY
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
 DAG = Path(__file__).parents[1] / "dags/operators/operators_going_wrong.py"
@@ -80,6 +81,7 @@ def test_results(run, sandbox):
     assert run.tasks["user_made"].result == emails["made@example.com"]
     assert run.tasks["user_lost"].result == emails["lost@example.com"]
     assert "ops@example.com" not in emails
+    assert run.tasks["user_made"].xcoms[INSTALLATION_KEY] == f"http://127.0.0.1:{sandbox.port}"
     assert sandbox.state.users[emails["made@example.com"]]["expired_date"].startswith("2027-01-14")
     counts = run.tasks["some_refused"].xcoms["return_value"]["counts"]
     assert (counts["refused"], counts["succeeded"]) == (1, 2)

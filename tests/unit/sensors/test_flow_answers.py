@@ -283,7 +283,7 @@ def test_answers_that_cannot_be_read_after_the_wait_are_waited_for_again(server)
     server.fault("status", ONE, status=503)
     with pytest.raises(TaskDeferred) as deferred:
         subscriber_sensor(timeout=3000).resume_execution(*resumed(reached(), started_at), {})
-    assert deferred.value.kwargs == {"started_at": started_at}
+    assert deferred.value.kwargs == {"started_at": started_at, "flow_campaign_id": FEEDBACK}
     assert deferred.value.trigger.started_at == started_at  # the same wait with the same timeout
     assert 2000 <= deferred.value.timeout.total_seconds() - GRACE + 1 <= 2001
     with pytest.raises(TaskDeferred):  # the answers were deleted meanwhile
