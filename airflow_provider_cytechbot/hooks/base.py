@@ -134,3 +134,22 @@ def _failing_at_once(cls: type[CyTechBotError]) -> type[CyTechBotError]:
     # It has the name of the public class, which is the one to look up and to catch.
     public = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     return type(cls.__name__, (cls, AirflowFailException), {**public, "__reduce__": reduce})
+
+
+def is_retried_after_long_wait() -> bool:
+    """
+    Return whether the running task, if any, is tried again after a ``Retry-After``.
+
+    This is so with a ``CyTechBotRetryPolicy``, while the task has retries left or can be rescheduled.
+    """
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    try:
+        ti: Any = get_current_context()["ti"]
+        policy: Any = getattr(ti.task, "retry_policy", None)
+        is_last_try = ti.try_number > ti.max_tries
+    except Exception:  # noqa: BLE001 - a RuntimeError, and before Airflow 3.0 an AirflowException: no task runs
+        return False
+    if getattr(policy, "follows_retry_after", False) is not True:
+        return False
+    return not (is_last_try and bool(policy.needs_retries))

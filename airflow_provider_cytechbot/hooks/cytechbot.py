@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks import lineage
-from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
+from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook, is_retried_after_long_wait
 from airflow_provider_cytechbot.hooks.contacts import ContactMethods
 from airflow_provider_cytechbot.hooks.flow_campaigns import (
     QuestionIds,
@@ -340,7 +340,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         try:
             call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            answer = send_with_retries(send, call, times, self.transport.limiter)
+            answer = send_with_retries(send, call, times, self.transport.limiter, is_retried_after_long_wait)
         except CyTechBotError as error:
             failure = error
         else:

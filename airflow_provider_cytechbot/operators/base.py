@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -15,7 +17,7 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.secrets import hide_fields
-from airflow_provider_cytechbot.operators.links import CyTechBotLinkedOperator
+from airflow_provider_cytechbot.operators.links import INSTALLATION_KEY, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
@@ -29,8 +31,48 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Stands for the retry policy before Airflow 3.3.
+_NO_POLICIES = object()
 
-class CyTechBotBaseOperator(CyTechBotLinkedOperator, BaseOperator, metaclass=OwnArgumentsMeta):
+
+class CyTechBotOperatorMixin:
+    """
+    Mixin of all operators: their hook, the link to the installation, and the retry policy.
+
+    :param kwargs: Airflow's own parameters.
+    """
+
+    cytechbot_conn_id: str
+    do_xcom_push: bool
+    operator_extra_links: Any = (CyTechBotInstallationLink(),)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # A mapped task passes None if it has no policy of its own.
+        if getattr(self, "retry_policy", _NO_POLICIES) is None:
+            from airflow_provider_cytechbot.hooks.retry_policy import CyTechBotRetryPolicy
+
+            self.retry_policy: Any = CyTechBotRetryPolicy()
+
+    @cached_property
+    def hook(self) -> CyTechBotHook:
+        """The hook, created on first use: the connection id may be a template until then."""
+        return CyTechBotHook(self.cytechbot_conn_id)
+
+    def pre_execute(self, context: Context) -> None:
+        """
+        Store the installation's address for its link.
+
+        :param context: The task's context.
+        """
+        super().pre_execute(context)  # type: ignore[misc]
+        if self.do_xcom_push and "ti" in context:
+            with suppress(Exception):  # an unusable connection fails in execute, where errors are explained
+                url = self.hook.settings.base_url.removesuffix("/api")
+                context["ti"].xcom_push(key=INSTALLATION_KEY, value=url)
+
+
+class CyTechBotBaseOperator(CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta):
     """
     Base of the operators that write to CyTechBot, and of the sensors.
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
 #: The XCom with the installation's address. Links use XComs alone: the UI must not look up connections.
 INSTALLATION_KEY = "cytechbot_installation"
@@ -59,31 +56,6 @@ class CyTechBotFileLink(BaseOperatorLink):
         """
         uris = written_uris(_xcom(ti_key, "return_value"))
         return console_url(uris) if uris else ""
-
-
-class CyTechBotLinkedOperator:
-    """Mixin of operators with a link to their installation. It creates their hook."""
-
-    cytechbot_conn_id: str
-    do_xcom_push: bool
-    operator_extra_links: Any = (CyTechBotInstallationLink(),)
-
-    @cached_property
-    def hook(self) -> CyTechBotHook:
-        """The hook, created on first use: the connection id may be a template until then."""
-        return CyTechBotHook(self.cytechbot_conn_id)
-
-    def pre_execute(self, context: Context) -> None:
-        """
-        Store the installation's address for its link.
-
-        :param context: The task's context.
-        """
-        super().pre_execute(context)  # type: ignore[misc]
-        if self.do_xcom_push and "ti" in context:
-            with suppress(Exception):  # an unusable connection fails in execute, where errors are explained
-                url = self.hook.settings.base_url.removesuffix("/api")
-                context["ti"].xcom_push(key=INSTALLATION_KEY, value=url)
 
 
 def written_uris(result: object) -> list[str]:

@@ -13,11 +13,8 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStora
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
 from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.operators.links import (
-    CyTechBotFileLink,
-    CyTechBotInstallationLink,
-    CyTechBotLinkedOperator,
-)
+from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
+from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ OUTCOMES = "outcomes"
 
 
 class CyTechBotFlowAnswersToObjectStorageOperator(
-    CyTechBotLinkedOperator, BaseOperator, metaclass=OwnArgumentsMeta
+    CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
 ):
     """
     Export all answers of flow campaigns to files on any object storage.
