@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 from .stores import FakeAzure, FakeS3, Memory, store
 
@@ -90,3 +94,25 @@ def place(request, tmp_path):
         return StoreFolder("memory://bucket")
     request.getfixturevalue("s3")
     return StoreFolder(f"{request.param}://bucket")
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Define a connection in the environment and return a hook for it."""
+
+    def connect(
+        conn_id="cytechbot_default", *, host="https://cytechbot.com", password="1-the-api-key", **extra
+    ):
+        connection = {"conn_type": "cytechbot", "host": host, "password": password, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return CyTechBotHook(conn_id)
+
+    return connect
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Replace all waits, and return their seconds."""
+    seconds = []
+    monkeypatch.setattr("time.sleep", lambda wait: seconds.append(wait) if wait else None)
+    return seconds

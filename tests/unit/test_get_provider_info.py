@@ -126,6 +126,7 @@ def test_integrations_named_belong_to_an_installed_provider():
         for kind in info.values()
         if isinstance(kind, list)
         for item in kind
+        if isinstance(item, dict)
         for key, value in item.items()
         if key.endswith("integration-name")
     }

@@ -294,7 +294,8 @@ class TestAgainstTheSandbox:
         assert sandbox.journal.received("update_contact") == 2
         assert hook.get_contact(1)["first_name"] == "Nora"
         (line,) = reason
-        assert line.startswith("update_contact changed nothing: ")
+        assert line.startswith("Updated contact 1 over connection ")
+        assert ": unchanged (" in line
 
     def test_an_assignment_is_repeated(self, sandbox, hook):
         sandbox.fault("reset_after", "assign_label", times=2)
