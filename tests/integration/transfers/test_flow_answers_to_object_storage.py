@@ -396,7 +396,7 @@ def test_gzip_without_its_trailer_is_not_whole(missing, tmp_path, monkeypatch):
             self.wfile.write(body)
 
         def log_message(self, *_):
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
