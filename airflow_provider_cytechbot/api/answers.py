@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
+from airflow_provider_cytechbot.api import http_status
 from airflow_provider_cytechbot.api.endpoints import Repeat
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAuthError,
@@ -96,15 +97,6 @@ def decipher(
     raise failure
 
 
-def is_success(status: int) -> bool:
-    """
-    Return whether an HTTP status leaves it to the body what became of a call.
-
-    :param status: The status.
-    """
-    return 200 <= status < 300
-
-
 def _decipher(
     call: Call[T],
     status: int,
@@ -114,7 +106,7 @@ def _decipher(
     is_resend: bool,
     redact: Redact,
 ) -> T:
-    if not is_success(status):
+    if not http_status.is_success(status):
         raise _not_the_api(status, headers, body, redact)
     value = _json(headers, body)
     verdict = value.get("status") if isinstance(value, dict) else None
@@ -212,29 +204,33 @@ def _not_the_api(
 ) -> CyTechBotUnansweredError:
     """Return the error for an HTTP status that the API itself never answers with."""
     came = f"a web server or proxy answered HTTP {status}"
-    if 300 <= status < 400:
-        return CyTechBotResponseError(
-            f"{came}, a redirect{_target(headers, redact)}, which is never followed.",
-            "Put the address that answers without one into the connection's host.",
-            was_rejected=True,
-            is_transient=False,
-        )
-    if status == 429 or status >= 500 or status == 408:
+    was_rejected = status in http_status.REJECTED
+    if http_status.is_transient(status):
         retry_after = _retry_after(headers)
         return CyTechBotTransportError(
-            f"{came}.",
+            f"{came}{', an interim answer without a final one' if status < 200 else ''}.",
             "The server is overloaded or in trouble: try again later.",
-            was_rejected=status == 429,
+            was_rejected=was_rejected,
             retry_after=retry_after,
-            is_rate_limit=status == 429 or (status == 503 and retry_after is not None),
+            is_rate_limit=http_status.is_rate_limit(status, retry_after is not None),
         )
-    text = body[: 4 * _TITLE_WITHIN].decode(errors="replace")
-    return CyTechBotResponseError(
-        f"{came} with {_describe(headers, text)}.",
-        "Check the host in the connection, and any proxy in front of the server.",
-        was_rejected=True,
-        is_transient=False,
-    )
+    if 300 <= status < 400:
+        failure = CyTechBotResponseError(
+            f"{came}, a redirect{_target(headers, redact)}, which is never followed.",
+            "Put the address that answers without one into the connection's host.",
+            was_rejected=was_rejected,
+            is_transient=False,
+        )
+    else:
+        text = body[: 4 * _TITLE_WITHIN].decode(errors="replace")
+        failure = CyTechBotResponseError(
+            f"{came} with {_describe(headers, text)}.",
+            "Check the host in the connection, and any proxy in front of the server.",
+            was_rejected=was_rejected,
+            is_transient=False,
+        )
+    failure.concerns_every_row = True
+    return failure
 
 
 def _target(headers: Mapping[str, str], redact: Redact) -> str:

@@ -98,10 +98,9 @@ class Call(Generic[T]):
         """
         if self.is_repeatable or not error.may_have_acted:
             return error
-        return CyTechBotAmbiguousWriteError(
-            f"{error.reason} {WAS_SENT}",
-            self.endpoint.how_to_check,
-        )
+        failure = CyTechBotAmbiguousWriteError(f"{error.reason} {WAS_SENT}", self.endpoint.how_to_check)
+        failure.concerns_every_row = error.concerns_every_row
+        return failure
 
     def _encoded(self, api_key: str) -> str:
         return urlencode([("api_key", api_key), *self._sent_fields()])

@@ -128,7 +128,7 @@ def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
     """
     Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
 
-    :param call: The call; a create is repeated only if it cannot have been sent.
+    :param call: The call; a create is repeated only if surely nothing was done.
     :param max_retries: How often a call is repeated at most.
     """
 
@@ -136,7 +136,7 @@ def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
         return (
             isinstance(error, CyTechBotUnansweredError)
             and error.is_transient
-            and (call.is_repeatable or not error.was_sent)
+            and (call.is_repeatable or not error.may_have_acted)
         )
 
     return {

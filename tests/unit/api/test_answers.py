@@ -20,6 +20,7 @@ from airflow_provider_cytechbot.api import endpoints as e
 from airflow_provider_cytechbot.api import errors
 from airflow_provider_cytechbot.api.answers import MAX_REASON, decipher
 from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.http_status import REJECTED
 from airflow_provider_cytechbot.api.records import WriteOutcome
 
 #: The values of the vendor's examples, and what else is not just a number.
@@ -442,7 +443,8 @@ def test_a_redirect_is_never_an_answer(call, body, status):
     assert "pw" not in str(error)
     assert "abc" not in str(error)
     assert not error.is_transient
-    assert not error.may_have_acted
+    assert error.may_have_acted  # a 303 even says that the call was carried out
+    assert error.concerns_every_row
 
 
 @pytest.mark.parametrize(
@@ -459,14 +461,50 @@ def test_a_redirect_without_a_target():
 
 
 @EACH_CALL
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 418, 100, 0, 499])
-def test_refused_by_what_stands_before_the_server(call, status):
+@pytest.mark.parametrize("status", sorted(REJECTED - {429}))
+def test_a_status_given_before_the_application_runs_is_a_refusal(call, status):
     body = "<title>403 Forbidden</title>"
     error = failure(call, body, status=status)
     assert isinstance(error, errors.CyTechBotResponseError)
     assert f"HTTP {status}" in str(error)
     assert not error.is_transient
     assert not error.may_have_acted
+    assert error.concerns_every_row
+
+
+UNSURE_4XX = [402, 406, 408, 409, 410, 412, 416, 418, 422, 423, 424, 425, 428, 444, 451, 460, 499]
+INTERIM = [100, 101, 102, 103, 199]
+UNSURE = [*UNSURE_4XX, *INTERIM, -1, 0, 99, 300, 303, 304, 399, 500, 501, 503, 505, 530, 600]
+
+
+@EACH_CALL
+@pytest.mark.parametrize("status", UNSURE)
+def test_any_other_status_can_follow_a_write_that_was_carried_out(call, status):
+    error = failure(call, '{"status":"success","id":1}', status=status)
+    assert f"HTTP {status}" in str(error)
+    assert error.may_have_acted
+    reported = call.as_unanswered(error)
+    if call.is_repeatable:
+        assert reported is error
+    else:
+        assert type(reported) is errors.CyTechBotAmbiguousWriteError
+        assert reported.concerns_every_row is error.concerns_every_row is not error.is_transient
+
+
+@pytest.mark.parametrize("status", INTERIM)
+def test_an_interim_answer_without_a_final_one_is_transient(status):
+    error = failure("get_contact", "", status=status)
+    assert error.is_transient
+    assert "interim" in error.reason
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize("body", ["", "{}", "null", '{"status":"success"}', "<p>Accepted</p>"])
+@pytest.mark.parametrize("status", [201, 202, 204, 206, 226])
+def test_an_unusual_success_without_an_id_may_have_happened(name, body, status):
+    call = CALLS[name]
+    error = call.as_unanswered(failure(name, body, status=status))
+    assert type(error) is errors.CyTechBotAmbiguousWriteError
 
 
 def test_the_page_of_a_refusal_is_named():

@@ -30,7 +30,7 @@ CREATE = build(endpoints.CREATE_CONTACT_GROUP, name="Riders")
 
 LOST = CyTechBotTransportError("it was cut off.")
 NOT_SENT = CyTechBotTransportError("no connection.", was_sent=False)
-TURNED_AWAY = CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True)
+RATE_LIMITED = CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True)
 NOT_THE_API = CyTechBotResponseError("a web page.")
 
 
@@ -54,7 +54,7 @@ class Server:
 
 
 @pytest.mark.parametrize("call", [READ, UPDATE, DELETE, ASSIGN], ids=lambda call: call.endpoint.name)
-@pytest.mark.parametrize("error", [LOST, NOT_SENT, TURNED_AWAY, NOT_THE_API])
+@pytest.mark.parametrize("error", [LOST, NOT_SENT, RATE_LIMITED, NOT_THE_API])
 def test_what_may_be_repeated_is(call, error, waits):
     server = Server(error, error, "answer")
     assert send_with_retries(server, call, 2) == "answer"
@@ -85,9 +85,25 @@ def test_a_create_that_was_sent_is_not_repeated(error, waits):
     )
 
 
-def test_a_create_that_was_turned_away_is_not_repeated_either_but_cannot_have_happened(waits):
-    server = Server(TURNED_AWAY, "answer")
-    with pytest.raises(CyTechBotTransportError):
+@pytest.mark.parametrize("call", [CREATE, READ], ids=lambda call: call.endpoint.name)
+def test_a_call_that_met_a_rate_limit_is_repeated(call, waits):
+    server = Server(RATE_LIMITED, NOT_SENT, RATE_LIMITED, "answer")
+    assert send_with_retries(server, call, 4) == "answer"
+    assert server.lost_before == [False] * 4
+
+
+def test_a_create_that_meets_a_rate_limit_each_time_cannot_have_happened(waits):
+    server = Server(*[RATE_LIMITED] * 3)
+    with pytest.raises(CyTechBotTransportError) as caught:
+        send_with_retries(server, CREATE, 2)
+    assert server.attempts == 3
+    assert not caught.value.may_have_acted
+
+
+def test_a_create_that_was_rejected_for_good_is_not_repeated(waits):
+    error = CyTechBotResponseError("HTTP 404.", was_rejected=True, is_transient=False)
+    server = Server(error, "answer")
+    with pytest.raises(CyTechBotResponseError):
         send_with_retries(server, CREATE, 4)
     assert server.attempts == 1
 
@@ -122,7 +138,7 @@ def test_what_no_repeat_helps_is_not_repeated(call, waits):
     ("ends", "lost_before"),
     [
         ([LOST, "answer"], [False, True]),
-        ([NOT_SENT, TURNED_AWAY, "answer"], [False, False, False]),
+        ([NOT_SENT, RATE_LIMITED, "answer"], [False, False, False]),
         ([NOT_SENT, LOST, NOT_SENT, "answer"], [False, False, True, True]),
     ],
 )
@@ -180,7 +196,7 @@ def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
 @pytest.mark.parametrize(
     ("error", "paused"),
     [
-        (TURNED_AWAY, FIRST_WAIT),
+        (RATE_LIMITED, FIRST_WAIT),
         (CyTechBotTransportError("HTTP 503.", retry_after=7.0, is_rate_limit=True), 7),
         (
             CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True, retry_after=3600.0),
