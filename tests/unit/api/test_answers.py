@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api import endpoints as e
 from airflow_provider_cytechbot.api import errors
-from airflow_provider_cytechbot.api.answers import MAX_REASON, decipher
+from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.http_status import REJECTED
+from airflow_provider_cytechbot.api.messages import MAX_REASON
 from airflow_provider_cytechbot.api.records import WriteOutcome
 
 #: The values of the vendor's examples, and what else is not just a number.
@@ -175,7 +176,7 @@ def test_wrong_key(call, message):
     [
         ("Some trouble", '"Some trouble"'),
         ("  leading \n and \t inner  ", '"leading and inner"'),
-        ({"message": " (#100) No such page", "code": 100}, '"(#100) No such page"'),
+        ({"message": " (#100) Bad parameter", "code": 100}, '"(#100) Bad parameter"'),
         ({"error": {"message": "(#803) Alias", "type": "x"}}, '"(#803) Alias"'),
         ({"code": 100}, '"{"code": "100"}"'),
         (["a", "b"], '"["a", "b"]"'),
@@ -256,9 +257,12 @@ def test_a_refusal_without_any_message():
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "get_all_labels"])
 @pytest.mark.parametrize("message", ["No Matching Label Found", " no matching  label FOUND "])
-def test_no_labels_is_an_answer_to_that_question_alone(name, message):
-    assert answer("get_all_labels", {"status": "error", "message": message}) == []
-    assert type(failure(name, {"status": "error", "message": message})) is errors.CyTechBotNotFoundError
+@pytest.mark.parametrize("status", ["error", "info"])
+def test_no_labels_is_an_answer_to_that_request_alone(name, message, status):
+    assert answer("get_all_labels", {"status": status, "message": message}) == []
+    if status == "error":
+        kind = errors.CyTechBotNotFoundError if name == "assign_label" else errors.CyTechBotRequestError
+        assert type(failure(name, {"status": status, "message": message})) is kind
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -568,17 +572,32 @@ def test_retry_after_any_date(later):
     assert error.retry_after == pytest.approx(later.total_seconds(), abs=1)
 
 
-@pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
-def test_a_delete_repeated_after_a_lost_answer_is_done(name):
-    body = {"status": "error", "message": "The contact ID does not exist"}
-    assert answer(name, body, is_resend=True) == WriteOutcome(True, "The contact ID does not exist")
+DELETES = pytest.mark.parametrize(
+    ("name", "thing"), [("delete_contact", "contact"), ("delete_contact_group", "contact type")]
+)
+
+
+@DELETES
+def test_a_delete_repeated_after_a_lost_answer_is_done(name, thing):
+    body = {"status": "error", "message": f"The {thing} ID does not exist"}
+    assert answer(name, body, is_resend=True) == WriteOutcome(True, f"The {thing} ID does not exist")
     assert type(failure(name, body)) is errors.CyTechBotNotFoundError
+
+
+@DELETES
+@pytest.mark.parametrize(
+    "message", ["Table 'contacts' does not exist", "User not found", "Page not found", "API route not found"]
+)
+def test_a_delete_refused_because_something_else_is_missing_is_not_done(name, thing, message):
+    failure(name, {"status": "error", "message": message}, is_resend=True)
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("delete_")])
 def test_all_else_repeated_after_a_lost_answer_is_judged_as_ever(name):
-    body = {"status": "error", "message": "The contact ID does not exist"}
-    assert type(failure(name, body, is_resend=True)) is errors.CyTechBotNotFoundError
+    ids = [field.name for field in CALLS[name].endpoint.fields if field.name.endswith("_id")]
+    for each in ids:
+        body = {"status": "error", "message": f"The {each.removesuffix('_id')} ID does not exist"}
+        assert type(failure(name, body, is_resend=True)) is errors.CyTechBotNotFoundError
 
 
 @pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
