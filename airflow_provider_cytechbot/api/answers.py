@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api import http_status
+from airflow_provider_cytechbot.api.decoders import ReadContext, wrong_shape
 from airflow_provider_cytechbot.api.endpoints import Answer, Repeat
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
@@ -32,7 +33,7 @@ from airflow_provider_cytechbot.api.messages import (
     outline,
     quote,
 )
-from airflow_provider_cytechbot.api.records import ReadContext, WriteOutcome, wrong_shape
+from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.api.refusals import refusal, temporary_failure
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def _decipher(
         if verdict != "success" or answer.member not in value:
             raise wrong_shape(f"neither success with {answer.member!r} nor an error ({outline(value)})")
         value = value[answer.member]
+    elif value == {}:
+        raise wrong_shape("it is an empty object")
     result = answer.read(value, ReadContext(zone, call.fields))
     if isinstance(result, Mapping):
         check_match(result, call.fields, answer.matches)

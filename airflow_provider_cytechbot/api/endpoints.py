@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, Literal, TypeVar
 
-from airflow_provider_cytechbot.api import records
-from airflow_provider_cytechbot.api.fields import Field, day, id_list, identifier, number, password, text
-from airflow_provider_cytechbot.api.records import Decoder, list_of, record
+from airflow_provider_cytechbot.api import decoders, records
+from airflow_provider_cytechbot.api.decoders import record
+from airflow_provider_cytechbot.api.fields import (
+    Field,
+    day,
+    email,
+    id_list,
+    identifier,
+    lines,
+    number,
+    password,
+    phone_number,
+    text,
+)
 
 T = TypeVar("T")
 
@@ -36,7 +47,7 @@ class Answer(Generic[T]):
     :param matches: Members of the record that must equal a field of the request, wherever both are there.
     """
 
-    read: Decoder[T]
+    read: decoders.Decoder[T]
     member: str | None = None
     none_found: str | None = None
     matches: Mapping[str, str] = field(default_factory=dict)
@@ -82,22 +93,22 @@ GET_USER = Endpoint(
     "GET",
     "get_user_info/",
     Answer(record(records.User), "user_info", matches={"id": "user_id", "email": "email"}),
-    fields=(number("user_id", required=False), text("email", required=False)),
+    fields=(number("user_id", required=False), email("email", required=False)),
     one_of=("user_id", "email"),
     admin=True,
 )
 CREATE_USER = Endpoint(
     "POST",
     "create_system_user",
-    Answer(records.read_new_id, "id"),
+    Answer(decoders.read_new_id, "id"),
     fields=(
         text("name"),
-        text("email"),
+        email("email"),
         password("password"),
         number("package_id"),
         day("expired_date"),
-        text("mobile", required=False),
-        text("address", required=False),
+        phone_number("mobile", required=False),
+        lines("address", required=False),
     ),
     repeat=Repeat.UNSAFE,
     admin=True,
@@ -110,8 +121,8 @@ UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     fields=(
         number("user_id"),
         text("name", required=False),
-        text("mobile", required=False),
-        text("address", required=False),
+        phone_number("mobile", required=False),
+        lines("address", required=False),
         number("package_id", required=False),
         day("expired_date", required=False),
         text("status", required=False),
@@ -121,7 +132,7 @@ UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     drops_falsy=True,
 )
 GET_PACKAGES = Endpoint(
-    "GET", "get_all_packages/", Answer(list_of(record(records.Package)), "packages"), admin=True
+    "GET", "get_all_packages/", Answer(decoders.records(records.Package), "packages"), admin=True
 )
 
 GET_SUBSCRIBER = Endpoint(
@@ -134,13 +145,13 @@ GET_SUBSCRIBER = Endpoint(
 GET_LABELS = Endpoint(
     "GET",
     "get_all_labels/",
-    Answer(list_of(record(records.Label)), "label_info", none_found="No Matching Label Found"),
+    Answer(decoders.records(records.Label), "label_info", none_found="No Matching Label Found"),
     fields=(identifier("page_id"),),
 )
 CREATE_LABEL = Endpoint(
     "POST",
     "create_label",
-    Answer(records.read_new_id, "label_id"),
+    Answer(decoders.read_new_id, "label_id"),
     fields=(text("label_name"), identifier("page_id")),
     repeat=Repeat.UNSAFE,
     how_to_check="Look for the label by name: get_labels(page_id) lists it if it was made.",
@@ -161,7 +172,7 @@ GET_CONTACT_GROUP = Endpoint(
 CREATE_CONTACT_GROUP = Endpoint(
     "POST",
     "create_contact_group",
-    Answer(records.read_new_id, "contact_type_id"),
+    Answer(decoders.read_new_id, "contact_type_id"),
     fields=(text("name"),),
     repeat=Repeat.UNSAFE,
     how_to_check="The API cannot list contact groups: look for the name in the CyTechBot dashboard.",
@@ -186,11 +197,11 @@ GET_CONTACT = Endpoint(
 CREATE_CONTACT = Endpoint(
     "POST",
     "create_contact",
-    Answer(records.read_new_id, "new_contact_id"),
+    Answer(decoders.read_new_id, "new_contact_id"),
     fields=(
         number("contact_type_id"),
-        text("email", required=False),
-        text("phone_number", required=False),
+        email("email", required=False),
+        phone_number("phone_number", required=False),
         text("first_name", required=False),
         text("last_name", required=False),
     ),
@@ -204,8 +215,8 @@ UPDATE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
     None,
     fields=(
         number("contact_id"),
-        text("email", required=False),
-        text("phone_number", required=False),
+        email("email", required=False),
+        phone_number("phone_number", required=False),
         text("first_name", required=False),
         text("last_name", required=False),
     ),
@@ -218,23 +229,23 @@ DELETE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
 
 _CAMPAIGN = {"id": "flow_campaign_id"}
 
-GET_FLOW_CAMPAIGNS = Endpoint("GET", "get_flow_campaigns/", Answer(list_of(record(records.FlowCampaign))))
+GET_FLOW_CAMPAIGNS = Endpoint("GET", "get_flow_campaigns/", Answer(decoders.records(records.FlowCampaign)))
 GET_FLOW_CAMPAIGN = Endpoint(
     "GET",
     "get_flow_campaign_info/",
-    Answer(records.read_questions, matches=_CAMPAIGN),
+    Answer(decoders.read_questions, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"),),
 )
 GET_SUBSCRIBER_FLOW_ANSWERS = Endpoint(
     "GET",
     "get_single_subscriber_flow_info/",
-    Answer(records.read_subscriber_flow_answers, matches=_CAMPAIGN),
+    Answer(decoders.read_subscriber_flow_answers, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"), identifier("subscriber_id")),
 )
 GET_FLOW_ANSWERS = Endpoint(
     "GET",
     "get_all_subscriber_flow_info/",
-    Answer(records.read_flow_answers, matches=_CAMPAIGN),
+    Answer(decoders.read_flow_answers, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"),),
     slow=True,
 )

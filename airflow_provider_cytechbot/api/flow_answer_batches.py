@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from airflow_provider_cytechbot.api.decoders import is_empty_id
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser, SubscriberAnswers
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.api.records import ReadContext
+    from airflow_provider_cytechbot.api.decoders import ReadContext
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -94,7 +95,9 @@ class FlowAnswerBatches:
                 found = decoder.decode(b"{%b}" % subscribers)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-            # As many as there are ends: then no subscriber came twice, of which a dictionary keeps one.
+            if any(map(is_empty_id, found)):
+                return None
+            # A dictionary keeps one of two subscribers with the same id: then it is smaller than the text.
             if len(found) == len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1:
                 self._decoders = (decoder, *(other for other in _DECODERS if other is not decoder))
                 return list(found.items())

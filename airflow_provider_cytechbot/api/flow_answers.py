@@ -7,10 +7,17 @@ import re
 from enum import Enum
 from typing import Any, TypeAlias
 
+from airflow_provider_cytechbot.api.decoders import (
+    ReadContext,
+    is_empty_id,
+    log_skipped,
+    read_answers,
+    wrong_shape,
+)
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, clean, find_root
 from airflow_provider_cytechbot.api.matching import is_same, mismatch
-from airflow_provider_cytechbot.api.records import FlowAnswer, ReadContext, read_answers, wrong_shape
+from airflow_provider_cytechbot.api.records import FlowAnswer
 
 SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
 
@@ -66,6 +73,8 @@ class FlowAnswersParser:
         self._try_at_length = 0
         self._place = _Place.BEFORE_ROOT
         self._is_first = True
+        self._has_found = False
+        self._skipped = 0
 
     def feed(self, block: bytes) -> list[SubscriberAnswers]:
         """
@@ -90,6 +99,10 @@ class FlowAnswersParser:
         found = self._read()
         if self.is_streaming and self._place is not _Place.AFTER_ROOT:
             raise CyTechBotTransportError("the answer was cut off, or damaged, before its end.")
+        if self._skipped:
+            if not self._has_found:
+                raise wrong_shape("no subscriber has an id")
+            log_skipped(self._skipped, "subscriber id")
         return found
 
     def hand_over(self) -> bytes | None:
@@ -190,7 +203,12 @@ class FlowAnswersParser:
         subscriber_id, at = self._read_name()
         value, at = self._read_value(at)
         self._leave(at, _Place.SUBSCRIBER, _Place.AFTER_DATA)
-        found.append((clean(subscriber_id), read_answers(value, self._reading)))
+        answers = read_answers(value, self._reading)
+        if is_empty_id(subscriber_id):
+            self._skipped += 1
+        else:
+            self._has_found = True
+            found.append((clean(subscriber_id), answers))
 
     def _expect_nothing(self) -> None:
         at = self._skip_space(self._at)

@@ -40,7 +40,10 @@ _TEMPORARY = re.compile(
 )
 
 #: What messages call a thing other than by the name of its field.
-_OTHER_NAMES = {"contact type": "contact group|group|contact", "flow campaign": "user input flow|flow|campaign"}
+_OTHER_NAMES = {
+    "contact type": "contact group|group|contact",
+    "flow campaign": "user input flow|flow|campaign",
+}
 _WITH_ID = r"(?: (?:with|by|for|having)(?: (?:the|this|that|given|an?))*(?: (?:ids?|e ?mail(?: address)?))?)?"
 _ARTICLES = r"(?:(?:the|this|that|an?|any|given|requested|specified|provided|selected|sorry) )*"
 _IS_NOT_THERE = (

@@ -8,6 +8,7 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from unicodedata import category
 from urllib.parse import quote, quote_plus
 from zoneinfo import ZoneInfo
 
@@ -323,6 +324,11 @@ def test_a_new_id_is_text(name, new_id, read):
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "get_flow_campaigns"])
 def test_null_is_no_record(name):
     assert type(failure(name, "null")) is errors.CyTechBotResponseError
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name in BARE])
+def test_an_empty_object_is_no_answer(name):
+    assert type(failure(name, "{}")) is errors.CyTechBotResponseError
 
 
 def test_null_for_a_list_is_an_empty_one():
@@ -677,7 +683,9 @@ NEUTRAL = all_text(errors.CyTechBotError("neutral"))
 )
 @given(secret=SECRETS)
 def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
-    call = build(e.CREATE_USER, name="n", email="e", password=secret, package_id=1, expired_date="2027-01-01")
+    fields = {"name": "n", "email": "e", "package_id": 1, "expired_date": "2027-01-01"}
+    is_visible = not any(category(each) in ("Cc", "Cf", "Zl", "Zp") for each in secret)
+    call = build(e.CREATE_USER, **fields, password=secret if is_visible else "another password")
     expected = echo(secret)
     status, headers, body = 200, {}, json.dumps({"status": "error", "message": f"[{expected}]"})
     if place == "object":
@@ -699,7 +707,7 @@ def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
         body = json.dumps({"status": "error", "message": "x" * (MAX_REASON - 22) + f"[{expected}]"})
     for key in (secret, "another key"):
         error = failure(call, body, status=status, headers=headers, api_key=key)
-        if call.endpoint is not e.CREATE_USER and key != secret:
+        if (call.endpoint is not e.CREATE_USER or not is_visible) and key != secret:
             continue
         shown = all_text(error)
         for form in {secret.strip(), expected.strip(), " ".join(secret.split()), repr(secret)[1:-1]}:
