@@ -538,7 +538,7 @@ class TestSeveralCampaigns:
         url = f"{API}/get_all_subscriber_flow_info/"
         requests_mock.get(f"{url}?flow_campaign_id=7", json=BODY)
         requests_mock.get(f"{url}?flow_campaign_id=8", json=BODY | {"id": "8"})
-        requests_mock.get(f"{url}?flow_campaign_id=9", json={"status": "error", "message": "not found"})
+        requests_mock.get(f"{url}?flow_campaign_id=9", json={"status": "error", "message": "The flow campaign ID does not exist"})
         found = [{"id": "7", "flow_name": "F"}, {"id": "8", "flow_name": "G"}]
         return requests_mock.get(f"{API}/get_flow_campaigns/", json=found)
 
