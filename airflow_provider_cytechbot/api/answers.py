@@ -83,6 +83,7 @@ def decipher(
             return cast("T", result._replace(message=one_line(result.message, redact)))
         return result
     failure.reason = one_line(failure.reason, redact)
+    failure.hint = redact(failure.hint)
     failure.__cause__ = failure.__context__ = None  # they can hold pieces of the answer
     raise failure
 

@@ -39,6 +39,9 @@ _TEMPORARY = re.compile(
     re.IGNORECASE,
 )
 
+#: The longest value of a field in an error, in characters.
+MAX_VALUE = 60
+
 #: What messages call a thing other than by the name of its field.
 _OTHER_NAMES = {
     "contact type": "contact group|group|contact",
@@ -76,7 +79,7 @@ def refusal(
     if temporary := temporary_failure(call, answer, retry_after=retry_after):
         return temporary
     if names_unknown_id(message, call.endpoint, call.fields):
-        return CyTechBotNotFoundError(reason, "Check the id.")
+        return CyTechBotNotFoundError(reason, _lookup_hint(call))
     if is_resend:
         # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
         hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
@@ -124,6 +127,18 @@ def temporary_failure(
     return None
 
 
+def _lookup_hint(call: Call[Any]) -> str:
+    """Return a hint with the ids that were looked up: the server's text can name another one."""
+    texts = [f"{name} {_shorten(text)!r}" for name, text in call.lookup_fields.items()]
+    if len(texts) < 2:
+        return f"Nothing was found for {''.join(texts)}: check it."
+    return f"Nothing was found for {', '.join(texts[:-1])} or {texts[-1]}: check them."
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
+
+
 def names_unknown_id(message: str, endpoint: Endpoint[Any], fields: Mapping[str, str]) -> bool:
     """
     Return whether a message says that there is nothing under an id of the call, and nothing else.
@@ -134,7 +149,7 @@ def names_unknown_id(message: str, endpoint: Endpoint[Any], fields: Mapping[str,
     :param endpoint: What was called. Its ids have the names of what they identify: ``contact_id``.
     :param fields: The fields of the call. Their values can stand in the message.
     """
-    ids = tuple(each.name for each in endpoint.fields if each.name.endswith(("_id", "_ids")))
+    ids = tuple(each.name for each in endpoint.fields if each.is_id)
     text = _PREFIX_OF_FACEBOOK.sub("", message)
     for name in (*ids, "email"):
         if value := fields.get(name):

@@ -66,7 +66,7 @@ def error_of(call, message, *, is_resend=False, retry_after=None):
 def test_an_unknown_id_is_not_found(call, message):
     error = error_of(call, message)
     assert type(error) is errors.CyTechBotNotFoundError
-    assert error.hint == "Check the id."
+    assert error.hint.startswith("Nothing was found for ")
 
 
 @pytest.mark.parametrize(
