@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 
 class Repeat(Enum):
-    """What a second, identical call does."""
+    """The effect of a second, identical call."""
 
     SAFE = "the same again"
-    #: The second answer says that the thing does not exist: the wanted state, if the first answer was lost.
+    #: The second answer is that the object does not exist: the wanted state, if the first answer was lost.
     GONE_IS_DONE = "the same again, but refused"
     UNSAFE = "something is made twice, or refused because it exists"
 
@@ -37,13 +37,12 @@ class Repeat(Enum):
 @dataclass(frozen=True)
 class Answer(Generic[T]):
     """
-    What an answer carries when the call succeeded.
+    The content of an answer to a call that succeeded.
 
-    :param read: Reads it into a record.
-    :param member: The member of the JSON object that holds it; ``None`` where it stands bare, without a
-        ``status`` beside it.
-    :param none_found: The refusal that means that there are none, where the API refuses instead of
-        answering with an empty list.
+    :param read: The decoder.
+    :param member: The member of the JSON object that has the content; ``None`` where the JSON is the content,
+        without a ``status``.
+    :param none_found: The message of a refusal that stands for an empty list.
     :param matches: Members of the record that must equal a field of the request, wherever both are there.
     """
 
@@ -60,13 +59,13 @@ class Endpoint(Generic[T]):
 
     :param verb: ``GET`` carries its fields in the query string, ``POST`` in the form body.
     :param path: Below the base URL; ``{name}`` stands for a field that travels in the path.
-    :param answer: What success carries; ``None`` for a write that makes nothing new.
+    :param answer: The content of a success; ``None`` for a write that makes nothing new.
     :param fields: The fields, without the API key.
-    :param repeat: What a second, identical call does.
+    :param repeat: The effect of a second, identical call.
     :param one_of: Fields of which exactly one is needed.
     :param any_of: Fields of which at least one is needed.
     :param admin: Whether the key must be an admin's.
-    :param drops_falsy: Whether the server takes an empty text or ``0`` as not sent, so that it cannot be set.
+    :param drops_falsy: Whether the server ignores an empty text or ``0``, so that no field can be set to it.
     :param slow: Whether the first byte can take minutes, and costs the server as much each time.
     :param how_to_check: For a create: a way to find out whether a lost one happened.
     :param log_text: For a write: the text of its log line, with fields of the call in braces.
@@ -115,7 +114,7 @@ CREATE_USER = Endpoint(
     ),
     repeat=Repeat.UNSAFE,
     admin=True,
-    how_to_check="Look for the user by e-mail address: get_user(email=...) knows it if it was made.",
+    how_to_check="Look for the user by e-mail address: get_user(email=...) finds it if it was made.",
 )
 UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",

@@ -1,4 +1,4 @@
-"""The one tree of errors. Each has a verdict on retries; none ever holds the API key."""
+"""The tree of errors. Each class has an attribute for retries; no error has the API key in it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _COMMA_OR_END = re.compile(r"[ \t\r\n]*([,}])")
 
 
 class _Place(Enum):
-    """Where in the answer the reader stands."""
+    """The position of the reader in the answer."""
 
     BEFORE_ROOT = "before the JSON"
     ROOT_MEMBER = "before a member of the answer, or its end"
@@ -41,16 +41,16 @@ class _Place(Enum):
 
 
 class _NeedMoreError(Exception):
-    """What is in the buffer does not hold the next piece as a whole."""
+    """The buffer does not have the whole next piece."""
 
 
 class FlowAnswersParser:
     """
     Cuts the answer of ``get_all_subscriber_flow_info`` into subscribers while it arrives.
 
-    Feed it the body's blocks and, after the last one, :meth:`close` it: only then is it known to be whole.
-    The answer may turn out to hold no subscribers: an empty campaign, an error, a web page. Then
-    :attr:`is_streaming` stays ``False`` and :attr:`head` holds the body, to be deciphered like any other.
+    Feed it the body's blocks and call :meth:`close` after the last one, which checks that the answer is whole.
+    An answer without subscribers, such as an empty campaign, an error or a web page, leaves
+    :attr:`is_streaming` ``False``; :attr:`head` is then the body, to be deciphered like any other.
 
     Each member is decoded by the standard library's parser as soon as it is in the buffer whole, so white
     space, the order of members, and traps inside texts need no care here.
@@ -67,7 +67,7 @@ class FlowAnswersParser:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._at = 0
-        #: Joined when it is time: text that grows block by block is copied each time.
+        #: Joined only before reading, because text that grows block by block is copied each time.
         self._waiting: list[str] = []
         self._length = 0
         self._try_at_length = 0
@@ -107,9 +107,9 @@ class FlowAnswersParser:
 
     def hand_over(self) -> bytes | None:
         """
-        Give away what is not read yet, to whoever reads on from here; ``None`` except before a subscriber.
+        Return the text that is not read yet, for another reader; ``None`` except before a subscriber.
 
-        What the other leaves unread, from the beginning of a subscriber on, may be fed to this one again.
+        Text that the other reader leaves, from the beginning of a subscriber on, can be fed to this one.
         """
         if self._place is not _Place.SUBSCRIBER:
             return None

@@ -145,7 +145,7 @@ class AiohttpTransport:
         except CyTechBotTransportError:
             if not is_error_page:
                 raise
-        # Of an error page that is cut off, the beginning and the status are enough.
+        # The beginning of an error page and its status are enough.
         return bytes(body)
 
     async def blocks(self, call: Call[Any], response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

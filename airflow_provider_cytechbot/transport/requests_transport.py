@@ -131,7 +131,7 @@ class RequestsTransport:
         except CyTechBotTransportError:
             if not is_error_page:
                 raise
-        # Of an error page that is cut off, the beginning and the status are enough.
+        # The beginning of an error page and its status are enough.
         return bytes(body)
 
     def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The one retry policy: which calls are retried, how often, after which wait. For both transports."""
+"""The retry policy of both transports: which calls are retried, how often, after which wait."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def send_with_retries(
     """
     Send a call, and send it again as often as the policy allows.
 
-    :param send: Sends a call and returns the result. Its second argument says whether an earlier attempt may
-        have acted although its answer was lost.
+    :param send: Sends a call and returns the result. Its second argument is whether an earlier attempt
+        may have acted although its answer was lost.
     :param call: The call.
     :param max_retries: How often a call is repeated at most.
     :param limiter: Is paused when the server answers that there are too many requests.
@@ -99,7 +99,7 @@ async def send_with_retries_async(
 
 
 class _Attempts:
-    """The attempts of one call: what each next one has to take into account."""
+    """The attempts of one call."""
 
     def __init__(self, call: Call[Any], limiter: RateLimiter | None) -> None:
         self.answer_was_lost = False

@@ -393,7 +393,7 @@ def test_a_user_is_compared_by_what_was_requested():
     "before",
     ["\ufeff", "\ufeff\ufeff", '\n<br />\n<b>Notice</b>:  x["a"] in <b>/x</b> on line <b>5</b><br />\n'],
 )
-def test_what_stands_before_an_answer_is_passed_over(call, before):
+def test_notices_before_an_answer_are_skipped(call, before):
     for name, _, text in SUCCESSES:
         if CALLS[name] is call:
             assert answer(call, before + text) == answer(call, text)
@@ -599,7 +599,7 @@ def test_a_delete_refused_because_something_else_is_missing_is_not_done(name, th
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("delete_")])
-def test_all_else_repeated_after_a_lost_answer_is_judged_as_ever(name):
+def test_any_other_repeated_call_is_judged_as_the_first(name):
     ids = [field.name for field in CALLS[name].endpoint.fields if field.name.endswith("_id")]
     for each in ids:
         body = {"status": "error", "message": f"The {each.removesuffix('_id')} ID does not exist"}
@@ -612,7 +612,7 @@ def test_a_delete_refused_for_another_reason_is_not_done(name, message):
     failure(name, {"status": "error", "message": message}, is_resend=True)
 
 
-def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
+def test_a_refusal_after_a_lost_answer_names_the_earlier_attempt():
     body = {"status": "error", "message": "Please try with different email address"}
     error = failure("update_contact", body, is_resend=True)
     assert type(error) is errors.CyTechBotRequestError
@@ -620,7 +620,7 @@ def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
     assert "earlier attempt" not in str(failure("update_contact", body))
 
 
-def test_what_is_long_is_cut():
+def test_a_long_reason_is_cut():
     error = failure("get_contact", {"status": "error", "message": "x" * 5000})
     assert len(error.reason) == MAX_REASON + 1
     assert error.reason.endswith("x…")
@@ -715,7 +715,7 @@ def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
                 assert f"[{form}" not in shown
 
 
-def test_a_secret_in_what_a_write_says_is_masked_too():
+def test_a_secret_in_the_message_of_a_write_is_masked():
     outcome = answer("update_user", {"status": "info", "message": "with the-key"}, api_key="the-key")
     assert outcome == WriteOutcome(False, "with ***")
 
