@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import field_error, read_switch
+from airflow_provider_cytechbot.api.fields import field_error, read_count, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 
@@ -166,7 +167,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         options = BulkOptions(
             columns=self.columns,
             where=self.where,
-            max_concurrency=self.checked(_read_concurrency, "max_concurrency", self.max_concurrency),
+            max_concurrency=self.checked(
+                partial(read_count, at_most=MAX_CONCURRENCY), "max_concurrency", self.max_concurrency
+            ),
             report_path=str(self.report_path) if self.report_path else None,
             on_error=self.on_error,
             retry_report=self.retry_report or None,
@@ -196,17 +199,3 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         if not isinstance(self.sql, str) or not self.sql.strip():
             raise field_error("sql", "must be the text of a query")
         return rows_of_query(self.sql, str(self.sql_conn_id), self.sql_parameters)
-
-
-def _read_concurrency(name: str, value: object) -> int:
-    text = str(value).strip()
-    if (
-        isinstance(value, bool)
-        or not text.isascii()
-        or not text.isdigit()
-        or not 1 <= int(text) <= MAX_CONCURRENCY
-    ):
-        raise field_error(
-            name, f"must be a whole number from 1 to {MAX_CONCURRENCY}, not {str(value)[:40]!r}"
-        )
-    return int(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a spreadsheet or a float makes of a long id.
-_FLOAT_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]\d*", re.ASCII)
 #: Before the number of a label that is created only before the first call. No id begins with it.
 _NEW = "\n"
 #: How many unknown names are kept for the error.
@@ -187,10 +184,6 @@ class LabelAssignments:
 
 
 def _subscriber(value: object) -> str:
-    if isinstance(value, str) and _FLOAT_LIKE.fullmatch(value):
-        raise InvalidRowError(
-            "Field 'subscriber_id' looks like a number that a spreadsheet or a float has rounded."
-        )
     if _filled(value) is None:
         raise InvalidRowError("Field 'subscriber_id' is empty or missing.")
     return _checked(encode_identifier, "subscriber_id", value)

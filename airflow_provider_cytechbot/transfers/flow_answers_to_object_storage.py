@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
-from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_switch
+from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_count, read_switch
 from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
@@ -246,7 +246,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
                 state_path=path_text("state_path", self.state_path) if self.state_path else None,
                 overwrite=read_switch("overwrite", self.overwrite),
                 allow_empty=read_switch("allow_empty", self.allow_empty),
-                max_rows_per_file=None if rows is None else int(encode_number("max_rows_per_file", rows)),
+                max_rows_per_file=None if rows is None else read_count("max_rows_per_file", rows),
                 subscriber_fields=self.subscriber_fields,
                 escape_formulas=read_switch("escape_formulas", self.escape_formulas),
                 byte_order_mark=read_switch("byte_order_mark", self.byte_order_mark),

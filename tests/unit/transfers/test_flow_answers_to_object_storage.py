@@ -862,7 +862,10 @@ class TestSeveralCampaigns:
         url = f"{API}/get_all_subscriber_flow_info/"
         requests_mock.get(f"{url}?flow_campaign_id=7", json=BODY)
         requests_mock.get(f"{url}?flow_campaign_id=8", json=BODY | {"id": "8"})
-        requests_mock.get(f"{url}?flow_campaign_id=9", json={"status": "error", "message": "not found"})
+        requests_mock.get(
+            f"{url}?flow_campaign_id=9",
+            json={"status": "error", "message": "The flow campaign ID does not exist"},
+        )
         found = [{"id": "7", "flow_name": "F"}, {"id": "8", "flow_name": "G"}]
         return requests_mock.get(f"{API}/get_flow_campaigns/", json=found)
 
@@ -888,7 +891,7 @@ class TestSeveralCampaigns:
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
         outcomes = pushed["outcomes"]
         assert [each["flow_campaign_id"] for each in outcomes] == ["9", "7", "8"]
-        assert "not found" in outcomes[0]["error"]
+        assert "does not exist" in outcomes[0]["error"]
         assert [each["manifest"] and each["manifest"]["rows"] for each in outcomes] == [None, 3, 3]
 
     def test_one_path_for_several_is_an_error(self, tmp_path, campaigns):
