@@ -23,6 +23,7 @@ from airflow_provider_cytechbot.api.fields import read_switch
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.transport import metrics
 from airflow_provider_cytechbot.triggers.events import CyTechBotTriggerEventError, error_of, validate
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS, read_seconds
 
@@ -198,7 +199,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check once; a deferrable sensor defers if the wait goes on."""
-        found = self._tolerate_failures(self.check)
+        found = self._tolerate_failures(self._counted_check)
         if found is not None:
             return PokeReturnValue(is_done=True, xcom_value=found)
         # If the lookup of the campaign's name has failed, the next check is on the worker, too.
@@ -244,6 +245,15 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         found = self._tolerate_failures(lambda: self.result(checked["result"]))
         if found is None:
             self._defer(started_at)
+        return found
+
+    def _counted_check(self) -> Any:
+        try:
+            found = self.check()
+        except CyTechBotError as error:
+            metrics.count_poll("worker", error)
+            raise
+        metrics.count_poll("worker")
         return found
 
     @contextmanager

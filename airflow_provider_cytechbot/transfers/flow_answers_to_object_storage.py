@@ -54,7 +54,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         exported as a whole or not at all. If one fails, the others are still exported, and then the task
         fails. Either way the XCom ``outcomes`` has ``{"flow_campaign_id", "manifest", "error"}`` for each.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
-        ``s3://aws_default@bucket/flows/{{ ds }}/answers.parquet`` or ``file:///data/answers.csv``.
+        ``s3://aws_default@bucket/flows/{{ run_id }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
         a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
     :param file_format: ``jsonl`` (JSON Lines), ``csv`` (RFC 4180 with a header), ``parquet`` (extra

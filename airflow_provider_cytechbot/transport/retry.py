@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import (
@@ -18,6 +20,7 @@ from tenacity import (
 )
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
+from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -58,7 +61,7 @@ def send_with_retries(
 
     def once() -> R:
         try:
-            return send(call, attempts.answer_was_lost)
+            return attempts.succeeded(send(call, attempts.begin()))
         except CyTechBotError as error:
             failure = attempts.failed(error)
         raise failure
@@ -85,7 +88,7 @@ async def send_with_retries_async(
 
     async def once() -> R:
         try:
-            return await send(call, attempts.answer_was_lost)
+            return attempts.succeeded(await send(call, attempts.begin()))
         except CyTechBotError as error:
             failure = attempts.failed(error)
         raise failure
@@ -103,9 +106,21 @@ class _Attempts:
         self._call = call
         self._limiter = limiter
         self._rate_limited = 0
+        self._begun_at = 0.0
+
+    def begin(self) -> bool:
+        """Begin an attempt, and return whether an earlier one may have acted although its answer was lost."""
+        self._begun_at = time.monotonic()
+        return self.answer_was_lost
+
+    def succeeded(self, result: R) -> R:
+        """Return the result of an attempt."""
+        metrics.count_call(self._call.endpoint.name, time.monotonic() - self._begun_at)
+        return result
 
     def failed(self, error: CyTechBotError) -> CyTechBotError:
         """Return the error of the call for the error of an attempt. To be raised outside the ``except``."""
+        metrics.count_call(self._call.endpoint.name, time.monotonic() - self._begun_at, error)
         failure = error
         if isinstance(error, CyTechBotUnansweredError):
             self._pause_all_calls(error)
@@ -152,7 +167,7 @@ def _policy(
         "retry": retry_if_exception(may_repeat),
         "stop": stop_after_attempt(max_retries + 1),
         "wait": _wait,
-        "before_sleep": _log_retry,
+        "before_sleep": partial(_log_retry, call.endpoint.name),
         "reraise": True,
     }
 
@@ -164,7 +179,8 @@ def _wait(state: RetryCallState) -> float:
     return (wait_exponential(FIRST_WAIT, max=MAX_WAIT) + wait_random(0, FIRST_WAIT))(state)
 
 
-def _log_retry(state: RetryCallState) -> None:
+def _log_retry(endpoint: str, state: RetryCallState) -> None:
+    metrics.count_retry(endpoint)
     wait = state.next_action.sleep if state.next_action else 0.0
     log.warning("%s Retrying in %.1f s (attempt %d failed).", _error(state), wait, state.attempt_number)
 

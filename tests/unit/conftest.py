@@ -13,7 +13,7 @@ from .stores import FakeAzure, FakeS3, Memory, store
 
 
 class HookLineage:
-    """What Airflow's own collector has been told."""
+    """What Airflow's own collector has recorded."""
 
     @property
     def inputs(self) -> list[str]:
@@ -40,13 +40,13 @@ def hook_lineage(monkeypatch):
     except ImportError:
         from airflow.lineage import hook as lineage
     collector = lineage.HookLineageCollector()
-    for module in (lineage, sdk):  # ObjectStoragePath asks the one, providers the other
+    for module in (lineage, sdk):  # ObjectStoragePath uses the one, providers the other
         monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector, raising=False)
     monkeypatch.setattr(sdk, "get_current_context", dict, raising=False)
     return HookLineage()
 
 
-class Place:
+class StoreFolder:
     """A folder on some store: what is in it, and its paths."""
 
     def __init__(self, base: str) -> None:
@@ -79,7 +79,7 @@ def s3(monkeypatch):
 
 @pytest.fixture
 def memory(monkeypatch):
-    """A filesystem that knows neither renames nor folders to speak of."""
+    """A filesystem that has neither renames nor folders to speak of."""
     fs = Memory()
     monkeypatch.setitem(store._STORE_CACHE, "memory", store.ObjectStore("memory", None, fs=fs))
     return fs
@@ -88,12 +88,12 @@ def memory(monkeypatch):
 @pytest.fixture(params=["file", "memory", "s3", "abfs"])
 def place(request, tmp_path):
     if request.param == "file":
-        return Place(f"file://{tmp_path}")
+        return StoreFolder(f"file://{tmp_path}")
     if request.param == "memory":
         request.getfixturevalue("memory")
-        return Place("memory://bucket")
+        return StoreFolder("memory://bucket")
     request.getfixturevalue("s3")
-    return Place(f"{request.param}://bucket")
+    return StoreFolder(f"{request.param}://bucket")
 
 
 @pytest.fixture

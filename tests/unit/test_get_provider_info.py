@@ -36,7 +36,7 @@ def airflow_schema(name: str) -> dict[str, Any]:
 
 
 def misspelt_keys(value: Any) -> Iterator[str]:
-    """Yield the keys that Airflow would ignore in silence, for it knows kebab-case only."""
+    """Yield the keys that Airflow would ignore in silence, for it reads kebab-case only."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if ("_" in key and key not in SPELT_WITH_UNDERSCORES) or key != key.lower():
