@@ -125,6 +125,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
+    custom_operator_name = "CyTechBot export answers"
     operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
 
     def __init__(
