@@ -65,7 +65,7 @@ def statsd(tmp_path_factory):
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
-            "AIRFLOW_CONN_CYTECHBOT_DEFAULT": server.connection_json(),
+            "AIRFLOW_CONN_CYTECHBOT_DEFAULT": server.connection_json(requests_per_second=5),
         }
         server.fault("status", "get_all_packages", status=429, retry_after=1)
         home = tmp_path_factory.mktemp("airflow")
@@ -95,7 +95,7 @@ def test_calls_and_retries_are_counted_by_endpoint_and_outcome(statsd):
 
 
 def test_rows_are_counted_by_outcome(statsd):
-    assert statsd.counts["rows.assign_label.succeeded"] == 2
+    assert statsd.counts["rows.assign.succeeded"] == 2
     assert statsd.counts["rows.export.exported"] == 24
 
 
