@@ -83,6 +83,10 @@ def get_provider_info() -> dict[str, Any]:
             }
             for module in ("flow_answers_to_object_storage", "flow_report")
         ],
+        "extra-links": [
+            "airflow_provider_cytechbot.operators.links.CyTechBotInstallationLink",
+            "airflow_provider_cytechbot.operators.links.CyTechBotFileLink",
+        ],
         "asset-uris": copy.deepcopy(ASSET_URIS),
         "dataset-uris": copy.deepcopy(ASSET_URIS),  # their name before Airflow 3.0
         "connection-types": [

@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 
-# Airflow says at its import which settings it has read.
+# Airflow logs at its import which settings it has read.
 logging.getLogger("airflow").setLevel(logging.WARNING)
 # The reference is made from the docstrings of what Airflow imports, and Airflow keeps a folder of its own.
 home = tempfile.TemporaryDirectory(prefix="airflow-home-of-the-docs-")

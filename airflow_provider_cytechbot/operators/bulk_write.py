@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -79,6 +80,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         *CyTechBotBaseOperator.template_fields,
     )
     template_ext: Sequence[str] = (".sql",)
+    operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
     template_fields_renderers = {"sql": "sql", "columns": "json", "where": "json"}  # noqa: RUF012
 
     def __init__(

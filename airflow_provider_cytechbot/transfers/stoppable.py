@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotStorageError
-from airflow_provider_cytechbot.hooks.task_errors import as_task_error
+from airflow_provider_cytechbot.hooks.base import as_task_error
 
 T = TypeVar("T")
 

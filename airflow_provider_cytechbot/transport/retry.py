@@ -43,6 +43,7 @@ def send_with_retries(
     call: Call[T],
     max_retries: int,
     limiter: RateLimiter | None = None,
+    ends_before_long_wait: Callable[[], bool] | None = None,
 ) -> R:
     """
     Send a call, and send it again as often as the policy allows.
@@ -52,6 +53,8 @@ def send_with_retries(
     :param call: The call.
     :param max_retries: How often a call is repeated at most.
     :param limiter: Is paused when the server answers that there are too many requests.
+    :param ends_before_long_wait: Returns whether the caller waits for a ``Retry-After`` above
+        :data:`MAX_RETRY_AFTER` itself. Then the call ends with the error.
     :raises CyTechBotError: The error of the last attempt.
     """
     attempts = _Attempts(call, limiter)
@@ -63,7 +66,7 @@ def send_with_retries(
             failure = attempts.failed(error)
         raise failure
 
-    return Retrying(**_policy(call, max_retries))(once)
+    return Retrying(**_policy(call, max_retries, ends_before_long_wait))(once)
 
 
 async def send_with_retries_async(
@@ -139,20 +142,26 @@ class _Attempts:
         self._limiter.pause(wait if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER))
 
 
-def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
+def _policy(
+    call: Call[Any], max_retries: int, ends_before_long_wait: Callable[[], bool] | None = None
+) -> dict[str, Any]:
     """
     Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
 
     :param call: The call; a create is repeated only if it cannot have been sent.
     :param max_retries: How often a call is repeated at most.
+    :param ends_before_long_wait: As for :func:`send_with_retries`.
     """
 
     def may_repeat(error: BaseException) -> bool:
-        return (
-            isinstance(error, CyTechBotUnansweredError)
-            and error.is_transient
-            and (call.is_repeatable or not error.was_sent)
-        )
+        if (
+            not isinstance(error, CyTechBotUnansweredError)
+            or not error.is_transient
+            or (error.was_sent and not call.is_repeatable)
+        ):
+            return False
+        is_long = (error.retry_after or 0.0) > MAX_RETRY_AFTER
+        return not (is_long and ends_before_long_wait is not None and ends_before_long_wait())
 
     return {
         "retry": retry_if_exception(may_repeat),

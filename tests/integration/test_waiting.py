@@ -25,7 +25,7 @@ SEED = {
     ]
 }
 #: Seconds for which one poll is kept waiting: were the event loop kept waiting with it, its debug mode would
-#: say so.
+#: log it.
 SLOW = 4.5
 #: Seconds after which something will never happen, even on a busy machine.
 PATIENCE = 180
