@@ -248,7 +248,8 @@ class Ledger:
             " WHERE row > ? AND outcome IS NULL AND lead IS NULL AND phase = ? ORDER BY row LIMIT ?",
             (last, phase, _CALLS_AT_ONCE),
         ).fetchall():
-            yield from map(PlannedCall._make, page)
+            for row, key, operation, payload, size, is_repeatable, step, fields in page:
+                yield PlannedCall(row, key, operation, payload, size, bool(is_repeatable), step, fields)
             last = page[-1][0]
 
     def record(self, results: Iterable[tuple[int, CallResult]]) -> None:

@@ -267,8 +267,7 @@ class RunState:
             result.outcome == outcomes.FAILED and call.is_repeatable
         )
         value = written.value if written else None
-        if self._journal:
-            self._settle_entry(call.key, value, written is not None, keeps_step)
+        self._settle_entry(call.key, value, written is not None, keeps_step)
         self._write(
             Settlement(
                 call.key,

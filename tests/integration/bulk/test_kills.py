@@ -71,7 +71,13 @@ def killed_often(worker, server, operator, fields, seed, kills=3):
 @pytest.mark.parametrize("names", [("report_path",), ("state_path",), ("state_path", "report_path")])
 def test_a_killed_assignment_goes_on_where_it_was(worker, server, places, tmp_path, names):
     server.delay = 0.004
-    fields = {"page_id": "9", "label_ids": "5", "rows": ids(), "max_concurrency": CONCURRENCY, **places(*names)}
+    fields = {
+        "page_id": "9",
+        "label_ids": "5",
+        "rows": ids(),
+        "max_concurrency": CONCURRENCY,
+        **places(*names),
+    }
     kills, found = killed_often(worker, server, "assign", fields, seed=1)
     counts = found["manifest"]["counts"]
     assert counts["succeeded"] == found["manifest"]["rows"] == ROWS
