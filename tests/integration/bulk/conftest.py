@@ -1,4 +1,4 @@
-"""A server for bulk writes that shares no code with the sandbox, so that the two cannot err alike, and a worker."""
+"""A server that shares no code with the sandbox, so that the two cannot err alike, and a worker to kill."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def fill(ledger, *keys):
 
 
 def change_all(ledger):
-    ledger.compare_all(lambda write: Change("assign", write.payload, write.fields))
+    ledger.compare_all(lambda write, stored: Change("assign", write.payload, write.fields))
 
 
 def test_rows_of_one_key_become_one_call_and_share_its_result(ledger):
@@ -121,7 +121,7 @@ def test_each_call_is_decided(ledger):
         "c": PastResult(CallResult("refused", "no", None, "2026-01-01"), "create", "email"),
     }
     fill(ledger, *decisions)
-    ledger.compare_all(lambda write: decisions[write.key])
+    ledger.compare_all(lambda write, stored: decisions[write.key])
     assert ledger.phases() == [1]
     (call,) = ledger.calls(1)
     assert (call.operation, call.payload, call.is_repeatable, call.step) == ("create", "x", False, b"s")

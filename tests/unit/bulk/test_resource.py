@@ -16,7 +16,7 @@ def test_a_planned_write_is_a_line_of_the_ledger():
 def test_things_of_the_tests_are_a_resource():
     resource: BulkResource = Things()
     methods = {name for name in vars(BulkResource) if not name.startswith("_")}
-    assert methods <= {name for name in dir(resource)}
+    assert methods <= set(dir(resource))
 
 
 def test_a_key_that_the_state_does_not_have_is_empty():

@@ -47,7 +47,7 @@ class Run:
         self.state = RunState(self.ledger.database, Identity("r", 1))
         self.ledger.add_valid((row, PlannedWrite(str(row), "5", "label_ids")) for row in range(1, rows + 1))
         self.ledger.compare_all(
-            lambda write: Change("assign", "5", "label_ids", is_repeatable, step, phase_of(write.key))
+            lambda write, stored: Change("assign", "5", "label_ids", is_repeatable, step, phase_of(write.key))
         )
         self._respond = respond
         self._options = {

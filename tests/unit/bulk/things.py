@@ -11,7 +11,7 @@ DONE = Written(True, "", None, b"painted")
 
 
 class Things:
-    """Rows have a key and a color. The state keeps the color; what is gone is deleted if the test wants it."""
+    """Rows have a key and a color. The state keeps the color."""
 
     identity = {"operation": "paint", "house": "1"}  # noqa: RUF012
     key_field = "key"
