@@ -15,7 +15,7 @@ _ROUNDED_ID = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]\d*", re.
 #: The same for a phone number, which may be written as 030.1234567.
 _ROUNDED_PHONE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]0*", re.ASCII)
 #: Where an error shows the value, as text of either quotation mark.
-_SHOWN_VALUE = re.compile(", not ['\"]")
+_SHOWN_VALUE = re.compile("(?:, not|:) ['\"]")
 
 
 def filled(value: object) -> object:
