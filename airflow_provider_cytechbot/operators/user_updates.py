@@ -176,9 +176,10 @@ class UserUpdates:
         """
         sent, base = json.loads(call.payload), ""
         if self._counts_from_validity(sent):
-            if steps.last is None:
-                await steps.begin((await _day_to_count_from(hook, call.key)).isoformat().encode())
-            base = (steps.last or b"").decode()
+            base = self._recorded_day(call.key)
+            if not base:
+                base = (await _day_to_count_from(hook, call.key)).isoformat()
+                await steps.begin(base.encode())
             sent["expired_date"] = _resolved(sent["expired_date"], date.fromisoformat(base))
         outcome = await hook.call(endpoints.UPDATE_USER, max_retries=0, user_id=call.key, **sent)
         value = LastUpdate(self._state.run, self._digest(call.payload), base)
@@ -195,6 +196,11 @@ class UserUpdates:
         fields = dict(build(endpoints.UPDATE_USER, user_id=key, **given).fields)
         del fields["user_id"]
         return fields | ({"expired_date": period} if period and self._run_date is None else {})
+
+    def _recorded_day(self, key: str) -> str:
+        """Return the day that this run has recorded for a user; empty if it has none."""
+        entry = self._state.entry(key)
+        return entry.step.decode() if entry.step and entry.is_of_this_run else ""
 
     def _counts_from_validity(self, sent: Mapping[str, str]) -> bool:
         return is_relative(sent.get("expired_date"))

@@ -50,25 +50,25 @@ class Hook:
         return WriteOutcome(changed=True, message=None)
 
 
-class Steps:
-    """Records steps as the engine does."""
+class State:
+    """The state of one user, as a resource sees it."""
 
-    def __init__(self, last=None):
-        self.last = last
+    is_durable = True
+
+    def __init__(self, run="run 1", salt=b"salt"):
+        self.run, self.salt = run, salt
         self.begun = []
+
+    def entry(self, key):
+        return StateEntry(None, self.begun[-1], True) if self.begun else NO_ENTRY
 
     async def begin(self, step):
         self.begun.append(step)
-        self.last = step
-
-
-def state(run="run 1", **fields):
-    return SimpleNamespace(run=run, salt=b"salt", is_durable=True, header={}, **fields)
 
 
 def updates(values=(), *, validity=False, run="run 1"):
     found = UserUpdates(dict(values), run_date=None if validity else RUN_DATE)
-    found.open_state(state(run))
+    found.open_state(State(run))
     return found
 
 
@@ -76,10 +76,15 @@ def plan(resource, **values):
     return resource.plan({"user_id": "3"} | values)
 
 
-def write(resource, hook, planned, change=None, steps=None):
+def write(resource, hook, planned, change=None, state=None):
+    """Send a call as the engine does, which records the step of a change before."""
+    state = state or State(resource._state.run)
+    resource.open_state(state)
     change = change or resource.compare(planned, NO_ENTRY)
+    if change.step:
+        state.begun.append(change.step)
     call = PlannedCall(1, planned.key, change.operation, change.payload, 1, step=change.step)
-    return asyncio.run(resource.write(hook, call, steps or Steps(change.step)))
+    return asyncio.run(resource.write(hook, call, state))
 
 
 def test_a_row_sends_only_its_filled_fields():
@@ -225,19 +230,19 @@ class TestRelativeToTheValidity:
         assert hook.sent[0]["expired_date"] == "2027-02-12"
 
     def test_the_day_is_recorded_before_the_date_is_sent(self):
-        resource, hook, steps = updates(validity=True), Hook(), Steps()
+        resource, hook, state = updates(validity=True), Hook(), State()
         hook.lost = 1
         with pytest.raises(CyTechBotTransportError):
-            write(resource, hook, plan(resource, expired_date="+30 days"), steps=steps)
-        assert steps.begun == [b"2027-03-01"]
+            write(resource, hook, plan(resource, expired_date="+30 days"), state=state)
+        assert state.begun == [b"2027-03-01"]
 
     def test_a_repeat_after_a_lost_response_sends_the_same_date(self):
-        resource, hook, steps = updates(validity=True), Hook(), Steps()
+        resource, hook, state = updates(validity=True), Hook(), State()
         planned = plan(resource, expired_date="+30 days")
         hook.lost = 1
         with pytest.raises(CyTechBotTransportError):
-            write(resource, hook, planned, steps=steps)
-        write(resource, hook, planned, steps=steps)
+            write(resource, hook, planned, state=state)
+        write(resource, hook, planned, state=state)
         assert [each["expired_date"] for each in hook.sent] == ["2027-03-31"] * 2
         assert hook.reads == ["3"]
 
@@ -323,13 +328,13 @@ class TestState:
     def test_salts_its_digests(self):
         resource = updates()
         planned = plan(resource, name="Kim")
-        resource.open_state(SimpleNamespace(run="run 1", salt=b"other", is_durable=True))
+        resource.open_state(State(salt=b"other"))
         assert isinstance(resource.compare(planned, StateEntry(self.value(name="Kim"))), Change)
 
     def test_a_step_holds_no_more_than_255_bytes(self):
-        resource, steps = updates(validity=True), Steps()
-        write(resource, Hook(), plan(resource, expired_date="+1 day"), steps=steps)
-        assert len(steps.last) == 10
+        resource, state = updates(validity=True), State()
+        write(resource, Hook(), plan(resource, expired_date="+1 day"), state=state)
+        assert len(state.begun[0]) == 10
 
 
 def test_an_update_that_changes_nothing_has_the_servers_reason():
