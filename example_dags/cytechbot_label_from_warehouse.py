@@ -2,8 +2,8 @@
 ### Tag the segments of a warehouse table each night
 
 Each night, read subscribers and their segments from a table and tag each subscriber with the label of the
-segment's name. The state keeps which labels each subscriber has got, so only rows that are new or have changed
-are sent; those that failed or were refused are tried again.
+segment's name. The state keeps which labels each subscriber has got, so only rows that are new or changed are
+sent; those that failed or were refused are tried again.
 
 Needs the connections `cytechbot_default` and `warehouse`, of any database.
 """

@@ -1,9 +1,9 @@
 """
 ### Tag many subscribers on several workers
 
-One query, divided into eight shards by a hash of the subscriber's id: each mapped task sends its own share, on
-whatever worker Airflow gives it, and a subscriber keeps the shard from run to run. The connection's
-`requests_per_second` is divided by the number of shards. The last task sums what became of all rows.
+One query, divided into eight shards by a hash of the subscriber's id: each mapped task sends its own share
+on any worker, and a subscriber keeps the shard from run to run. The connection's `requests_per_second` is
+divided by the number of shards. The last task sums what became of all rows.
 
 Needs the connections `cytechbot_default` and `warehouse`, of any database.
 """
@@ -29,6 +29,7 @@ with DAG(
     max_active_runs=1,
     params={
         "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
+        "label_name": Param("Important", type="string", description="The label; the page must have it."),
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
@@ -43,7 +44,7 @@ with DAG(
     label = CyTechBotAssignLabelsOperator.partial(
         task_id="label",
         page_id="{{ params.page_id }}",
-        label_names="Customer",
+        label_names="{{ params.label_name }}",
         sql="SELECT psid AS subscriber_id FROM customers",
         sql_conn_id="warehouse",
         state_path="{{ params.folder }}/customers/state",
