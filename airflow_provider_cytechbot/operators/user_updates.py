@@ -68,14 +68,18 @@ class UserUpdates:
     :param values: The fields that every row gets, instead of those in columns of the same names.
     :param run_date: The date from which relative dates are counted; ``None``: the later of each user's
         validity and today, which is read before the user is changed.
+    :param full_refresh: Send what was sent before, too.
     :raises CyTechBotFieldError: A value for all cannot be sent.
     """
 
     key_field = "user_id"
     finds_gone_keys = False
 
-    def __init__(self, values: Mapping[str, object], *, run_date: date | None) -> None:
+    def __init__(
+        self, values: Mapping[str, object], *, run_date: date | None, full_refresh: bool = False
+    ) -> None:
         self._run_date = run_date
+        self._full_refresh = full_refresh
         self._values = self._encoded("1", values) if values else {}
         self._state: ResourceState
         self.identity: Mapping[str, str] = {"operation": "update users"}
@@ -143,7 +147,8 @@ class UserUpdates:
         last = LastUpdate.of(entry.value)
         is_of_this_run = last.run == self._state.run
         counts_from_validity = self._counts_from_validity(json.loads(write.payload))
-        if last.digest == self._digest(write.payload) and (is_of_this_run or not counts_from_validity):
+        is_sent = last.digest == self._digest(write.payload) and (is_of_this_run or not counts_from_validity)
+        if is_sent and not self._full_refresh:
             return Settled(UNCHANGED, "These values were sent before.", fields=write.fields)
         step = entry.step if entry.is_of_this_run else None
         if step is None and is_of_this_run and last.base:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
+from airflow_provider_cytechbot.api.fields import read_switch
 from airflow_provider_cytechbot.api.redaction import forms
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
@@ -16,7 +17,7 @@ from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperato
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
@@ -253,6 +254,11 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
         ``.parquet``. It appears whole or not at all.
     :param on_error: With ``fail_at_end`` the task fails after all rows were tried if not all are done; with
         ``fail_fast`` it stops at the first; with ``report`` it succeeds.
+    :param state_path: A folder, the same from run to run: values that an earlier run sent are not sent again.
+        Without it and ``report_path``, a retry sends all rows again.
+    :param full_refresh: Send all rows, whatever earlier runs did.
+    :param shards: Into how many mapped tasks the rows are divided, by a hash of the user's id.
+    :param shard: Which of them this is, from 0: ``.partial(shards=8, …).expand(shard=list(range(8)))``.
     :param retry_report: The report of an earlier run: only rows whose key ended there without success are
         sent, ambiguous ones excepted.
     :param plan_only: Check and report only; nothing is sent.
@@ -266,6 +272,7 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
     template_fields: Sequence[str] = (
         *_FOR_ALL,
         "relative_to",
+        "full_refresh",
         *CyTechBotBulkOperator.template_fields,
     )
 
@@ -284,9 +291,13 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
         columns: Mapping[str, str] | None = None,
         where: Mapping[str, Any] | None = None,
         max_concurrency: int | str = 8,
-        report_path: str | None = None,
+        report_path: str | ObjectStoragePath | None = None,
         on_error: str = "fail_at_end",
-        retry_report: str | None = None,
+        state_path: str | ObjectStoragePath | None = None,
+        full_refresh: bool | str = False,
+        shards: int | str = 1,
+        shard: int | str = 0,
+        retry_report: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         plan_only: bool | str = False,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
@@ -303,6 +314,9 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
             max_concurrency=max_concurrency,
             report_path=report_path,
             on_error=on_error,
+            state_path=state_path,
+            shards=shards,
+            shard=shard,
             retry_report=retry_report,
             plan_only=plan_only,
             **kwargs,
@@ -311,6 +325,7 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
         self.package_id = package_id
         self.status = status
         self.relative_to = relative_to
+        self.full_refresh = full_refresh
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Update the users and return the manifest."""
@@ -323,7 +338,12 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
         if mapped := [name for name in values if name in (self.columns or ())]:
             raise self.refusal(mapped[0], "is given for all, and is a column of each row: choose one")
         run_date = date_of_run(context) if self.relative_to == "run" else None
-        updates = self.checked(lambda *_: UserUpdates(values, run_date=run_date), "expired_date", values)
+        full_refresh = self.checked(read_switch, "full_refresh", self.full_refresh)
+        updates = self.checked(
+            lambda *_: UserUpdates(values, run_date=run_date, full_refresh=full_refresh),
+            "expired_date",
+            values,
+        )
         return self.write_rows(updates, context)
 
 
