@@ -90,14 +90,7 @@ class UserUpdates:
         Take the state.
 
         :param state: The state.
-        :raises CyTechBotFieldError: Dates are counted from each user's validity, and could not be recorded.
         """
-        if self._run_date is None and not state.is_durable:
-            raise field_error(
-                "relative_to",
-                "is 'validity', for which each date must be recorded before it is sent",
-                "Give state_path or report_path, so that a retry sends the same dates.",
-            )
         self._state = state
 
     def plan(self, values: Mapping[str, object]) -> PlannedWrite:
@@ -163,7 +156,19 @@ class UserUpdates:
         return payload
 
     def check(self, figures: PlanFigures, *, plan_only: bool) -> None:
-        """Accept any plan."""
+        """
+        Accept any plan whose dates can be recorded.
+
+        :param figures: The plan.
+        :param plan_only: Nothing is going to be sent.
+        :raises CyTechBotFieldError: Dates are counted from each user's validity, and cannot be recorded.
+        """
+        if self._run_date is None and not plan_only and not self._state.is_durable:
+            raise field_error(
+                "relative_to",
+                "is 'validity', for which each date must be recorded before it is sent",
+                "Give state_path or report_path, so that a retry sends the same dates.",
+            )
 
     def prepare(self, *, plan_only: bool) -> None:
         """Do nothing: no call precedes those of the rows."""

@@ -16,12 +16,14 @@ from airflow_provider_cytechbot.bulk.resource import (
     NO_ENTRY,
     Change,
     InvalidRowError,
+    PlanFigures,
     PlannedCall,
     Settled,
     StateEntry,
 )
 from airflow_provider_cytechbot.operators.user_updates import UserUpdates
 
+FIGURES = PlanFigures({"update": 1}, 1, 0, 0, "", False)
 RUN_DATE = datetime(2027, 1, 31, 23, 30, tzinfo=UTC)
 
 
@@ -296,10 +298,20 @@ class TestRelativeToTheValidity:
             write(resource, hook, plan(resource, expired_date="+20 years"))
         assert hook.sent == []
 
-    def test_needs_something_to_record_the_date_in(self):
-        resource = UserUpdates({}, run_date=None)
+    @pytest.mark.parametrize(
+        ("validity", "plan_only", "is_durable"),
+        [(False, False, False), (True, True, False), (True, False, True)],
+    )
+    def test_needs_something_to_record_dates_in_only_if_they_are_sent(self, validity, plan_only, is_durable):
+        resource = updates(validity=validity)
+        resource.open_state(SimpleNamespace(is_durable=is_durable))
+        resource.check(FIGURES, plan_only=plan_only)
+
+    def test_is_refused_if_dates_cannot_be_recorded(self):
+        resource = updates(validity=True)
+        resource.open_state(SimpleNamespace(is_durable=False))
         with pytest.raises(CyTechBotFieldError, match="state_path or report_path"):
-            resource.open_state(SimpleNamespace(is_durable=False))
+            resource.check(FIGURES, plan_only=False)
 
 
 class TestState:
@@ -314,6 +326,12 @@ class TestState:
         assert found == Settled("unchanged", "These values were sent before.", fields="name,mobile")
 
     @pytest.mark.parametrize("values", [{"name": "Other"}, {"name": "Kim", "status": "1"}, {"mobile": "Kim"}])
+    def test_a_full_refresh_sends_them_again(self):
+        resource = UserUpdates({}, run_date=RUN_DATE, full_refresh=True)
+        resource.open_state(State("run 2"))
+        planned = plan(resource, name="Kim")
+        assert isinstance(resource.compare(planned, StateEntry(self.value(name="Kim"))), Change)
+
     def test_other_values_are_sent(self, values):
         resource = updates(run="run 2")
         assert isinstance(
