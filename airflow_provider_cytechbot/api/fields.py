@@ -33,6 +33,8 @@ _FLOAT_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]\d*|[+-]?
 _FLOAT_LIKE_PHONE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.,]0*", re.ASCII)
 #: Texts of missing values, as pandas, databases and other programs write them.
 _MISSING = frozenset({"nan", "nat", "<na>", "none", "null", "undefined", "inf", "infinity"})
+#: A reason of a row, too, which ends before the value.
+_LOOKS_ROUNDED = "looks like a number that a spreadsheet or a float has rounded"
 _ROUNDED = "Read the column as text: a spreadsheet or a float rounds the digits of long numbers."
 #: Python itself refuses to write down a number of thousands of digits.
 _TOO_LARGE = 10**100
@@ -141,7 +143,7 @@ def encode_phone_number(name: str, value: object) -> str:
     if _is_missing(text):
         raise field_error(name, f"must be a phone number, not {text!r}")
     if _FLOAT_LIKE_PHONE.fullmatch(text.strip()):
-        raise field_error(name, f"must be a phone number without rounding, not {text[:40]!r}", _ROUNDED)
+        raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)
     return _visible(name, text, text, _BLANK)
 
 
@@ -193,7 +195,7 @@ def encode_identifier(name: str, value: object) -> str:
     if text in ("", "0") or _is_missing(text):
         raise field_error(name, f"must be an id, not {text!r}")
     if _FLOAT_LIKE.fullmatch(text):
-        raise field_error(name, f"must be an id without rounding, not {text[:40]!r}", _ROUNDED)
+        raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)
     if character := _invisible(text, _BLANK):
         raise field_error(name, f"has the invisible character U+{ord(character):04X}", "Remove it.")
     # The space is the only printable one of the characters that separate words.

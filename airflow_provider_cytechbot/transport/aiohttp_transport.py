@@ -51,7 +51,12 @@ class AiohttpTransport:
         # aiohttp does not read the environment itself, as that would override the connection.
         by_scheme = proxies(settings)
         self._proxy = by_scheme.get(scheme) or by_scheme.get("all")
-        self._ssl: ssl.SSLContext | bool = _trusting(ca_bundle(settings)) if settings.verify_tls else False
+        self._ssl: ssl.SSLContext | bool = settings.verify_tls
+        if settings.verify_tls:
+            bundle = ca_bundle(settings)
+            # Reading all certificates takes a tenth of a second of the processor.
+            if "https" in (scheme, urlsplit(self._proxy or "").scheme):
+                self._ssl = _trusting(bundle)
 
     def open_session(self) -> None:
         """

@@ -139,12 +139,12 @@ ROUNDED = ["2.49945E+16", "2.49945e+16", "2,49945E+16", "2.5E16", "25e15", "-1e5
 @pytest.mark.parametrize("value", ROUNDED)
 def test_a_rounded_id_is_refused(encode, value):
     if "," not in value or encode is not encode_id_list:
-        assert "without rounding" in refusal(encode, value)
+        assert "has rounded" in refusal(encode, value)
 
 
 @pytest.mark.parametrize("value", [*ROUNDED, "4,91512E+12", "4915112345678,0", " 4.9e+12 "])
 def test_a_rounded_phone_number_is_refused(value):
-    assert "without rounding" in refusal(encode_phone_number, value)
+    assert "has rounded" in refusal(encode_phone_number, value)
 
 
 @pytest.mark.parametrize("value", ["+49 151 1234", "030.1234567", "01.23.45.67", "(555) 010-1234", "", "5e"])
@@ -308,7 +308,7 @@ def test_number_takes_digits(value, sent):
     assert encode_number("user_id", value) == sent
 
 
-@pytest.mark.parametrize("value", ["x", "-1", -1, "1.0", "1e3", "٣", "²", "0", "00", "../2", "1/2", "%31"])
+@pytest.mark.parametrize("value", ["x", "-1", -1, "٣", "²", "0", "00", "../2", "1/2", "%31"])
 def test_number_refuses(value):
     assert "must be" in refusal(encode_number, value)
 
