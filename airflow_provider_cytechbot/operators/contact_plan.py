@@ -1,0 +1,345 @@
+"""The plan of a contact sync: what a key needs, from its row and from what the state holds of it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_cytechbot.bulk import outcomes
+from airflow_provider_cytechbot.bulk.resource import Change, Settled, StateEntry
+from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow
+from airflow_provider_cytechbot.operators.contact_state import (
+    ADDRESSES,
+    EMPTY,
+    FIELDS,
+    UNKNOWN,
+    Contact,
+    Digests,
+    Step,
+    StepKind,
+    digest,
+)
+
+CREATE, UPSERT, MIRROR = "create", "upsert", "mirror"
+SYNC_MODES = (CREATE, UPSERT, MIRROR)
+REFUSE, RECREATE = "refuse", "recreate"
+ON_READDRESS = (REFUSE, RECREATE)
+HOLD, RETRY = "hold", "retry"
+AMBIGUOUS = (HOLD, RETRY)
+
+#: Deletes that free an address for a row go before the rows, all others after them.
+FREEING, ROWS, DELETES = 0, 1, 2
+
+_HELD = (
+    "A create was sent and its response lost, so the contact may exist. Look for it in the dashboard: if it is"
+    " there, put its id into a column contact_id; if not, name the key in 'forget'."
+)
+_HELD_AND_GONE = (
+    "A create was sent and its response lost, and the source has no row of this key any more. If the contact"
+    " is in the dashboard, delete it there; then name the key in 'forget'."
+)
+_NEEDS_ADDRESS = "A new contact needs an e-mail address or a phone number."
+_MADE_ALREADY = "The sync already has another contact for this key, so contact_id is not used."
+
+Payload = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ContactRules:
+    """
+    How rows are compared with the state.
+
+    :param sync_mode: ``create``, ``upsert`` or ``mirror``.
+    :param on_readdress: ``refuse`` or ``recreate``.
+    :param ambiguous: ``hold`` or ``retry``.
+    :param forget: The keys whose held creates are dropped.
+    """
+
+    sync_mode: str
+    on_readdress: str = REFUSE
+    ambiguous: str = HOLD
+    forget: frozenset[str] = frozenset()
+
+
+def encode_payload(payload: Payload) -> str:
+    """
+    Return what a call needs as the engine stores it.
+
+    :param payload: Texts, ids and, under ``value``, what the state holds.
+    """
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def describe_payload(payload: str) -> str:
+    """
+    Return a payload without what the state holds, whose salt is another one in each state.
+
+    :param payload: The payload of a row or of a call.
+    """
+    if not payload.startswith("{"):
+        return payload
+    return encode_payload({**json.loads(payload), "value": None})
+
+
+class ContactPlan:
+    """
+    Decides for each key. It keeps only which addresses new contacts need.
+
+    :param rules: How.
+    :param salt: The state's salt.
+    """
+
+    def __init__(self, rules: ContactRules, salt: bytes) -> None:
+        self._rules = rules
+        self._salt = salt
+        self._needed = AddressFilter()
+        self._released = AddressFilter()
+
+    def of_row(self, row: ContactRow, entry: StateEntry) -> Change | Settled:
+        """
+        Return what a key needs that the source has.
+
+        :param row: Its row.
+        :param entry: What the state holds of it.
+        """
+        contact, step = _read(entry)
+        if step and step.kind is StepKind.CREATE:
+            if row.contact_id:
+                return self._adopt(row, contact, entry.step)
+            if not row.is_forgotten:
+                return self._held(row, contact, step, entry.is_of_this_run)
+        elif contact and step and step.kind is StepKind.DELETE:
+            contact = contact._replace(is_being_deleted=True)
+        elif contact and step and step.kind is StepKind.UPDATE:
+            contact = contact._replace(digests=_forget_fields(contact.digests, step.fields))
+        if contact is None:
+            return self._adopt(row, None, None) if row.contact_id else self._create(row)
+        if contact.is_being_deleted or contact.old_id:
+            return self._finish(row, contact)
+        if self._rules.sync_mode == CREATE:
+            return _unchanged(contact)
+        return self._compare(row, contact)
+
+    def of_gone(self, key: str, entry: StateEntry) -> Change | Settled | None:
+        """
+        Return what a key needs that the state alone has.
+
+        :param key: The key.
+        :param entry: What the state holds of it.
+        """
+        contact, step = _read(entry)
+        if step and step.kind is StepKind.CREATE:
+            if key not in self._rules.forget:
+                return Settled(outcomes.AMBIGUOUS, _HELD_AND_GONE, "delete")
+            if contact is None:
+                return Change("none", encode_payload({"forget": True}), "")
+        if contact is None:
+            return None
+        frees = any(each in self._needed for each in contact.digests[: len(ADDRESSES)])
+        return Change(
+            "delete",
+            encode_payload({"ids": _ids(contact), "value": contact.encode().hex()}),
+            "",
+            step=Step(StepKind.DELETE).encode(),
+            phase=FREEING if frees else DELETES,
+        )
+
+    def is_released(self, row: ContactRow) -> bool:
+        """
+        Return whether another row of the plan may give up an address of this row.
+
+        :param row: The row.
+        """
+        return any(each in self._released for each in self._digests(row)[: len(ADDRESSES)])
+
+    def _create(self, row: ContactRow, *, held: bool = False) -> Change | Settled:
+        if not row.has_address:
+            return Settled(outcomes.INVALID, _NEEDS_ADDRESS)
+        digests = self._digests(row)
+        self._needed.add(digests[: len(ADDRESSES)])
+        return Change(
+            CREATE,
+            encode_payload({"row": row.texts, "is_held": held}),
+            ",".join(row.filled),
+            # A second create of the same e-mail address is refused, so that a held one can be repeated.
+            is_repeatable=held,
+            step=Step(StepKind.CREATE, digests).encode(),
+            phase=ROWS,
+        )
+
+    def _held(
+        self, row: ContactRow, contact: Contact | None, step: Step, is_of_this_run: bool
+    ) -> Change | Settled:
+        may_be_sent = self._rules.ambiguous == RETRY and not is_of_this_run and row.email
+        if may_be_sent and step.digests[0] == digest("email", row.email or "", self._salt):
+            if contact is None:
+                return self._create(row, held=True)
+            return self._recreate(row, contact, deletes_first=False, held=True)
+        return Settled(outcomes.AMBIGUOUS, _HELD, id=contact.id if contact else None)
+
+    def _adopt(self, row: ContactRow, contact: Contact | None, step: bytes | None) -> Change:
+        payload = {
+            "adopt": row.contact_id,
+            "row": row.texts,
+            "is_held": step is not None,
+            "updates": self._rules.sync_mode != CREATE,
+            "old": contact.id if contact else "",
+        }
+        fields = [CONTACT_ID, *(row.filled if self._rules.sync_mode != CREATE else ())]
+        return Change("update", encode_payload(payload), ",".join(fields), step=step, phase=ROWS)
+
+    def _compare(self, row: ContactRow, contact: Contact) -> Change | Settled:
+        changed, readdressed, emptied = [], [], []
+        for field, text, before in zip(FIELDS, row.texts, contact.digests, strict=True):
+            if text is None:
+                continue
+            now = digest(field, text, self._salt)
+            if now == before:
+                continue
+            if not text:
+                emptied.append(field)
+            elif field in ADDRESSES and before not in (EMPTY, UNKNOWN):
+                readdressed.append(field)
+            else:
+                changed.append(field)
+        if readdressed and self._rules.on_readdress == RECREATE:
+            return self._recreate(row, contact, deletes_first=self._shares_address(row, contact))
+        if readdressed:
+            reason = (
+                f"The API cannot change {_listed(readdressed)} of a contact. With on_readdress='recreate' the"
+                " contact is deleted and created with the new one."
+            )
+            return Settled(outcomes.REFUSED, reason, fields=",".join(readdressed), id=contact.id)
+        if changed:
+            return self._update(row, contact, changed)
+        return _unchanged(contact, _why_unchanged(row, contact, emptied))
+
+    def _update(self, row: ContactRow, contact: Contact, changed: list[str]) -> Change:
+        self._needed.add(
+            digest(field, text or "", self._salt)
+            for field, text in zip(ADDRESSES, row.texts, strict=False)
+            if field in changed
+        )
+        payload = {
+            "id": contact.id,
+            "row": row.texts,
+            "fields": changed,
+            "is_unknown": UNKNOWN in contact.digests,
+            "value": contact.encode().hex(),
+        }
+        step = Step(StepKind.UPDATE, fields=changed).encode()
+        return Change("update", encode_payload(payload), ",".join(changed), step=step, phase=ROWS)
+
+    def _recreate(
+        self, row: ContactRow, contact: Contact, *, deletes_first: bool, held: bool = False
+    ) -> Change:
+        self._needed.add(self._digests(row)[: len(ADDRESSES)])
+        self._released.add(contact.digests[: len(ADDRESSES)])
+        payload = {
+            "id": contact.id,
+            "row": row.texts,
+            "deletes_first": deletes_first,
+            "is_held": held,
+            "value": contact.encode().hex(),
+        }
+        if held:
+            step = Step(StepKind.CREATE, self._digests(row))
+        else:
+            step = Step(StepKind.SEVERAL)
+        return Change(
+            RECREATE, encode_payload(payload), ",".join(row.filled), held, step.encode(), phase=ROWS
+        )
+
+    def _finish(self, row: ContactRow, contact: Contact) -> Change | Settled:
+        """Return what is left of a recreate or delete that was cut off."""
+        if contact.is_being_deleted:
+            if not row.has_address:
+                return Settled(outcomes.INVALID, f"Its contact was being deleted. {_NEEDS_ADDRESS}")
+            return self._recreate(row, contact, deletes_first=True)
+        payload = {"id": contact.id, "old": contact.old_id, "value": contact.encode().hex()}
+        step = Step(StepKind.SEVERAL).encode()
+        return Change(RECREATE, encode_payload(payload), "", step=step, phase=ROWS)
+
+    def _shares_address(self, row: ContactRow, contact: Contact) -> bool:
+        before = contact.digests[: len(ADDRESSES)]
+        return any(now == old != EMPTY for now, old in zip(self._digests(row), before, strict=False))
+
+    def _digests(self, row: ContactRow) -> Digests:
+        return digests_of(row.texts, self._salt)
+
+
+def digests_of(texts: Iterable[str | None], salt: bytes) -> Digests:
+    """
+    Return the digests of a row's fields.
+
+    :param texts: The texts, in the order of ``FIELDS``.
+    :param salt: The state's salt.
+    """
+    return tuple([digest(field, text or "", salt) for field, text in zip(FIELDS, texts, strict=True)])
+
+
+class AddressFilter:
+    """
+    Addresses in fixed memory (a Bloom filter). With a million of them, 1 in 400 others seems to be there, too.
+
+    A wrong answer changes the order of calls at most.
+    """
+
+    _BITS = 24
+
+    def __init__(self) -> None:
+        self._bits: bytearray | None = None
+
+    def add(self, digests: Iterable[bytes]) -> None:
+        """
+        Add addresses; empty ones are left out.
+
+        :param digests: Their digests.
+        """
+        for each in digests:
+            if each not in (EMPTY, UNKNOWN):
+                if self._bits is None:
+                    self._bits = bytearray(1 << self._BITS - 3)
+                for at in self._positions(each):
+                    self._bits[at >> 3] |= 1 << (at & 7)
+
+    def __contains__(self, digest: bytes) -> bool:
+        if self._bits is None or digest in (EMPTY, UNKNOWN):
+            return False
+        return all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._positions(digest))
+
+    def _positions(self, digest: bytes) -> tuple[int, int]:
+        number = int.from_bytes(digest)
+        return number & (1 << self._BITS) - 1, number >> self._BITS
+
+
+def _read(entry: StateEntry) -> tuple[Contact | None, Step | None]:
+    contact = Contact.decode(entry.value) if entry.value is not None else None
+    return contact, Step.decode(entry.step) if entry.step is not None else None
+
+
+def _forget_fields(digests: Digests, fields: Iterable[str]) -> Digests:
+    lost = set(fields)
+    return tuple(
+        UNKNOWN if field in lost else before for field, before in zip(FIELDS, digests, strict=True)
+    )
+
+
+def _ids(contact: Contact) -> list[str]:
+    return [contact.old_id, contact.id] if contact.old_id else [contact.id]
+
+
+def _unchanged(contact: Contact, reason: str = "") -> Settled:
+    return Settled(outcomes.UNCHANGED, reason, id=contact.id)
+
+
+def _why_unchanged(row: ContactRow, contact: Contact, emptied: list[str]) -> str:
+    if emptied:
+        return f"The API cannot empty {_listed(emptied)}."
+    return _MADE_ALREADY if row.contact_id not in ("", contact.id) else ""
+
+
+def _listed(fields: Iterable[str]) -> str:
+    return " and ".join(fields)
