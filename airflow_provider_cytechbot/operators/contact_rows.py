@@ -72,9 +72,7 @@ def read_row(values: Mapping[str, object]) -> ContactRow:
     :param values: The row's values by field; a field without a column is absent.
     :raises InvalidRowError: A field cannot be sent.
     """
-    texts = tuple(
-        [_read_text(field, values[field]) if field in values else None for field in FIELDS]
-    )
+    texts = tuple([_read_text(field, values[field]) if field in values else None for field in FIELDS])
     return ContactRow(texts, _read_contact_id(values.get(CONTACT_ID)))
 
 
@@ -130,7 +128,9 @@ def _read_contact_id(value: object) -> str:
     try:
         return encode_number(CONTACT_ID, value)
     except CyTechBotFieldError:
-        raise InvalidRowError(f"Field {CONTACT_ID!r} must be the id of a contact, which is a number.") from None
+        raise InvalidRowError(
+            f"Field {CONTACT_ID!r} must be the id of a contact, which is a number."
+        ) from None
 
 
 def _kind(value: object) -> str:
