@@ -48,6 +48,7 @@ _GROUP_ID, _GROUP_NAME, _GROUP_BEGAN, _ACCEPTED = (
     "group_create_began",
     "accepted_plan",
 )
+ON_MISSING = ("report", RECREATE)
 _PLAN_AGAIN = "Plan again (plan_only=True) and pass its plan_digest."
 
 

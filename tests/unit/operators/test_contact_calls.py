@@ -24,7 +24,7 @@ TAKEN = CyTechBotRequestError("the API refused: 'Please try with different email
 
 
 class Server:
-    """An asynchronous hook with contacts in a dict. Calls in `lost` act and raise, those in `failing` raise."""
+    """An asynchronous hook with contacts in a dict. Lost calls act and raise, failing ones raise."""
 
     def __init__(self):
         self.contacts = {}
