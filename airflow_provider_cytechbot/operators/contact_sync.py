@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
         Steps,
     )
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+    from airflow_provider_cytechbot.operators.contact_options import ContactGroupChoice, PlanGuards
 
 log = logging.getLogger(__name__)
 
@@ -48,65 +48,7 @@ _GROUP_ID, _GROUP_NAME, _GROUP_BEGAN, _ACCEPTED = (
     "group_create_began",
     "accepted_plan",
 )
-ON_MISSING = ("report", RECREATE)
 _PLAN_AGAIN = "Plan again (plan_only=True) and pass its plan_digest."
-
-
-@dataclass(frozen=True)
-class PlanGuards:
-    """
-    What a plan must not exceed.
-
-    :param max_creates: How many contacts are created at most; ``None``: any number.
-    :param max_deletes: How many are deleted at most.
-    :param max_delete_percent: How many of the contacts in the state are deleted at most, in percent.
-    :param expected_plan_digest: The digest that the plan must have.
-    """
-
-    max_creates: int | None = None
-    max_deletes: int | None = None
-    max_delete_percent: float | None = 10
-    expected_plan_digest: str | None = None
-
-    def problems(self, figures: PlanFigures) -> list[tuple[str, str, str]]:
-        """
-        Return what a plan exceeds, as parameter, problem and hint.
-
-        :param figures: The plan.
-        """
-        creates, deletes = (figures.operations.get(each, 0) for each in (CREATE, "delete"))
-        contacts = figures.state_keys
-        found = []
-        for name, limit, number, verb in (
-            ("max_creates", self.max_creates, creates, "created"),
-            ("max_deletes", self.max_deletes, deletes, "deleted"),
-        ):
-            if limit is not None and number > limit:
-                problem = f"is {limit:,}, but {number:,} contacts would be {verb}"
-                found.append((name, problem, f"If that is meant, set {name} to {number} or more."))
-        if deletes and self.max_delete_percent is not None:
-            # Rounded up to a whole number, so that the number in the hint lets the plan through.
-            percent = -(-deletes * 100 // contacts) if contacts else 100
-            if not contacts or deletes * 100 > self.max_delete_percent * contacts:
-                planned = f"{deletes:,} of {contacts:,} contacts would be deleted"
-                hint = f"If that is meant, set max_delete_percent to {percent} or more."
-                found.append(("max_delete_percent", f"is {self.max_delete_percent:g}, but {planned}", hint))
-        return found
-
-
-@dataclass(frozen=True)
-class ContactGroupChoice:
-    """
-    The contact group, by id or by name.
-
-    :param contact_type_id: Its id.
-    :param name: Its name, if it has no id yet or the state remembers it.
-    :param create: Creates a group of that name and returns its id; ``None``: it must not be created.
-    """
-
-    contact_type_id: str | None = None
-    name: str | None = None
-    create: Callable[[str], str] | None = None
 
 
 class ContactSync:

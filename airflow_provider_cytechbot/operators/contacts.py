@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotFieldError,
     CyTechBotRequestError,
 )
-from airflow_provider_cytechbot.api.fields import encode_number, encode_text, field_error, read_switch
+from airflow_provider_cytechbot.api.fields import read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import (
     CyTechBotBaseOperator,
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_cytechbot.api.fields import IdInput
-    from airflow_provider_cytechbot.operators.contact_sync import ContactGroupChoice, PlanGuards
-
-_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
@@ -340,103 +336,34 @@ class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what differs between the source and the state, and return the manifest."""
-        from airflow_provider_cytechbot.operators.contact_plan import (
-            AMBIGUOUS,
-            ON_READDRESS,
-            SYNC_MODES,
-            ContactRules,
-        )
-        from airflow_provider_cytechbot.operators.contact_sync import ON_MISSING, ContactSync
+        from airflow_provider_cytechbot.operators import contact_options as options
+        from airflow_provider_cytechbot.operators.contact_sync import ContactSync
 
         self.check_source()
         if not self.state_path:
             raise self.refusal(
-                "state_path", "is needed: without it, each run would create all contacts again"
+                "state_path", "is needed: without it, each run would create all contacts"
             )
-        for name, words in (
-            ("sync_mode", SYNC_MODES),
-            ("on_readdress", ON_READDRESS),
-            ("on_missing", ON_MISSING),
-            ("ambiguous", AMBIGUOUS),
-        ):
-            if (value := getattr(self, name)) not in words:
-                raise self.refusal(name, f"must be one of {', '.join(words)}, not {str(value)[:40]!r}")
-        rules = ContactRules(
-            self.sync_mode, self.on_readdress, self.ambiguous, self.checked(_read_keys, "forget", self.forget)
-        )
-        key = self.checked(_read_name, "key", self.key)
-        sync = ContactSync(rules, self._guards(), self._group(), key=key, on_missing=self.on_missing)
-        return self.write_rows(sync, context)
+        try:
+            sync = ContactSync(
+                options.read_rules(self.sync_mode, self.on_readdress, self.ambiguous, self.forget),
+                options.read_guards(
+                    self.max_creates, self.max_deletes, self.max_delete_percent, self.expected_plan_digest
+                ),
+                options.read_group(
+                    self.contact_type_id,
+                    self.contact_group_name,
+                    create=self._create_group if read_switch("create_group", self.create_group) else None,
+                    has_shards=str(self.shards).strip() != "1",
+                ),
+                key=options.read_name("key", self.key),
+                on_missing=options.read_word("on_missing", self.on_missing, options.ON_MISSING),
+            )
+        except CyTechBotError as error:
+            failure = error
+        else:
+            return self.write_rows(sync, context)
+        raise self.hook.task_error(failure)
 
-    def _guards(self) -> PlanGuards:
-        from airflow_provider_cytechbot.operators.contact_sync import PlanGuards
-
-        digest = self.expected_plan_digest
-        if digest is not None and not _DIGEST.fullmatch(str(digest)):
-            raise self.refusal("expected_plan_digest", f"must be a plan_digest, not {str(digest)[:40]!r}")
-        percent = self.checked(_read_limit, "max_delete_percent", self.max_delete_percent)
-        creates, deletes = (
-            self.checked(_read_whole_limit, name, getattr(self, name))
-            for name in ("max_creates", "max_deletes")
-        )
-        return PlanGuards(creates, deletes, percent, digest)
-
-    def _group(self) -> ContactGroupChoice:
-        from airflow_provider_cytechbot.operators.contact_sync import ContactGroupChoice
-
-        given = [name for name in ("contact_type_id", "contact_group_name") if getattr(self, name)]
-        if len(given) != 1:
-            found = "both are given" if given else "none is given"
-            raise self.refusal("contact_type_id", f"or 'contact_group_name' is needed, one of them; {found}")
-        creates = self.checked(read_switch, "create_group", self.create_group)
-        if self.contact_type_id:
-            if creates:
-                raise self.refusal("create_group", "has no meaning with 'contact_type_id'")
-            return ContactGroupChoice(self.checked(encode_number, "contact_type_id", self.contact_type_id))
-        if creates and str(self.shards).strip() != "1":
-            hint = "Create the group beforehand, and give contact_type_id: each shard would create one."
-            raise self.refusal("create_group", "has no meaning with several shards", hint)
-        name = self.checked(_read_name, "contact_group_name", self.contact_group_name)
-        return ContactGroupChoice(
-            name=name, create=(lambda name: self.hook.create_contact_group(name=name)) if creates else None
-        )
-
-
-def _read_name(name: str, value: object) -> str:
-    text = encode_text(name, value).strip()
-    if not text:
-        raise field_error(name, "is empty")
-    return text
-
-
-def _read_keys(name: str, value: object) -> frozenset[str]:
-    """Return a list of keys; one text is one key, commas included."""
-    if value is None or value == "":
-        return frozenset()
-    keys = [value] if isinstance(value, str | int) else value
-    if not isinstance(keys, Iterable) or isinstance(keys, bytes | Mapping):
-        raise field_error(name, f"must be a list of keys, not {type(value).__name__}")
-    found = [str(each).strip() if isinstance(each, int) else encode_text(name, each).strip() for each in keys]
-    if any(text.startswith("[") and text.endswith("]") for text in found):
-        raise field_error(name, "is the text of a list", "Give the DAG render_template_as_native_obj=True.")
-    return frozenset(found)
-
-
-def _read_limit(name: str, value: object) -> float | None:
-    """Return a number from 0; ``None``, which a template renders as a text, means no limit."""
-    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
-        return None
-    try:
-        number = float("x" if isinstance(value, bool) else str(value))
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise field_error(name, f"must be a number from 0, not {str(value)[:40]!r}")
-    return number
-
-
-def _read_whole_limit(name: str, value: object) -> int | None:
-    number = _read_limit(name, value)
-    if number is not None and number != int(number):
-        raise field_error(name, f"must be a whole number, not {str(value)[:40]!r}")
-    return None if number is None else int(number)
+    def _create_group(self, name: str) -> str:
+        return self.hook.create_contact_group(name=name)
