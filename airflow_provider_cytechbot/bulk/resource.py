@@ -124,6 +124,7 @@ class PlannedCall(NamedTuple):
     :param rows: How many rows it is for.
     :param is_repeatable: As in :class:`Change`.
     :param step: As in :class:`Change`.
+    :param fields: As in :class:`Change`.
     """
 
     row: int
@@ -133,6 +134,7 @@ class PlannedCall(NamedTuple):
     rows: int
     is_repeatable: bool = True
     step: bytes | None = None
+    fields: str = ""
 
 
 class PlanFigures(NamedTuple):
@@ -219,15 +221,29 @@ class BulkResource(Protocol):
     state alone has; :meth:`check`; :meth:`prepare`; then :meth:`write`, for several keys at once.
     """
 
-    #: What a state is about, besides the server: ``{"operation": "assign", "page_id": "9"}``. Another state
-    #: is refused.
-    identity: Mapping[str, str]
-    #: The field that identifies a row; any row but a mapping is a value of this field.
-    key_field: str
-    #: The fields that are read from a row.
-    fields: Sequence[str]
-    #: Whether :meth:`gone` is called.
-    finds_gone_keys: bool
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """
+        What a state is about, besides the server: ``{"operation": "assign", "page_id": "9"}``.
+
+        A state of anything else is refused.
+        """
+        ...
+
+    @property
+    def key_field(self) -> str:
+        """The field that identifies a row; any row but a mapping is a value of this field."""
+        ...
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """The fields that are read from a row."""
+        ...
+
+    @property
+    def finds_gone_keys(self) -> bool:
+        """Whether :meth:`gone` is called."""
+        ...
 
     def open_state(self, state: ResourceState) -> None:
         """Take the state, before the source is read."""

@@ -78,7 +78,7 @@ def rows_of_query(sql: str, sql_conn_id: str, parameters: Any = None) -> Iterato
     :param sql: One query.
     :param sql_conn_id: A connection whose hook is a ``DbApiHook``.
     :param parameters: The query's parameters.
-    :raises CyTechBotFieldError: The connection's hook is not one, the database refuses the query, or the query
+    :raises CyTechBotFieldError: The connection's hook is not one, the database refuses the query, or it
         returns no columns.
     :raises CyTechBotStorageError: The database failed.
     """
