@@ -158,7 +158,7 @@ class BulkJob:
         figures = PlanFigures(
             ledger.planned_operations(),
             source_rows,
-            ledger.rows_without_key(),
+            ledger.rows_without_key,
             state_keys,
             digest,
             state.is_resumed,
