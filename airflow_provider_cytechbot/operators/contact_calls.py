@@ -16,6 +16,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.bulk.resource import Written
 from airflow_provider_cytechbot.operators.contact_plan import RECREATE, digests_of
+from airflow_provider_cytechbot.operators.contact_rows import ContactRow
 from airflow_provider_cytechbot.operators.contact_state import (
     ADDRESSES,
     FIELDS,
@@ -68,18 +69,19 @@ class ContactCalls:
 
     async def create(self, hook: CyTechBotAsyncHook, payload: Mapping[str, Any]) -> Written:
         """Create a contact; its step is recorded."""
-        return self._new(await self._create(hook, payload["row"], is_held=payload["is_held"]), payload["row"])
+        texts = _texts(payload)
+        return self._new(await self._create(hook, texts, is_held=payload["is_held"]), texts)
 
     async def update(
         self, hook: CyTechBotAsyncHook, key: str, payload: Mapping[str, Any], steps: Steps
     ) -> Written:
         """Update a contact; its step is recorded. If earlier calls were lost, the contact is read first."""
-        texts = payload["row"]
+        texts = _texts(payload)
         fields = {field: text for field, text in _filled(texts).items() if field in payload["fields"]}
         contact = _contact(payload)
         if contact.old_id:
             contact = await self._without_old(hook, contact, steps)
-            await steps.begin(Step(StepKind.UPDATE, fields=[*fields]).encode())
+            await steps.begin(Step(StepKind.UPDATE, fields=payload["fields"]).encode())
         try:
             if payload["is_unknown"] or key in self._lost:
                 return await self._update_unknown(hook, contact, texts, steps)
@@ -101,7 +103,7 @@ class ContactCalls:
 
     async def adopt(self, hook: CyTechBotAsyncHook, payload: Mapping[str, Any], steps: Steps) -> Written:
         """Take over a contact that was made before the sync, after a look at its group and address."""
-        contact_id, texts = payload["adopt"], payload["row"]
+        contact_id, texts = payload["adopt"], _texts(payload)
         problem = "does not exist"
         try:
             record = await self._read(hook, contact_id)
@@ -126,9 +128,9 @@ class ContactCalls:
     ) -> Written:
         """Replace a contact by one with another address."""
         contact = await self._without_old(hook, _contact(payload), steps)
-        texts = payload.get("row")
-        if texts is None:
+        if "deletes_first" not in payload:
             return Written(id=contact.id, value=contact.encode())
+        texts = _texts(payload)
         creating = Step(StepKind.CREATE, digests_of(texts, self._salt)).encode()
         deletes_first = payload["deletes_first"] or (self._is_released(texts) and not payload["is_held"])
         if deletes_first:
@@ -294,6 +296,10 @@ class ContactCalls:
 
 def _contact(payload: Mapping[str, Any]) -> Contact:
     return Contact.decode(bytes.fromhex(payload["value"]))
+
+
+def _texts(payload: Mapping[str, Any]) -> Texts:
+    return list(ContactRow.from_list(payload["row"]).texts)
 
 
 def _filled(texts: Texts) -> dict[str, str]:

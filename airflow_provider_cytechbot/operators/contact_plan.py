@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.resource import Change, Settled, StateEntry
-from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow
+from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow, encode_list
 from airflow_provider_cytechbot.operators.contact_state import (
     ADDRESSES,
     EMPTY,
@@ -74,13 +74,14 @@ def encode_payload(payload: Payload) -> str:
 
 def describe_payload(payload: str) -> str:
     """
-    Return a payload without what the state holds, whose salt is another one in each state.
+    Return what is wanted, the same for the payload of a row and for that of its call, whatever the state.
 
     :param payload: The payload of a row or of a call.
     """
     if not payload.startswith("{"):
         return payload
-    return encode_payload({**json.loads(payload), "value": None})
+    values = json.loads(payload)
+    return encode_list(values["row"]) if "row" in values else encode_payload({**values, "value": None})
 
 
 def is_adoption(payload: str) -> bool:
@@ -132,7 +133,9 @@ class ContactPlan:
             return self._replace_deleted(row, contact)
         change = self._compare(row, contact) if self._rules.sync_mode != CREATE else _unchanged(contact)
         if contact.old_id and isinstance(change, Settled):
-            return self._finish(contact)
+            return self._finish(row, contact)
+        if row.is_forgotten and step and isinstance(change, Settled):
+            return self._drop_step(row, contact, change)
         return change
 
     def of_gone(self, key: str, entry: StateEntry, adopted: Container[str] = ()) -> Change | Settled | None:
@@ -177,7 +180,7 @@ class ContactPlan:
         self._needed.add(digests[: len(ADDRESSES)])
         return Change(
             CREATE,
-            encode_payload({"row": row.texts, "is_held": held}),
+            encode_payload({"row": row.as_list(), "is_held": held}),
             ",".join(row.filled),
             # A second create of the same e-mail address is refused, so that a held one can be repeated.
             is_repeatable=held,
@@ -198,7 +201,7 @@ class ContactPlan:
     def _adopt(self, row: ContactRow, contact: Contact | None, step: bytes | None) -> Change:
         payload = {
             "adopt": row.contact_id,
-            "row": row.texts,
+            "row": row.as_list(),
             "is_held": step is not None,
             "updates": self._rules.sync_mode != CREATE,
             "old": contact.id if contact else "",
@@ -240,12 +243,13 @@ class ContactPlan:
         )
         payload = {
             "id": contact.id,
-            "row": row.texts,
+            "row": row.as_list(),
             "fields": changed,
             "is_unknown": UNKNOWN in contact.digests,
             "value": contact.encode().hex(),
         }
-        step = Step(StepKind.UPDATE, fields=changed).encode()
+        unknown = [field for field, each in zip(FIELDS, contact.digests, strict=True) if each == UNKNOWN]
+        step = Step(StepKind.UPDATE, fields=[*changed, *unknown]).encode()
         return Change("update", encode_payload(payload), ",".join(changed), step=step, phase=ROWS)
 
     def _recreate(
@@ -255,12 +259,16 @@ class ContactPlan:
         self._released.add(contact.digests[: len(ADDRESSES)])
         payload = {
             "id": contact.id,
-            "row": row.texts,
+            "row": row.as_list(),
             "deletes_first": deletes_first,
             "is_held": held,
             "value": contact.encode().hex(),
         }
-        step = Step(StepKind.CREATE, self._digests(row)) if held else Step(StepKind.SEVERAL)
+        if held:
+            step = Step(StepKind.CREATE, self._digests(row))
+        else:
+            # What may have been deleted stays so until a call of this change is recorded.
+            step = Step(StepKind.DELETE if contact.is_being_deleted else StepKind.SEVERAL)
         return Change(
             RECREATE, encode_payload(payload), ",".join(row.filled), held, step.encode(), phase=ROWS
         )
@@ -271,10 +279,17 @@ class ContactPlan:
             return Settled(outcomes.INVALID, f"Its contact was being deleted. {_NEEDS_ADDRESS}")
         return self._recreate(row, contact, deletes_first=True)
 
-    def _finish(self, contact: Contact) -> Change:
+    def _finish(self, row: ContactRow, contact: Contact) -> Change:
         """Delete the contact that was replaced: what is left of a recreate that was cut off."""
-        payload = {"id": contact.id, "value": contact.encode().hex()}
+        payload = {"id": contact.id, "row": row.as_list(), "value": contact.encode().hex()}
         return Change(RECREATE, encode_payload(payload), "", step=Step(StepKind.SEVERAL).encode(), phase=ROWS)
+
+    def _drop_step(self, row: ContactRow, contact: Contact, settled: Settled) -> Change | Settled:
+        """Drop the held create of a contact's replacement, where the contact itself needs nothing."""
+        if settled.outcome != outcomes.UNCHANGED:
+            return settled
+        payload = {"forget": True, "row": row.as_list(), "value": contact.encode().hex()}
+        return Change("none", encode_payload(payload), "", phase=ROWS)
 
     def _shares_address(self, row: ContactRow, contact: Contact) -> bool:
         before = contact.digests[: len(ADDRESSES)]

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
@@ -18,7 +18,7 @@ CONTACT_ID = "contact_id"
 LONGEST_KEY = 200
 #: What spreadsheets and data frames make of a long number. Plain `12e4` can be an id of hex digits.
 _ROUNDED = re.compile(r"[+-]?\d+[.,]\d*[eE][+-]?\d+|[+-]?\d+[eE][+]\d+|[+-]?\d+\.0*", re.ASCII)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode_list = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class ContactRow(NamedTuple):
@@ -50,9 +50,23 @@ class ContactRow(NamedTuple):
         """The names of the fields that are not empty."""
         return [field for field, text in zip(FIELDS, self.texts, strict=True) if text]
 
+    def as_list(self) -> list[str | bool | None]:
+        """Return the row as JSON holds it."""
+        return [*self.texts, self.contact_id, self.is_forgotten]
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> ContactRow:
+        """
+        Read a row of JSON.
+
+        :param values: What :meth:`as_list` has returned.
+        """
+        *texts, contact_id, is_forgotten = values
+        return cls(tuple(texts), contact_id, is_forgotten)
+
     def encode(self) -> str:
         """Return the row as the engine stores it."""
-        return _encode([*self.texts, self.contact_id, self.is_forgotten])
+        return encode_list(self.as_list())
 
     @classmethod
     def decode(cls, payload: str) -> ContactRow:
@@ -61,8 +75,7 @@ class ContactRow(NamedTuple):
 
         :param payload: The stored text.
         """
-        *texts, contact_id, is_forgotten = json.loads(payload)
-        return cls(tuple(texts), contact_id, is_forgotten)
+        return cls.from_list(json.loads(payload))
 
 
 def read_row(values: Mapping[str, object]) -> ContactRow:

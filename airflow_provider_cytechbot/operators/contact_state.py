@@ -94,7 +94,7 @@ class Step(NamedTuple):
 
     def encode(self) -> bytes:
         """Return what the state stores."""
-        mask = sum(1 << FIELDS.index(field) for field in self.fields)
+        mask = sum(1 << FIELDS.index(field) for field in set(self.fields))
         return self.kind.value + bytes([mask]) + b"".join(self.digests)
 
     @classmethod

@@ -181,7 +181,8 @@ class ContactSync:
         """Send the calls of a change."""
         payload, calls = json.loads(call.payload), self._calls
         if "forget" in payload:
-            return Written(value=None)
+            value = payload.get("value")
+            return Written(value=bytes.fromhex(value) if value else None)
         if "adopt" in payload:
             return await calls.adopt(hook, payload, steps)
         if call.operation == CREATE:

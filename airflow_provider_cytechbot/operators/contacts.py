@@ -341,9 +341,7 @@ class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
 
         self.check_source()
         if not self.state_path:
-            raise self.refusal(
-                "state_path", "is needed: without it, each run would create all contacts"
-            )
+            raise self.refusal("state_path", "is needed: without it, each run would create all contacts")
         try:
             sync = ContactSync(
                 options.read_rules(self.sync_mode, self.on_readdress, self.ambiguous, self.forget),
