@@ -1,4 +1,4 @@
-"""A server of contacts, and nights: runs of the sync with a context as Airflow's, in this or another process."""
+"""A server of contacts, and nights: runs of the sync with a context like Airflow's, here or in another process."""
 
 from __future__ import annotations
 
@@ -149,7 +149,6 @@ class Nights:
                 xcom_push=lambda key, value: pushed.update({key: value}),
             )
         }
-
 
 
 @pytest.fixture

@@ -77,7 +77,11 @@ class ContactServer(ThreadingHTTPServer):
     def get_contact_group(self, fields):
         if fields["contact_type_id"] not in self.groups:
             raise RefusedError("The contact type ID does not exist")
-        return {"id": fields["contact_type_id"], "type": self.groups[fields["contact_type_id"]], "deleted": "0"}
+        return {
+            "id": fields["contact_type_id"],
+            "type": self.groups[fields["contact_type_id"]],
+            "deleted": "0",
+        }
 
     def create_contact_group(self, fields):
         group_id = str(200 + len(self.groups))

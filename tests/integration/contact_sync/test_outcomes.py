@@ -52,7 +52,7 @@ def test_a_week_in_mode_mirror(server, nights):
     ],
 )
 def test_modes(server, nights, sync_mode, left):
-    nights.fields |= {"sync_mode": sync_mode, "max_delete_percent": None}
+    nights.fields |= {"sync_mode": sync_mode, "max_delete_percent": 100}
     nights.run(rows(2))
     assert not nights.run([row("1", "Zoe", phone="+49 1")]).error
     assert server.all_values() == left
@@ -136,7 +136,7 @@ class TestEmptiedFields:
 class TestInvalidRows:
     def test_do_not_stop_the_others_and_are_not_gone(self, server, nights):
         nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 60}
-        nights.run(rows(6))
+        ids = nights.run(rows(6)).ids
         before = dict(server.contacts)
         night = nights.run(
             [
@@ -151,14 +151,14 @@ class TestInvalidRows:
         )
         assert night.counts == {"succeeded": 3, "invalid": 6}
         assert night.operations == {"5": "delete", "6": "delete", "8": "create"}
-        for contact_id in [*before][:4]:
-            assert server.contacts[contact_id] == before[contact_id]
+        for key in "1234":
+            assert server.contacts[ids[key]] == before[ids[key]]
         assert "'email' has the same value" in night.reasons["2"]
         assert nights.run(rows(8)[:4]).counts["unchanged"] == 4
 
     @pytest.mark.parametrize("bad", ["", None, 1.5, "3.0", "1.5E+10"])
     def test_a_row_without_a_readable_key_means_no_deletes(self, server, nights, bad):
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         nights.run(rows(3))
         night = nights.run([row("1"), {**row("x"), "id": bad}])
         assert night.counts == {"unchanged": 1, "invalid": 1}
@@ -173,10 +173,11 @@ class TestGuards:
         assert "3 of 20 contacts would be deleted" in night.error
         assert "set max_delete_percent to 15 or more" in night.error
         assert len(server.contacts) == 20
+        assert night.counts == {"unchanged": 17, "not_attempted": 3}
         assert nights.run(rows(17), max_delete_percent=15).counts == {"succeeded": 3, "unchanged": 17}
 
     def test_an_empty_source_fails(self, server, nights):
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         nights.run(rows(3))
         assert "the source is empty, but the state has 3 contacts" in nights.run([]).error
         assert "the source is empty" in nights.run(rows(3), where={"first_name": "Zoe"}).error
@@ -268,7 +269,9 @@ class TestLostAnswers:
         assert nights.run([row("1")]).counts == {"ambiguous": 1}
         assert server.calls["create_contact"] == 1
 
-    @pytest.mark.parametrize(("fault", "outcome"), [("lose_before", "succeeded"), ("lose_after", "ambiguous")])
+    @pytest.mark.parametrize(
+        ("fault", "outcome"), [("lose_before", "succeeded"), ("lose_after", "ambiguous")]
+    )
     def test_retry_in_a_later_run(self, server, nights, fault, outcome):
         server.fault = first_of("create_contact", fault)
         for again in (nights.run, nights.retry, nights.clear):
@@ -290,7 +293,7 @@ class TestLostAnswers:
     @pytest.mark.parametrize("name", ["Ann", "Zoe", "Eve"])
     def test_a_lost_update_is_made_good_whatever_the_table_holds_then(self, server, nights, fault, name):
         nights.run([row("1")])
-        server.fault = first_of("update_contact", *[fault] * 9)
+        server.fault = lambda endpoint, _: fault
         night = nights.run([row("1", "Zoe", phone="+49 1")])
         assert night.counts == {"failed": 1}
         server.fault = lambda *_: None
@@ -300,7 +303,7 @@ class TestLostAnswers:
 
     @pytest.mark.parametrize("fault", ["lose_before", "lose_after"])
     def test_a_key_that_comes_back_after_a_lost_delete_has_a_contact(self, server, nights, fault):
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         nights.run(rows(2))
         server.fault = first_of("delete_contact", *[fault] * 9)
         assert nights.run(rows(1)).counts == {"unchanged": 1, "failed": 1}
@@ -308,9 +311,8 @@ class TestLostAnswers:
         assert not nights.run(rows(2)).error
         assert server.all_values() == [(f"{key}@example.com", "", "Ann", "Lee") for key in "12"]
 
-    @pytest.mark.parametrize("response", [(429, "", {}), (503, "Retry-After: 0\r\n", {})])
-    def test_a_rate_limit_is_waited_for(self, server, nights, response):
-        server.fault = first_of("create_contact", *[response] * 3)
+    def test_a_rate_limit_is_waited_for(self, server, nights):
+        server.fault = first_of("create_contact", *[(429, "", {})] * 3)
         assert nights.run(rows(5)).counts == {"succeeded": 5}
         assert len(server.contacts) == 5
 
@@ -324,11 +326,14 @@ class TestMissingContacts:
             assert night.counts == {"refused": 1, "unchanged": 1}
             assert "does not exist any more: it was deleted elsewhere" in night.reasons["1"]
         assert not nights.run([row("1", "Zoe"), row("2")], on_missing="recreate").error
-        assert server.all_values() == [("1@example.com", "", "Zoe", "Lee"), ("2@example.com", "", "Ann", "Lee")]
+        assert server.all_values() == [
+            ("1@example.com", "", "Zoe", "Lee"),
+            ("2@example.com", "", "Ann", "Lee"),
+        ]
         assert nights.run([row("1", "Zoe"), row("2")]).counts == {"unchanged": 2}
 
     def test_a_delete_of_one_is_done(self, server, nights):
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         nights.run(rows(2))
         del server.contacts[min(server.contacts)]
         night = nights.run([row("2")])
@@ -357,7 +362,7 @@ class TestOtherPeoplesContacts:
 
     def test_a_mirror_leaves_them_alone(self, server, nights):
         foreign = server.add("boss@example.com")
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         nights.run(rows(2))
         nights.run(rows(1))
         assert server.values(foreign) == ("boss@example.com", "", "", "")
@@ -368,7 +373,7 @@ class TestOtherPeoplesContacts:
         assert night.counts == {"succeeded": 1}
         assert night.operations == {"1": "update"}
         assert server.all_values() == [("1@example.com", "+49 1", "Ann", "Lee")]
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         assert not nights.run([row("2")]).error
         assert foreign not in server.contacts
 
@@ -395,7 +400,7 @@ class TestOtherPeoplesContacts:
         assert server.writes == 0
 
     def test_an_adopted_contact_changes_its_key(self, server, nights):
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
         night = nights.run([row("1")])
         night = nights.run([row("new", email="1@example.com", contact_id=night.ids["1"])])
         assert not night.error
@@ -404,7 +409,7 @@ class TestOtherPeoplesContacts:
 
 
 def test_an_address_moves_from_a_key_that_is_gone_to_a_new_one(server, nights):
-    nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None}
+    nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
     nights.run(rows(3))
     night = nights.run([*rows(2), row("9", "Zoe", email="3@example.com")])
     assert not night.error
@@ -470,7 +475,7 @@ class TestKills:
     @pytest.mark.parametrize("how", ["kill_before", "kill_after"])
     @pytest.mark.parametrize("endpoint", ["update_contact", "delete_contact", "create_contact"])
     def test_of_changes_are_made_good(self, server, nights, how, endpoint):
-        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": None, "on_readdress": "recreate"}
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100, "on_readdress": "recreate"}
         nights.run([*rows(12, phone=""), row("a", phone="+49 1"), row("b")])
         changed = [
             *rows(8, name="Zoe"),
@@ -489,7 +494,7 @@ class TestKills:
             held = []
         found = {values["email"]: key for key, values in server.contacts.items()}
         settled = [{**each, "contact_id": found.get(each["email"], "")} for each in changed]
-        night = nights.run(settled, forget=[key for key in held])
+        night = nights.run(settled, forget=held)
         night = nights.run(changed)
         assert not night.error
         wanted = [(each["email"], each["phone_number"], each["first_name"], "Lee") for each in changed]
