@@ -1,4 +1,4 @@
-"""A server of contacts, and nights: runs of the sync with a context like Airflow's, here or in another process."""
+"""A server of contacts, and nights: runs of the sync with a context like that of Airflow."""
 
 from __future__ import annotations
 
