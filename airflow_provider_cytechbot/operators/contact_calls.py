@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api import endpoints
@@ -15,15 +15,15 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotUnansweredError,
 )
 from airflow_provider_cytechbot.bulk.resource import Written
-from airflow_provider_cytechbot.operators.contact_plan import RECREATE, digests_of
-from airflow_provider_cytechbot.operators.contact_rows import ContactRow
+from airflow_provider_cytechbot.operators.contact_plan import RECREATE
+from airflow_provider_cytechbot.operators.contact_rows import ContactRow, decode_json
 from airflow_provider_cytechbot.operators.contact_state import (
     ADDRESSES,
     FIELDS,
     Contact,
     Step,
     StepKind,
-    digest,
+    digests_of,
 )
 from airflow_provider_cytechbot.operators.create_once import is_deleted
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.resource import Steps
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 
-Texts = list[str | None]
+Texts = Sequence[str | None]
 
 #: How a server names a field in a refusal.
 _NAMES = {"email": re.compile("e-?mail", re.IGNORECASE), "phone_number": re.compile("phone", re.IGNORECASE)}
@@ -93,11 +93,12 @@ class ContactCalls:
                 self._lost.add(key)
             raise
         else:
-            digests = [
-                digest(field, fields[field], self._salt) if field in fields else before
-                for field, before in zip(FIELDS, contact.digests, strict=True)
-            ]
-            value = contact._replace(digests=tuple(digests)).encode()
+            now = digests_of(texts, self._salt)
+            digests = tuple(
+                each if field in fields else before
+                for field, each, before in zip(FIELDS, now, contact.digests, strict=True)
+            )
+            value = contact._replace(digests=digests).encode()
             return Written(outcome.changed, "" if outcome.changed else _words(outcome), contact.id, value)
         return await self._replace_missing(hook, contact, texts, steps, failure)
 
@@ -151,14 +152,15 @@ class ContactCalls:
     async def delete(self, hook: CyTechBotAsyncHook, key: str, payload: Mapping[str, Any]) -> Written:
         """Delete a contact, and the one that it was to replace."""
         existed = key in self._lost
-        for contact_id in payload["ids"]:
+        ids = decode_json(payload["wanted"])
+        for contact_id in ids:
             try:
                 existed = await self._delete(hook, contact_id) or existed
             except CyTechBotUnansweredError as error:
                 if error.may_have_acted:
                     self._lost.add(key)
                 raise
-        return Written(existed, "" if existed else "It was deleted already.", payload["ids"][-1], None)
+        return Written(existed, "" if existed else "It was deleted already.", ids[-1], None)
 
     async def _create(self, hook: CyTechBotAsyncHook, texts: Texts, *, is_held: bool = False) -> str:
         try:
@@ -299,7 +301,7 @@ def _contact(payload: Mapping[str, Any]) -> Contact:
 
 
 def _texts(payload: Mapping[str, Any]) -> Texts:
-    return list(ContactRow.from_list(payload["row"]).texts)
+    return ContactRow.decode(payload["wanted"]).texts
 
 
 def _filled(texts: Texts) -> dict[str, str]:

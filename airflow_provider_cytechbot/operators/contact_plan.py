@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.resource import Change, Settled, StateEntry
-from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow, encode_list
+from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow, decode_json, encode_json
 from airflow_provider_cytechbot.operators.contact_state import (
     ADDRESSES,
     EMPTY,
@@ -19,7 +18,7 @@ from airflow_provider_cytechbot.operators.contact_state import (
     Digests,
     Step,
     StepKind,
-    digest,
+    digests_of,
 )
 
 CREATE, UPSERT, MIRROR = "create", "upsert", "mirror"
@@ -63,13 +62,24 @@ class ContactRules:
     forget: frozenset[str] = frozenset()
 
 
-def encode_payload(payload: Payload) -> str:
+def encode_payload(wanted: str, how: Payload) -> str:
     """
-    Return what a call needs as the engine stores it.
+    Return what a call needs as the engine stores it: two lines of JSON.
 
-    :param payload: Texts, ids and, under ``value``, what the state holds.
+    :param wanted: What is wanted, whatever the state: a row, or the ids of contacts to delete.
+    :param how: What the state adds to it.
     """
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return f"{wanted}\n{encode_json(how)}"
+
+
+def decode_payload(payload: str) -> tuple[str, Payload]:
+    """
+    Read the payload of a call.
+
+    :param payload: What :func:`encode_payload` has returned.
+    """
+    wanted, _, how = payload.partition("\n")
+    return wanted, decode_json(how)
 
 
 def describe_payload(payload: str) -> str:
@@ -78,10 +88,7 @@ def describe_payload(payload: str) -> str:
 
     :param payload: The payload of a row or of a call.
     """
-    if not payload.startswith("{"):
-        return payload
-    values = json.loads(payload)
-    return encode_list(values["row"]) if "row" in values else encode_payload({**values, "value": None})
+    return payload.partition("\n")[0]
 
 
 def is_adoption(payload: str) -> bool:
@@ -90,10 +97,11 @@ def is_adoption(payload: str) -> bool:
 
     :param payload: The call's payload.
     """
-    return payload.startswith('{"adopt"')
+    return '\n{"adopt"' in payload
 
 
-_FORGET = encode_payload({"forget": True})
+_FORGET = encode_payload('"forget"', {"forget": True})
+_NEW = {False: "\n" + encode_json({"is_held": False}), True: "\n" + encode_json({"is_held": True})}
 
 
 class ContactPlan:
@@ -159,7 +167,7 @@ class ContactPlan:
         frees = any(each in self._needed for each in contact.digests[: len(ADDRESSES)])
         return Change(
             "delete",
-            encode_payload({"ids": _ids(contact), "value": contact.encode().hex()}),
+            encode_payload(encode_json(_ids(contact)), {"value": contact.encode().hex()}),
             "",
             step=Step(StepKind.DELETE).encode(),
             phase=FREEING if frees else DELETES,
@@ -177,10 +185,11 @@ class ContactPlan:
         if not row.has_address:
             return Settled(outcomes.INVALID, _NEEDS_ADDRESS)
         digests = self._digests(row)
-        self._needed.add(digests[: len(ADDRESSES)])
+        if self._rules.sync_mode == MIRROR:
+            self._needed.add(digests[: len(ADDRESSES)])
         return Change(
             CREATE,
-            encode_payload({"row": row.as_list(), "is_held": held}),
+            row.encode() + _NEW[held],
             ",".join(row.filled),
             # A second create of the same e-mail address is refused, so that a held one can be repeated.
             is_repeatable=held,
@@ -192,7 +201,7 @@ class ContactPlan:
         self, row: ContactRow, contact: Contact | None, step: Step, is_of_this_run: bool
     ) -> Change | Settled:
         may_be_sent = self._rules.ambiguous == RETRY and not is_of_this_run and row.email
-        if may_be_sent and step.digests[0] == digest("email", row.email or "", self._salt):
+        if may_be_sent and step.digests[0] == self._digests(row)[0]:
             if contact is None:
                 return self._create(row, held=True)
             return self._recreate(row, contact, deletes_first=False, held=True)
@@ -201,21 +210,22 @@ class ContactPlan:
     def _adopt(self, row: ContactRow, contact: Contact | None, step: bytes | None) -> Change:
         payload = {
             "adopt": row.contact_id,
-            "row": row.as_list(),
             "is_held": step is not None,
             "updates": self._rules.sync_mode != CREATE,
             "old": contact.id if contact else "",
         }
         fields = [CONTACT_ID, *(row.filled if self._rules.sync_mode != CREATE else ())]
-        return Change("update", encode_payload(payload), ",".join(fields), step=step, phase=ROWS)
+        return Change(
+            "update", encode_payload(row.encode(), payload), ",".join(fields), step=step, phase=ROWS
+        )
 
     def _compare(self, row: ContactRow, contact: Contact) -> Change | Settled:
         changed, readdressed, emptied = [], [], []
-        for field, text, before in zip(FIELDS, row.texts, contact.digests, strict=True):
-            if text is None:
-                continue
-            now = digest(field, text, self._salt)
-            if now == before:
+        digests = digests_of(row.texts, self._salt)
+        if digests == contact.digests:
+            return _unchanged(contact, _why_unchanged(row, contact, emptied))
+        for field, text, now, before in zip(FIELDS, row.texts, digests, contact.digests, strict=True):
+            if text is None or now == before:
                 continue
             if not text:
                 emptied.append(field)
@@ -236,21 +246,20 @@ class ContactPlan:
         return _unchanged(contact, _why_unchanged(row, contact, emptied))
 
     def _update(self, row: ContactRow, contact: Contact, changed: list[str]) -> Change:
-        self._needed.add(
-            digest(field, text or "", self._salt)
-            for field, text in zip(ADDRESSES, row.texts, strict=False)
-            if field in changed
-        )
+        if self._rules.sync_mode == MIRROR:
+            filled = zip(ADDRESSES, self._digests(row), strict=False)
+            self._needed.add(each for field, each in filled if field in changed)
         payload = {
             "id": contact.id,
-            "row": row.as_list(),
             "fields": changed,
             "is_unknown": UNKNOWN in contact.digests,
             "value": contact.encode().hex(),
         }
         unknown = [field for field, each in zip(FIELDS, contact.digests, strict=True) if each == UNKNOWN]
         step = Step(StepKind.UPDATE, fields=[*changed, *unknown]).encode()
-        return Change("update", encode_payload(payload), ",".join(changed), step=step, phase=ROWS)
+        return Change(
+            "update", encode_payload(row.encode(), payload), ",".join(changed), step=step, phase=ROWS
+        )
 
     def _recreate(
         self, row: ContactRow, contact: Contact, *, deletes_first: bool, held: bool = False
@@ -259,7 +268,6 @@ class ContactPlan:
         self._released.add(contact.digests[: len(ADDRESSES)])
         payload = {
             "id": contact.id,
-            "row": row.as_list(),
             "deletes_first": deletes_first,
             "is_held": held,
             "value": contact.encode().hex(),
@@ -270,7 +278,12 @@ class ContactPlan:
             # What may have been deleted stays so until a call of this change is recorded.
             step = Step(StepKind.DELETE if contact.is_being_deleted else StepKind.SEVERAL)
         return Change(
-            RECREATE, encode_payload(payload), ",".join(row.filled), held, step.encode(), phase=ROWS
+            RECREATE,
+            encode_payload(row.encode(), payload),
+            ",".join(row.filled),
+            held,
+            step.encode(),
+            phase=ROWS,
         )
 
     def _replace_deleted(self, row: ContactRow, contact: Contact) -> Change | Settled:
@@ -281,15 +294,21 @@ class ContactPlan:
 
     def _finish(self, row: ContactRow, contact: Contact) -> Change:
         """Delete the contact that was replaced: what is left of a recreate that was cut off."""
-        payload = {"id": contact.id, "row": row.as_list(), "value": contact.encode().hex()}
-        return Change(RECREATE, encode_payload(payload), "", step=Step(StepKind.SEVERAL).encode(), phase=ROWS)
+        payload = {"id": contact.id, "value": contact.encode().hex()}
+        return Change(
+            RECREATE,
+            encode_payload(row.encode(), payload),
+            "",
+            step=Step(StepKind.SEVERAL).encode(),
+            phase=ROWS,
+        )
 
     def _drop_step(self, row: ContactRow, contact: Contact, settled: Settled) -> Change | Settled:
         """Drop the held create of a contact's replacement, where the contact itself needs nothing."""
         if settled.outcome != outcomes.UNCHANGED:
             return settled
-        payload = {"forget": True, "row": row.as_list(), "value": contact.encode().hex()}
-        return Change("none", encode_payload(payload), "", phase=ROWS)
+        payload = {"forget": True, "value": contact.encode().hex()}
+        return Change("none", encode_payload(row.encode(), payload), "", phase=ROWS)
 
     def _shares_address(self, row: ContactRow, contact: Contact) -> bool:
         before = contact.digests[: len(ADDRESSES)]
@@ -297,16 +316,6 @@ class ContactPlan:
 
     def _digests(self, row: ContactRow) -> Digests:
         return digests_of(row.texts, self._salt)
-
-
-def digests_of(texts: Iterable[str | None], salt: bytes) -> Digests:
-    """
-    Return the digests of a row's fields.
-
-    :param texts: The texts, in the order of ``FIELDS``.
-    :param salt: The state's salt.
-    """
-    return tuple([digest(field, text or "", salt) for field, text in zip(FIELDS, texts, strict=True)])
 
 
 class AddressFilter:

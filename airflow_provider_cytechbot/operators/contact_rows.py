@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.api.fields import encode_number, encode_text
@@ -18,7 +19,17 @@ CONTACT_ID = "contact_id"
 LONGEST_KEY = 200
 #: What spreadsheets and data frames make of a long number. Plain `12e4` can be an id of hex digits.
 _ROUNDED = re.compile(r"[+-]?\d+[.,]\d*[eE][+-]?\d+|[+-]?\d+[eE][+]\d+|[+-]?\d+\.0*", re.ASCII)
-encode_list = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = msgspec.json.Encoder(order="deterministic").encode
+decode_json = msgspec.json.Decoder().decode
+
+
+def encode_json(value: object) -> str:
+    """
+    Return a value as one line of JSON, the same for equal values.
+
+    :param value: The value.
+    """
+    return _encode(value).decode()
 
 
 class ContactRow(NamedTuple):
@@ -50,23 +61,9 @@ class ContactRow(NamedTuple):
         """The names of the fields that are not empty."""
         return [field for field, text in zip(FIELDS, self.texts, strict=True) if text]
 
-    def as_list(self) -> list[str | bool | None]:
-        """Return the row as JSON holds it."""
-        return [*self.texts, self.contact_id, self.is_forgotten]
-
-    @classmethod
-    def from_list(cls, values: list[Any]) -> ContactRow:
-        """
-        Read a row of JSON.
-
-        :param values: What :meth:`as_list` has returned.
-        """
-        *texts, contact_id, is_forgotten = values
-        return cls(tuple(texts), contact_id, is_forgotten)
-
     def encode(self) -> str:
-        """Return the row as the engine stores it."""
-        return encode_list(self.as_list())
+        """Return the row as the engine stores it: a line of JSON."""
+        return encode_json((*self.texts, self.contact_id, self.is_forgotten))
 
     @classmethod
     def decode(cls, payload: str) -> ContactRow:
@@ -75,7 +72,8 @@ class ContactRow(NamedTuple):
 
         :param payload: The stored text.
         """
-        return cls.from_list(json.loads(payload))
+        email, phone_number, first_name, last_name, contact_id, is_forgotten = decode_json(payload)
+        return cls((email, phone_number, first_name, last_name), contact_id, is_forgotten)
 
 
 def read_row(values: Mapping[str, object]) -> ContactRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -22,19 +22,20 @@ _IS_BEING_DELETED = 1
 Digests = tuple[bytes, ...]
 
 
-def digest(field: str, text: str, salt: bytes) -> bytes:
+def digests_of(texts: Iterable[str | None], salt: bytes) -> Digests:
     """
-    Return the digest of a field's text. E-mail addresses are compared as the server does, without case.
+    Return the digests of a row's fields.
 
-    :param field: The field.
-    :param text: The text.
+    :param texts: The texts, in the order of :data:`FIELDS`.
     :param salt: The state's salt.
     """
-    if not text:
-        return EMPTY
-    if field == "email":
-        text = text.casefold()
-    return blake2b(text.encode(), digest_size=_SIZE, key=salt).digest()
+    email, *others = texts
+    return tuple(
+        [
+            blake2b(text.encode(), digest_size=_SIZE, key=salt).digest() if text else EMPTY
+            for text in (email and email.casefold(), *others)
+        ]
+    )
 
 
 class Contact(NamedTuple):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api.errors import (
@@ -22,11 +22,12 @@ from airflow_provider_cytechbot.operators.contact_plan import (
     RECREATE,
     ContactPlan,
     ContactRules,
+    decode_payload,
     describe_payload,
     is_adoption,
 )
 from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow, read_key, read_row
-from airflow_provider_cytechbot.operators.contact_state import ADDRESSES, FIELDS, digest
+from airflow_provider_cytechbot.operators.contact_state import FIELDS
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.resource import (
@@ -102,11 +103,12 @@ class ContactSync:
             row = read_row(values)
         except InvalidRowError as error:
             raise InvalidRowError(error.reason, key) from None
-        unique = [
-            (field, digest(field, text, b"").hex())
-            for field, text in zip(ADDRESSES, row.texts, strict=False)
-            if text
-        ]
+        email, phone_number, *_ = row.texts
+        unique = []
+        if email:
+            unique.append(("email", _digest(email.casefold())))
+        if phone_number:
+            unique.append(("phone_number", _digest(phone_number)))
         if row.contact_id:
             unique.append((CONTACT_ID, row.contact_id))
         if key in self._rules.forget:
@@ -179,7 +181,8 @@ class ContactSync:
 
     async def write(self, hook: CyTechBotAsyncHook, call: PlannedCall, steps: Steps) -> Written:
         """Send the calls of a change."""
-        payload, calls = json.loads(call.payload), self._calls
+        wanted, how = decode_payload(call.payload)
+        payload, calls = {**how, "wanted": wanted}, self._calls
         if "forget" in payload:
             value = payload.get("value")
             return Written(value=bytes.fromhex(value) if value else None)
@@ -244,3 +247,7 @@ class ContactSync:
             "Look for the group in the dashboard, delete all but one of that name, and give its id as"
             " contact_type_id. If there is none, create it there.",
         )
+
+
+def _digest(address: str) -> str:
+    return blake2b(address.encode(), digest_size=9).hexdigest()
