@@ -91,7 +91,8 @@ def encode_identifier(name: str, value: object) -> str:
     text = encode_text(name, value)
     if text in ("", "0"):
         raise field_error(name, f"must be an id, not {text!r}")
-    if not text.isprintable() or any(character.isspace() or character == "," for character in text):
+    # The space is the only printable one of the characters that separate words.
+    if not text.isprintable() or " " in text or "," in text:
         raise field_error(name, f"must be one id without spaces and commas, not {text[:40]!r}")
     return text
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from airflow_provider_cytechbot.bulk.outcomes import INVALID, NOT_ATTEMPTED, SUCCEEDED, UNCHANGED
 from airflow_provider_cytechbot.bulk.resource import (
@@ -34,9 +34,14 @@ CREATE TABLE lines (
     is_repeatable INTEGER NOT NULL DEFAULT 1, step BLOB, phase INTEGER NOT NULL DEFAULT 0,
     outcome TEXT, reason TEXT, id TEXT, attempted_at TEXT
 );
+CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB, step BLOB, step_run TEXT) WITHOUT ROWID;
 CREATE TABLE shared (field TEXT, digest TEXT, key TEXT);
 BEGIN;
 """
+
+
+#: Value, step, and the run that recorded the step.
+StoredEntry = Sequence[Any]
 
 
 class CallResult(NamedTuple):
@@ -176,20 +181,26 @@ class Ledger:
         )
         run("DROP TABLE bad")
 
-    def compare_all(self, compare: Callable[[PlannedWrite], Change | Settled | PastResult]) -> None:
+    def compare_all(
+        self, compare: Callable[[PlannedWrite, StoredEntry], Change | Settled | PastResult]
+    ) -> None:
         """
         Decide for each call whether it is sent.
 
-        :param compare: Returns what the rows of a key need.
+        :param compare: Returns what the rows of a key need, from what the state has of the key.
         """
         last = 0
         while page := self.database.execute(
-            "SELECT row, key, payload, fields FROM lines"
+            "SELECT row, lines.key, payload, fields, value, state.step, step_run"
+            " FROM lines LEFT JOIN state ON state.key = lines.key"
             " WHERE row > ? AND outcome IS NULL AND lead IS NULL ORDER BY row LIMIT ?",
             (last, _WRITES_AT_ONCE),
         ).fetchall():
             last = page[-1][0]
-            self._decide((row, compare(PlannedWrite(*write))) for row, *write in page)
+            self._decide(
+                (row, compare(PlannedWrite(key, payload, fields), entry))
+                for row, key, payload, fields, *entry in page
+            )
 
     def add_gone(self, keys: Iterable[tuple[str, Change | Settled | PastResult]]) -> None:
         """Add keys that have no row, with what they need."""
@@ -252,7 +263,8 @@ class Ledger:
             " WHERE row > ? AND outcome IS NULL AND lead IS NULL AND phase = ? ORDER BY row LIMIT ?",
             (last, phase, _CALLS_AT_ONCE),
         ).fetchall():
-            yield from map(PlannedCall._make, page)
+            for row, key, operation, payload, size, is_repeatable, step, fields in page:
+                yield PlannedCall(row, key, operation, payload, size, bool(is_repeatable), step, fields)
             last = page[-1][0]
 
     def record(self, results: Iterable[tuple[int, CallResult]]) -> None:

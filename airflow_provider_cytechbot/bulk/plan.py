@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.bulk.resource import InvalidRowError
 from airflow_provider_cytechbot.bulk.shards import WHOLE
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.bulk.ledger import Ledger, PastResult
+    from airflow_provider_cytechbot.bulk.ledger import Ledger, PastResult, StoredEntry
     from airflow_provider_cytechbot.bulk.resource import BulkResource, Change, PlannedWrite, Settled
     from airflow_provider_cytechbot.bulk.shards import Shard
     from airflow_provider_cytechbot.bulk.state import RunState
@@ -199,9 +199,9 @@ def compare(ledger: Ledger, resource: BulkResource, state: RunState, *, finds_go
     :param finds_gone: Whether keys without a row are looked for.
     """
 
-    def decide(write: PlannedWrite) -> Change | Settled | PastResult:
+    def decide(write: PlannedWrite, stored: StoredEntry) -> Change | Settled | PastResult:
         found = state.past_result(write.key, lambda: resource.describe(write.payload))
-        return found or resource.compare(write, state.entry(write.key))
+        return found or resource.compare(write, state.entry_of(stored))
 
     ledger.compare_all(decide)
     ledger.add_gone(state.past_deletes())

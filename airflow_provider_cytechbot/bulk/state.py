@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from airflow_provider_cytechbot.bulk.journal import Journal, Record
+    from airflow_provider_cytechbot.bulk.ledger import StoredEntry
     from airflow_provider_cytechbot.bulk.resource import PlannedCall, Written
     from airflow_provider_cytechbot.bulk.state_file import Entry
 
@@ -26,9 +27,6 @@ _MOST_STEP_BYTES = 255
 _KEPT_BY_A_RETRY = frozenset({outcomes.SUCCEEDED, outcomes.UNCHANGED, outcomes.REFUSED, outcomes.AMBIGUOUS})
 _KEPT_AFTER_A_CLEAR = _KEPT_BY_A_RETRY - {outcomes.REFUSED}
 
-_STATE_TABLE = """
-CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB, step BLOB, step_run TEXT) WITHOUT ROWID
-"""
 _PAST_TABLE = """
 CREATE TABLE IF NOT EXISTS past (
     key TEXT PRIMARY KEY, digest BLOB, first_try INTEGER, outcome TEXT, reason TEXT, id TEXT,
@@ -75,8 +73,7 @@ class RunState:
         self._has_past = False
         #: The step of each key under way, and its run, before the change began.
         self._steps_before: dict[str, tuple[bytes | None, str | None]] = {}
-        for table in (_STATE_TABLE, _PAST_TABLE):
-            database.execute(table)
+        database.execute(_PAST_TABLE)
 
     # What a resource sees
 
@@ -115,10 +112,14 @@ class RunState:
         found = self._database.execute(
             "SELECT value, step, step_run FROM state WHERE key = ?", (key,)
         ).fetchone()
-        if not found:
-            return NO_ENTRY
-        value, step, step_run = found
-        return StateEntry(value, step, step is not None and step_run == self._identity.run)
+        return self.entry_of(found) if found else NO_ENTRY
+
+    def entry_of(self, stored: StoredEntry) -> StateEntry:
+        """Return an entry as the resource sees it."""
+        value, step, step_run = stored
+        if step is None:
+            return StateEntry(value) if value is not None else NO_ENTRY
+        return StateEntry(value, step, step_run == self._identity.run)
 
     # Reading
 
@@ -223,8 +224,8 @@ class RunState:
             " WHERE key NOT IN (SELECT key FROM lines WHERE key IS NOT NULL) ORDER BY key"
         )
         while page := found.fetchmany(1_000):
-            for key, value, step, step_run in page:
-                yield key, StateEntry(value, step, step is not None and step_run == self._identity.run)
+            for key, *stored in page:
+                yield key, self.entry_of(stored)
 
     def keys(self) -> int:
         """Return the number of keys that have a value."""
@@ -277,8 +278,7 @@ class RunState:
         self._steps_before.pop(call.key, None)
         keeps_step = has_failed or result.outcome == outcomes.AMBIGUOUS
         value = written.value if written else None
-        if self._journal:
-            self._settle_entry(call.key, value, written is not None, keeps_step)
+        self._settle_entry(call.key, value, written is not None, keeps_step)
         self._write(
             Settlement(
                 call.key,

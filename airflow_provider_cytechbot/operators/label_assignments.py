@@ -114,7 +114,7 @@ class LabelAssignments:
         :param write: The labels of a subscriber.
         :param entry: The digest of the labels that were assigned last.
         """
-        if entry.value is not None and not self._full_refresh and entry.value == _value_of(write.payload):
+        if entry.value is not None and not self._full_refresh and entry.value == value_of(write.payload):
             return _DONE_BEFORE
         return Change("assign", write.payload, write.fields)
 
@@ -171,7 +171,7 @@ class LabelAssignments:
             subscriber_id=call.key,
             label_ids=payload,
         )
-        return Written(outcome.changed, outcome.message or "", None, _value_of(payload))
+        return Written(outcome.changed, outcome.message or "", None, value_of(payload))
 
     def _of_row(self, values: Mapping[str, object]) -> tuple[str, str]:
         ids, names = _filled(values.get("label_ids")), _filled(values.get("label_names"))
@@ -225,7 +225,7 @@ class LabelAssignments:
 
 
 @lru_cache(4096)
-def _value_of(payload: str) -> bytes:
+def value_of(payload: str) -> bytes:
     """Return what the state keeps of the labels of a subscriber."""
     return blake2b(payload.encode(), digest_size=8).digest()
 

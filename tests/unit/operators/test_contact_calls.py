@@ -14,8 +14,14 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.operators.contact_calls import ContactCalls, ContactGroupMissingError
-from airflow_provider_cytechbot.operators.contact_plan import digests_of
-from airflow_provider_cytechbot.operators.contact_state import FIELDS, UNKNOWN, Contact, Step, StepKind
+from airflow_provider_cytechbot.operators.contact_state import (
+    FIELDS,
+    UNKNOWN,
+    Contact,
+    Step,
+    StepKind,
+    digests_of,
+)
 
 SALT = b"salt"
 ANN = ["ann@example.com", "+49 1", "Ann", "Lee"]
@@ -141,7 +147,7 @@ def run(call):
 
 class TestCreate:
     def create(self, server, calls, texts=ANN, is_held=False):
-        return run(calls.create(server, {"row": [*texts, "", False], "is_held": is_held}))
+        return run(calls.create(server, {"wanted": json.dumps([*texts, "", False]), "is_held": is_held}))
 
     def test_returns_id_and_state(self, server, make):
         written = self.create(server, make())
@@ -210,7 +216,7 @@ class TestUpdate:
         contact = contact or known()
         payload = {
             "id": "7",
-            "row": [*texts, "", False],
+            "wanted": json.dumps([*texts, "", False]),
             "fields": list(fields),
             "is_unknown": is_unknown,
             "value": value_of(contact),
@@ -299,7 +305,7 @@ class TestRecreate:
     def recreate(self, server, calls, steps, *, deletes_first, contact=None, is_held=False, row=NEW):
         payload = {
             "id": "7",
-            "row": [*row, "", False],
+            "wanted": json.dumps([*row, "", False]),
             "deletes_first": deletes_first,
             "is_held": is_held,
             "value": value_of(contact or known()),
@@ -358,7 +364,7 @@ class TestRecreate:
     def test_that_is_left_over_deletes_alone(self, server, make, steps):
         server.add("6", ["old@x.de", "", "", ""])
         server.add("7", ANN)
-        payload = {"id": "7", "row": [*ANN, "", False], "value": value_of(known(old_id="6"))}
+        payload = {"id": "7", "wanted": json.dumps([*ANN, "", False]), "value": value_of(known(old_id="6"))}
         written = run(make().recreate(server, "k", payload, steps))
         assert server.calls == ["delete_contact"]
         assert list(server.contacts) == ["7"]
@@ -377,7 +383,13 @@ class TestRecreate:
 
 class TestAdopt:
     def adopt(self, server, calls, steps, row=ANN, *, updates=True, is_held=False, old=""):
-        payload = {"adopt": "9", "row": [*row, "", False], "updates": updates, "is_held": is_held, "old": old}
+        payload = {
+            "adopt": "9",
+            "wanted": json.dumps([*row, "", False]),
+            "updates": updates,
+            "is_held": is_held,
+            "old": old,
+        }
         return run(calls.adopt(server, payload, steps))
 
     @pytest.mark.parametrize("group", ["5", "4,5", "4, 5"])
@@ -425,7 +437,7 @@ class TestAdopt:
 
 class TestDelete:
     def delete(self, server, calls, ids=("7",)):
-        return run(calls.delete(server, "k", {"ids": list(ids)}))
+        return run(calls.delete(server, "k", {"wanted": json.dumps(ids)}))
 
     def test_removes_contact_and_state(self, server, make):
         server.add("7", ANN)

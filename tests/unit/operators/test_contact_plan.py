@@ -10,11 +10,18 @@ from airflow_provider_cytechbot.operators.contact_plan import (
     AddressFilter,
     ContactPlan,
     ContactRules,
+    decode_payload,
     describe_payload,
-    digests_of,
 )
 from airflow_provider_cytechbot.operators.contact_rows import ContactRow
-from airflow_provider_cytechbot.operators.contact_state import EMPTY, UNKNOWN, Contact, Step, StepKind
+from airflow_provider_cytechbot.operators.contact_state import (
+    EMPTY,
+    UNKNOWN,
+    Contact,
+    Step,
+    StepKind,
+    digests_of,
+)
 
 SALT = b"salt"
 ANN = ("ann@example.com", "+49 1", "Ann", "Lee")
@@ -40,7 +47,8 @@ def of_row(entry, texts=ANN, *, contact_id="", is_forgotten=False, sync_mode="up
 def change(planned):
     """Return operation, fields and payload of a change."""
     assert isinstance(planned, Change), planned
-    return planned.operation, planned.fields, json.loads(planned.payload)
+    wanted, how = decode_payload(planned.payload)
+    return planned.operation, planned.fields, {**how, "wanted": json.loads(wanted)}
 
 
 def settled(planned):
@@ -53,7 +61,7 @@ class TestNewKeys:
     def test_are_created_in_each_mode(self, sync_mode):
         operation, fields, payload = change(of_row(NO_ENTRY, sync_mode=sync_mode))
         assert (operation, fields) == ("create", "email,phone_number,first_name,last_name")
-        assert payload == {"row": [*ANN, "", False], "is_held": False}
+        assert payload == {"wanted": [*ANN, "", False], "is_held": False}
 
     @pytest.mark.parametrize(
         "texts", [("", "", "Ann", ""), (None, None, "Ann", None), (None, "", "Ann", "Lee")]
@@ -91,7 +99,7 @@ class TestKnownKeys:
     def test_get_new_names(self, texts, fields):
         operation, found, payload = change(of_row(known(), texts))
         assert (operation, found) == ("update", fields)
-        assert (payload["id"], payload["row"][:4], payload["is_unknown"]) == ("7", list(texts), False)
+        assert (payload["id"], payload["wanted"][:4], payload["is_unknown"]) == ("7", list(texts), False)
 
     @pytest.mark.parametrize("at", [0, 1])
     def test_get_an_address_that_was_empty(self, at):
@@ -162,7 +170,7 @@ class TestHeldCreates:
         assert change(planned) == (
             "create",
             "email,phone_number,first_name,last_name",
-            {"row": [*ANN, "", False], "is_held": True},
+            {"wanted": [*ANN, "", False], "is_held": True},
         )
         assert planned.is_repeatable
 
@@ -286,7 +294,7 @@ class TestGoneKeys:
         ],
     )
     def test_delete_all_contacts_of_the_key(self, entry, ids):
-        assert change(self.gone(entry))[2]["ids"] == ids
+        assert change(self.gone(entry))[2]["wanted"] == ids
 
     @pytest.mark.parametrize("value", [None, known().value])
     def test_whose_create_is_held_stay_ambiguous(self, value):
@@ -335,7 +343,7 @@ def test_payloads_of_two_states_describe_the_same():
     ],
 )
 def test_a_row_and_its_call_describe_the_same(planned):
-    row = ContactRow.from_list(json.loads(planned.payload)["row"])
+    row = ContactRow.decode(describe_payload(planned.payload))
     assert describe_payload(planned.payload) == describe_payload(row.encode()) == row.encode()
 
 

@@ -22,8 +22,8 @@ from airflow_provider_cytechbot.bulk.resource import (
     Written,
 )
 from airflow_provider_cytechbot.operators.contact_options import ContactGroupChoice, PlanGuards
-from airflow_provider_cytechbot.operators.contact_plan import ContactRules, digests_of
-from airflow_provider_cytechbot.operators.contact_state import Contact
+from airflow_provider_cytechbot.operators.contact_plan import ContactRules, encode_payload
+from airflow_provider_cytechbot.operators.contact_state import Contact, digests_of
 from airflow_provider_cytechbot.operators.contact_sync import ContactSync
 
 ANN = ("ann@example.com", "+49 1", "Ann", "Lee")
@@ -328,10 +328,10 @@ class TestCalls:
         ("operation", "payload", "name"),
         [
             ("update", {"adopt": "9"}, "adopt"),
-            ("create", {"row": []}, "create"),
-            ("recreate", {"row": []}, "recreate"),
-            ("update", {"row": []}, "update"),
-            ("delete", {"ids": []}, "delete"),
+            ("create", {}, "create"),
+            ("recreate", {}, "recreate"),
+            ("update", {}, "update"),
+            ("delete", {}, "delete"),
         ],
     )
     def test_go_where_they_belong(self, make, operation, payload, name):
@@ -340,7 +340,7 @@ class TestCalls:
 
         sync = make()
         sync._calls = SimpleNamespace(**{name: done})
-        call = PlannedCall(1, "k", operation, json.dumps(payload), 1)
+        call = PlannedCall(1, "k", operation, encode_payload("[]", payload), 1)
         with pytest.raises(StopIteration) as stopped:
             sync.write(None, call, None).send(None)
         assert stopped.value.value.id == name
@@ -349,7 +349,9 @@ class TestCalls:
         sync = make()
         sync.prepare(plan_only=False)
         with pytest.raises(StopIteration) as stopped:
-            sync.write(None, PlannedCall(1, "k", "none", '{"forget":true}', 1), None).send(None)
+            sync.write(
+                None, PlannedCall(1, "k", "none", encode_payload("[]", {"forget": True}), 1), None
+            ).send(None)
         assert stopped.value.value == Written(value=None)
 
 
