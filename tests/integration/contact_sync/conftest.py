@@ -11,6 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
+# What a task imports late is imported here, before the processes that are killed are forked.
+import airflow_provider_cytechbot.bulk.job
+import airflow_provider_cytechbot.operators.contact_sync
+import airflow_provider_cytechbot.transport.aiohttp_transport
+import airflow_provider_cytechbot.transport.retry  # noqa: F401
 from airflow_provider_cytechbot.bulk import pause, runner
 from airflow_provider_cytechbot.operators.contacts import CyTechBotSyncContactsOperator
 from tests.integration.contact_sync.contact_server import ContactServer

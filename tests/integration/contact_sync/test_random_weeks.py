@@ -77,7 +77,7 @@ class Weeks:
         self.nights = nights
         self.table = Table(self.chance)
         self.foreign = {}
-        #: Keys whose contacts were deleted in the dashboard, which the sync sees when it has something to send.
+        #: Keys whose contacts were deleted in the dashboard: an unchanged row does not show it.
         self.deleted = set()
         nights.fields |= {
             "sync_mode": "mirror",
