@@ -12,6 +12,7 @@ WHOLE_PACKAGE = {
     "test_architecture.py": "the imports between all modules",
     "test_imports.py": "what the import of each public module loads",
     "test_mirror.py": "the test files themselves",
+    "test_words.py": "names and sentences of all texts of the repository",
     "sandbox/test_vendor_examples.py": "the answers of all endpoints against the vendor's page",
 }
 
