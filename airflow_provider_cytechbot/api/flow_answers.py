@@ -48,7 +48,7 @@ class FlowAnswersParser:
     """
     Cuts the answer of ``get_all_subscriber_flow_info`` into subscribers while it arrives.
 
-    Feed it the body's blocks and call :meth:`close` after the last one, to check that the answer is whole.
+    Feed it the body's blocks, then call :meth:`close`, which checks that the answer is whole.
     An answer without subscribers, such as an empty campaign, an error or a web page, leaves
     :attr:`is_streaming` ``False``; :attr:`head` is then the body, to be deciphered like any other.
 

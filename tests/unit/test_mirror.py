@@ -16,13 +16,8 @@ WHOLE_PACKAGE = {
 }
 
 
-#: Modules that are tested through the operator that they serve, in `transfers/`.
-TESTED_THROUGH_THE_OPERATOR = {
-    "exports/test_earlier_export.py",
-    "exports/test_export.py",
-    "exports/test_files.py",
-    "reports/test_flow_report.py",
-}
+#: Modules that are tested through the operator that they serve.
+TESTED_THROUGH_THE_OPERATOR = {"reports/test_flow_report.py"}
 
 
 def unit_test_path(module: Path) -> Path:
