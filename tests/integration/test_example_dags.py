@@ -364,14 +364,23 @@ def test_examples_write_different_files(dags):
     writers: dict[str, list[str]] = {}
     run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 11, 27, 1, 2, 3, tzinfo=UTC))
     for dag_id, dag in dags.items():
-        values = {"params": {name: dag.params[name] for name in dag.params}, "dag_run": run}
+        params = {name: dag.params[name] for name in dag.params}
+        values = {"params": params, "dag_run": run, "run_id": "a_run", "ti": SimpleNamespace(map_index=0)}
         for task in dag.tasks:
             for field_name in {"path", "state_path", "report_path"} & set(task.template_fields):
-                if template := getattr(task, field_name):
+                if isinstance(template := getattr(task, field_name), str):
                     path = dag.get_template_env().from_string(template).render(values)
                     writers.setdefault(path, []).append(f"{dag_id}.{task.task_id}: {field_name}")
     assert len(writers) > 5
     assert {path: names for path, names in writers.items() if len(names) > 1} == {}
+
+
+def test_forms_of_examples_have_titles(dags):
+    params = {
+        (dag_id, name): dag.params.get_param(name) for dag_id, dag in dags.items() for name in dag.params
+    }
+    assert len(params) > 20
+    assert [each for each, param in params.items() if not param.schema.get("title")] == []
 
 
 def test_no_entry_outlives_its_example():
