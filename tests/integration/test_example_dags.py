@@ -368,7 +368,8 @@ def test_examples_write_different_files(dags):
         values = {"params": params, "dag_run": run, "run_id": "a_run", "ti": SimpleNamespace(map_index=0)}
         for task in dag.tasks:
             for field_name in {"path", "state_path", "report_path"} & set(task.template_fields):
-                if isinstance(template := getattr(task, field_name), str):
+                given = task.partial_kwargs if task.is_mapped else vars(task)
+                if isinstance(template := given.get(field_name), str):
                     path = dag.get_template_env().from_string(template).render(values)
                     writers.setdefault(path, []).append(f"{dag_id}.{task.task_id}: {field_name}")
     assert len(writers) > 5
