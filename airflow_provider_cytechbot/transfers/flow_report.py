@@ -10,6 +10,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
+from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 MAX_ANSWERS_LISTED = 50
 
 
-class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=OwnArgumentsMeta):
+class CyTechBotFlowReportOperator(
+    StoppableTransfer, CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
+):
     """
     Write a report of a flow campaign's answers: one HTML page for people who do not code.
 
@@ -77,6 +81,7 @@ class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=Own
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
+    operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=Own
         from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
         from airflow_provider_cytechbot.reports.flow_report import FlowReport
 
-        hook = CyTechBotHook(self.cytechbot_conn_id)
+        hook = self.hook
         flow_campaign_id, options = self._options(hook, context)
         report = FlowReport(hook, options, self.log.info)
         figures = self.run_stoppable(lambda: report.run(flow_campaign_id))
