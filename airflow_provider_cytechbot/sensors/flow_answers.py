@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_cytechbot.api.fields import encode_identifier, encode_number
+from airflow_provider_cytechbot.api.fields import encode_identifier, read_count
 from airflow_provider_cytechbot.api.flow_progress import Progress, ProgressCounts, Questionnaire
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.sensors.base import CyTechBotBaseSensor
@@ -137,7 +137,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
         return found
 
     def _min_subscribers(self) -> int:
-        return int(self.checked(encode_number, "min_subscribers", self.min_subscribers))
+        return self.checked(read_count, "min_subscribers", self.min_subscribers)
 
 
 class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
