@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.errors import (
@@ -17,49 +17,35 @@ from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.background import BackgroundLoop
 from airflow_provider_cytechbot.bulk.ledger import Ledger
 from airflow_provider_cytechbot.bulk.masking import mask_addresses
-from airflow_provider_cytechbot.bulk.plan import ColumnMap, RowFilter, digest_of, make_plan, read_report
+from airflow_provider_cytechbot.bulk.options import FAIL_FAST, REPORT
+from airflow_provider_cytechbot.bulk.plan import (
+    ColumnMap,
+    RowFilter,
+    compare,
+    digest_of,
+    make_plan,
+    read_report,
+)
 from airflow_provider_cytechbot.bulk.progress import Progress
 from airflow_provider_cytechbot.bulk.report import Report
+from airflow_provider_cytechbot.bulk.resource import PlanFigures
 from airflow_provider_cytechbot.bulk.runner import Runner
 from airflow_provider_cytechbot.bulk.sources import rows_of_files
+from airflow_provider_cytechbot.bulk.stores import Stores
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.bulk.ledger import PlannedCall
+    from airflow_provider_cytechbot.bulk.options import BulkOptions
     from airflow_provider_cytechbot.bulk.resource import BulkResource
+    from airflow_provider_cytechbot.bulk.state import RunState
     from airflow_provider_cytechbot.transport.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FAIL_AT_END, FAIL_FAST, REPORT = "fail_at_end", "fail_fast", "report"
-ON_ERROR = (FAIL_AT_END, FAIL_FAST, REPORT)
 _STOPPED = "the task was stopped."
 #: How many rows an error lists.
 _LISTED = 5
-
-
-@dataclass
-class BulkOptions:
-    """
-    How rows are read and sent: the parameters that all bulk operators share.
-
-    :param columns: The source column by field.
-    :param where: The wanted values by source column.
-    :param max_concurrency: How many calls are under way at once.
-    :param report_path: Where the report is written.
-    :param on_error: What rows that are not done mean for the task.
-    :param retry_report: The report whose rows without success are taken again.
-    :param plan_only: Send nothing.
-    """
-
-    columns: object = None
-    where: object = None
-    max_concurrency: int = 8
-    report_path: str | None = None
-    on_error: str = FAIL_AT_END
-    retry_report: object = None
-    plan_only: bool = False
 
 
 @dataclass
@@ -85,6 +71,8 @@ class BulkJob:
     has_succeeded: bool = field(default=False, init=False)
     _background: BackgroundLoop | None = field(default=None, init=False, repr=False)
     _is_stopped: bool = field(default=False, init=False, repr=False)
+    _is_complete: bool = field(default=False, init=False, repr=False)
+    _store_error: CyTechBotError | None = field(default=None, init=False, repr=False)
 
     def run(self) -> dict[str, Any]:
         """
@@ -94,28 +82,33 @@ class BulkJob:
         :raises CyTechBotError: Not every row is done, or something that concerns all rows went wrong.
         """
         with ExitStack() as stack:
-            ledger = Ledger(self.resource.operation)
+            ledger = Ledger()
             stack.callback(ledger.close)
             path = self.options.report_path
             report = stack.enter_context(Report(path)) if path else None
-            source_rows = self._plan(ledger)
-            digest = digest_of(ledger, self.resource)
+            stores = Stores(self.options, self._identity, ledger.database)
+            stack.callback(lambda: stores.end(is_complete=self._is_complete))
+            stack.callback(self._close_quietly, stores)
+            figures = self._plan(ledger, stores)
             planned = ledger.counts()
             log.info(
                 "%s rows in the source, %s lines, %s calls; %s before sending.",
-                f"{source_rows:,}",
+                f"{figures.source_rows:,}",
                 f"{ledger.rows():,}",
                 f"{ledger.open_calls():,}",
                 outcomes.describe(planned),
             )
-            runner_error: CyTechBotError | None = None
+            failure: CyTechBotError | None = None
             interruption: BaseException | None = None
             try:
-                runner_error = self._send(ledger, planned)
+                failure = self._check(ledger, figures) or self._send(ledger, stores, planned)
             except BaseException as error:  # noqa: BLE001 - raised again, after the report
                 interruption = error
                 ledger.close_open_rows(_STOPPED)
-            self.manifest = _manifest(ledger, report, source_rows, digest)
+            failure = (
+                self._store(stores, is_cut_short=self._is_stopped or interruption is not None) or failure
+            )
+            self.manifest = _manifest(ledger, report, figures, stores.uri)
             if report:
                 try:
                     report.write(ledger.report_lines())
@@ -125,7 +118,8 @@ class BulkJob:
             _count_rows(self.manifest)
             if interruption is not None:
                 raise interruption
-            self._judge(ledger, runner_error, self.manifest)
+            self._is_complete = failure is None and not outcomes.can_be_retried(self.manifest["counts"])
+            self._judge(ledger, failure, self.manifest)
             self.has_succeeded = True
             return self.manifest
 
@@ -135,8 +129,17 @@ class BulkJob:
         if self._background:
             self._background.stop()
 
-    def _plan(self, ledger: Ledger) -> int:
-        options = self.options
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {"server": self.settings.base_url, **self.resource.identity}
+
+    def _plan(self, ledger: Ledger, stores: Stores) -> PlanFigures:
+        """Read and compare all rows."""
+        options, resource, state = self.options, self.resource, stores.state
+        state_keys = state.keys()
+        if not options.plan_only:
+            stores.begin(self._fail)
+        resource.open_state(state)
         is_wanted = None
         if options.retry_report is not None:
             ledger.remember_keys(read_report(rows_of_files(options.retry_report, "retry_report")))
@@ -144,15 +147,35 @@ class BulkJob:
         source_rows = make_plan(
             self.rows(),
             ledger,
-            self.resource,
+            resource,
             row_filter=RowFilter(options.where),
-            column_map=ColumnMap(options.columns, self.resource),
+            column_map=ColumnMap(options.columns, resource),
+            shard=options.shard,
             **({"is_wanted": is_wanted} if is_wanted else {}),
         )
-        self.resource.prepare(plan_only=options.plan_only)
-        return source_rows
+        compare(ledger, resource, state, finds_gone=resource.finds_gone_keys and is_wanted is None)
+        if state.changed_since_try:
+            log.info("%s keys have other values than in the last try.", f"{state.changed_since_try:,}")
+        return PlanFigures(
+            ledger.planned_operations(),
+            source_rows,
+            ledger.rows_without_key,
+            state_keys,
+            digest_of(ledger, resource),
+            state.is_resumed,
+        )
 
-    def _send(self, ledger: Ledger, planned: Any) -> CyTechBotError | None:
+    def _check(self, ledger: Ledger, figures: PlanFigures) -> CyTechBotError | None:
+        """Return the error of a plan that is not sent. It has a manifest and a report like any other."""
+        try:
+            self.resource.check(figures, plan_only=self.options.plan_only)
+            self.resource.prepare(plan_only=self.options.plan_only)
+        except CyTechBotError as error:
+            ledger.close_open_rows(f"The plan was refused: {mask_addresses(error.reason)}")
+            return error
+        return None
+
+    def _send(self, ledger: Ledger, stores: Stores, planned: Any) -> CyTechBotError | None:
         """Send the calls, and give each row an outcome. Return the error that is not about a row."""
         if self.options.plan_only:
             ledger.close_open_rows("The rows were only planned.")
@@ -162,21 +185,24 @@ class BulkJob:
             return None
         if not ledger.open_calls():
             return None
-        stop_reason, error = self._run_loop(ledger, Progress(planned, ledger.rows()))
+        stop_reason, error = self._run_loop(ledger, stores.state, Progress(planned, ledger.rows()))
         ledger.close_open_rows(mask_addresses(stop_reason))
         return error
 
-    def _run_loop(self, ledger: Ledger, progress: Progress) -> tuple[str, CyTechBotError | None]:
+    def _run_loop(
+        self, ledger: Ledger, state: RunState, progress: Progress
+    ) -> tuple[str, CyTechBotError | None]:
         runners: list[Runner] = []
 
         async def send_all() -> None:
-            async with _open_hook(self.cytechbot_conn_id, self.settings) as hook:
+            async with _open_hook(self.cytechbot_conn_id, self._shared_settings) as hook:
                 runner = Runner(
                     ledger,
-                    lambda call: self._write(hook, call),
+                    state,
+                    lambda call: self.resource.write(hook, call, _KeySteps(state, call.key)),
+                    lambda call: self.resource.describe(call.payload),
                     max_concurrency=self.options.max_concurrency,
                     max_retries=self.settings.max_retries,
-                    is_repeatable=self.resource.is_repeatable,
                     fails_fast=self.options.on_error == FAIL_FAST,
                     progress=progress,
                 )
@@ -188,7 +214,7 @@ class BulkJob:
         def stop() -> None:
             self._is_stopped = True
             for runner in runners:
-                runner.cut_short(_STOPPED)
+                runner.cut_short(self._store_error.reason if self._store_error else _STOPPED)
 
         self._background = BackgroundLoop(send_all, stop)
         if self._is_stopped:
@@ -198,8 +224,39 @@ class BulkJob:
         (runner,) = runners
         return runner.stop_reason, runner.error
 
-    def _write(self, hook: CyTechBotAsyncHook, call: PlannedCall) -> Any:
-        return self.resource.write(hook, call.key, call.payload)
+    @property
+    def _shared_settings(self) -> Settings:
+        """The settings with this shard's part of the rate."""
+        rate, shards = self.settings.requests_per_second, self.options.shard.shards
+        return (
+            replace(self.settings, requests_per_second=rate / shards)
+            if rate and shards > 1
+            else self.settings
+        )
+
+    def _fail(self, error: CyTechBotError) -> None:
+        """Stop because nothing can be stored any more. Called from any thread."""
+        if self._store_error is None:
+            log.error("%s", error)
+            self._store_error = error
+            self.stop()
+
+    def _store(self, stores: Stores, *, is_cut_short: bool) -> CyTechBotError | None:
+        """Make the outcomes durable, and the state of a run that came to its end."""
+        try:
+            stores.close_journal()
+            # Airflow kills a stopped task within seconds. The next run reads the journal.
+            if not is_cut_short and not self.options.plan_only:
+                stores.write_state()
+        except CyTechBotError as error:
+            self._store_error = self._store_error or error
+        return self._store_error
+
+    @staticmethod
+    def _close_quietly(stores: Stores) -> None:
+        """Make what happened durable where an error ends the run before its report."""
+        with suppress(CyTechBotError):
+            stores.close_journal()
 
     def _judge(self, ledger: Ledger, error: CyTechBotError | None, manifest: dict[str, Any]) -> None:
         """Raise the error of a task that fails."""
@@ -250,14 +307,31 @@ async def _open_hook(conn_id: str, settings: Settings) -> AsyncIterator[CyTechBo
         await hook.transport.close()
 
 
-def _manifest(ledger: Ledger, report: Report | None, source_rows: int, digest: str) -> dict[str, Any]:
+class _KeySteps:
+    """Records the steps of one key."""
+
+    def __init__(self, state: RunState, key: str) -> None:
+        self._state, self._key = state, key
+
+    async def begin(self, step: bytes) -> None:
+        """Record a step; durable when this returns."""
+        await self._state.begin(self._key, step)
+
+    def save(self, value: bytes | None) -> None:
+        """Store a value whatever the outcome."""
+        self._state.save(self._key, value)
+
+
+def _manifest(
+    ledger: Ledger, report: Report | None, figures: PlanFigures, state_uri: str | None
+) -> dict[str, Any]:
     counts = ledger.counts()
     return {
         "report_uri": report.uri if report else None,
         "rows": ledger.rows(),
-        "source_rows": source_rows,
+        "source_rows": figures.source_rows,
         "counts": {outcome: counts[outcome] for outcome in outcomes.OUTCOMES},
         "operations": dict(sorted(ledger.operations().items())),
-        "state_uri": None,
-        "plan_digest": digest,
+        "state_uri": state_uri,
+        "plan_digest": figures.digest,
     }

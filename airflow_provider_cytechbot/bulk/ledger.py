@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from airflow_provider_cytechbot.bulk.outcomes import INVALID, NOT_ATTEMPTED, SUCCEEDED, UNCHANGED
+from airflow_provider_cytechbot.bulk.resource import (
+    Change,
+    InvalidRowError,
+    PlannedCall,
+    PlannedWrite,
+    Settled,
+)
 
 #: How many calls are read from the file at once.
 _CALLS_AT_ONCE = 500
+_WRITES_AT_ONCE = 5_000
 _NO_OPERATION = "none"
 #: SQLite's page cache in KiB; everything beyond it is on disk.
 _CACHE_KIB = 8192
@@ -21,28 +29,19 @@ PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
 PRAGMA cache_size = -{_CACHE_KIB};
 CREATE TABLE lines (
-    row INTEGER PRIMARY KEY, key TEXT, payload TEXT, operation TEXT NOT NULL, fields TEXT,
-    lead INTEGER, size INTEGER NOT NULL DEFAULT 1,
+    row INTEGER PRIMARY KEY, key TEXT, payload TEXT, operation TEXT NOT NULL DEFAULT '{_NO_OPERATION}',
+    fields TEXT, lead INTEGER, size INTEGER NOT NULL DEFAULT 1,
+    is_repeatable INTEGER NOT NULL DEFAULT 1, step BLOB, phase INTEGER NOT NULL DEFAULT 0,
     outcome TEXT, reason TEXT, id TEXT, attempted_at TEXT
 );
+CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB, step BLOB, step_run TEXT) WITHOUT ROWID;
+CREATE TABLE shared (field TEXT, digest TEXT, key TEXT);
 BEGIN;
 """
 
 
-class PlannedCall(NamedTuple):
-    """
-    A call to send.
-
-    :param row: The number of its first row.
-    :param key: The rows' key.
-    :param payload: What is written.
-    :param rows: How many rows it is for.
-    """
-
-    row: int
-    key: str
-    payload: str
-    rows: int
+#: Value, step, and the run that recorded the step.
+StoredEntry = Sequence[Any]
 
 
 class CallResult(NamedTuple):
@@ -61,10 +60,18 @@ class CallResult(NamedTuple):
     attempted_at: str | None = None
 
 
-class ReportLine(NamedTuple):
-    """A line of the report: a row of the source with its outcome."""
+class PastResult(NamedTuple):
+    """The result of a key in an earlier try, with the operation and fields of that try."""
 
-    row: int
+    result: CallResult
+    operation: str
+    fields: str
+
+
+class ReportLine(NamedTuple):
+    """A line of the report: a row of the source with its outcome, or a delete, which has no row."""
+
+    row: int | None
     key: str | None
     operation: str
     fields: str | None
@@ -79,74 +86,190 @@ class Ledger:
     Keeps rows, calls and outcomes on disk, so that memory does not grow with the number of rows.
 
     Its file has no name and disappears with the process. Use it from one thread at a time.
-
-    :param operation: The report's word for what is done to valid rows.
     """
 
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(_SCHEMA)
+    def __init__(self) -> None:
+        #: The database, in which the state is kept, too.
+        self.database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self.database.executescript(_SCHEMA)
+        #: The number of rows whose key cannot be read, those of other shards included.
+        self.rows_without_key = 0
+        self._first_without_row: int | None = None
 
     def close(self) -> None:
         """Remove the file."""
-        self._database.close()
+        self.database.close()
 
-    def add_valid(self, lines: Iterable[tuple[int, str, str, str]]) -> None:
-        """Add rows as ``(row, key, payload, fields)``."""
-        self._database.executemany(
-            "INSERT INTO lines (row, key, payload, fields, operation) VALUES (?, ?, ?, ?, ?)",
-            ((*line, self._operation) for line in lines),
+    def add_valid(self, lines: Iterable[tuple[int, PlannedWrite]]) -> None:
+        """Add rows with their numbers."""
+        lines = list(lines)
+        self.database.executemany(
+            "INSERT INTO lines (row, key, payload, fields) VALUES (?, ?, ?, ?)",
+            ((row, write.key, write.payload, write.fields) for row, write in lines),
+        )
+        self.add_shared(write for _, write in lines)
+
+    def add_shared(self, writes: Iterable[PlannedWrite]) -> None:
+        """Add the values that no two keys may have, of rows of this and other shards."""
+        self.database.executemany(
+            "INSERT INTO shared VALUES (?, ?, ?)",
+            ((field, digest, write.key) for write in writes for field, digest in write.unique),
         )
 
     def add_invalid(self, lines: Iterable[tuple[int, str | None, str]]) -> None:
         """Add rows that cannot be sent, as ``(row, key, reason)``."""
-        self._database.executemany(
-            "INSERT INTO lines (row, key, reason, operation, outcome) VALUES (?, ?, ?, ?, ?)",
-            ((*line, _NO_OPERATION, INVALID) for line in lines),
+        self.database.executemany(
+            "INSERT INTO lines (row, key, reason, outcome) VALUES (?, ?, ?, ?)",
+            ((*line, INVALID) for line in lines),
         )
+
+    def refuse_shared_values(self) -> None:
+        """Make all rows invalid whose keys share a value that no two keys may have."""
+        run = self.database.execute
+        run(
+            "CREATE TEMP TABLE bad AS SELECT DISTINCT shared.key, 'Field ''' || field ||"
+            " ''' has the same value in a row of another key.' AS reason FROM shared"
+            " JOIN (SELECT field, digest FROM shared GROUP BY 1, 2 HAVING count(DISTINCT key) > 1)"
+            " USING (field, digest)"
+        )
+        self._refuse_bad_keys()
 
     def merge_rows(self, merge: Callable[[str, str], str]) -> None:
         """
         Make one call of the rows that share a key; its result is the result of each of them.
 
-        :param merge: Returns the payload for two rows.
+        :param merge: Returns the payload for two rows, or raises the error that makes the key's rows invalid.
         """
-        run = self._database.execute
+        run = self.database.execute
         run(
             "CREATE TEMP TABLE doubled AS SELECT key FROM lines WHERE outcome IS NULL"
             " GROUP BY key HAVING count(*) > 1"
         )
+        run("CREATE TEMP TABLE bad (key TEXT, reason TEXT)")
         # Sorted on disk before the first row is returned, so the table can be changed meanwhile.
         found = run(
             "SELECT lines.key, lines.row, lines.payload FROM lines JOIN doubled ON doubled.key = lines.key"
             " WHERE lines.outcome IS NULL ORDER BY lines.key, lines.row"
         )
-        lead, lead_key, payload, size = 0, None, "", 0
+        lead, lead_key, payload, size, is_bad = 0, None, "", 0, False
         for key, row, other in found:
-            if key == lead_key:
-                payload, size = merge(payload, other), size + 1
-                run("UPDATE lines SET lead = ?, payload = NULL WHERE row = ?", (lead, row))
+            if key != lead_key:
+                run("UPDATE lines SET payload = ?, size = ? WHERE row = ?", (payload, size, lead))
+                lead, lead_key, payload, size, is_bad = row, key, other, 1, False
                 continue
-            run("UPDATE lines SET payload = ?, size = ? WHERE row = ?", (payload, size, lead))
-            lead, lead_key, payload, size = row, key, other, 1
+            if is_bad:
+                continue
+            try:
+                payload, size = merge(payload, other), size + 1
+            except InvalidRowError as error:
+                run("INSERT INTO bad VALUES (?, ?)", (key, error.reason))
+                is_bad = True
+            else:
+                run("UPDATE lines SET lead = ?, payload = NULL WHERE row = ?", (lead, row))
         run("UPDATE lines SET payload = ?, size = ? WHERE row = ?", (payload, size, lead))
         run("DROP TABLE doubled")
+        self._refuse_bad_keys()
 
-    def calls(self) -> Iterator[PlannedCall]:
-        """Yield the calls that have no outcome yet, in the order of their first rows."""
+    def _refuse_bad_keys(self) -> None:
+        run = self.database.execute
+        run("CREATE INDEX temp.bad_key ON bad (key)")
+        run(
+            "UPDATE lines SET outcome = ?, lead = NULL, size = 1,"
+            " reason = (SELECT reason FROM bad WHERE bad.key = lines.key)"
+            " WHERE outcome IS NULL AND key IN (SELECT key FROM bad)",
+            (INVALID,),
+        )
+        run("DROP TABLE bad")
+
+    def compare_all(
+        self, compare: Callable[[PlannedWrite, StoredEntry], Change | Settled | PastResult]
+    ) -> None:
+        """
+        Decide for each call whether it is sent.
+
+        :param compare: Returns what the rows of a key need, from what the state has of the key.
+        """
         last = 0
-        while page := self._database.execute(
-            "SELECT row, key, payload, size FROM lines"
+        while page := self.database.execute(
+            "SELECT row, lines.key, payload, fields, value, state.step, step_run"
+            " FROM lines LEFT JOIN state ON state.key = lines.key"
             " WHERE row > ? AND outcome IS NULL AND lead IS NULL ORDER BY row LIMIT ?",
-            (last, _CALLS_AT_ONCE),
+            (last, _WRITES_AT_ONCE),
         ).fetchall():
-            yield from map(PlannedCall._make, page)
+            last = page[-1][0]
+            self._decide(
+                (row, compare(PlannedWrite(key, payload, fields), entry))
+                for row, key, payload, fields, *entry in page
+            )
+
+    def add_gone(self, keys: Iterable[tuple[str, Change | Settled | PastResult]]) -> None:
+        """Add keys that have no row, with what they need."""
+        (last,) = self.database.execute("SELECT coalesce(max(row), 0) FROM lines").fetchone()
+        if self._first_without_row is None:
+            self._first_without_row = last + 1
+        for row, (key, decision) in enumerate(keys, last + 1):
+            self.database.execute("INSERT INTO lines (row, key) VALUES (?, ?)", (row, key))
+            self._decide([(row, decision)])
+
+    def _decide(self, decisions: Iterable[tuple[int, Change | Settled | PastResult]]) -> None:
+        changes: list[tuple[object, ...]] = []
+        settled: list[tuple[object, ...]] = []
+        for row, decision in decisions:
+            if isinstance(decision, Change):
+                changes.append((*decision, row))
+            elif isinstance(decision, Settled):
+                outcome, reason, operation, fields, id_ = decision
+                settled.append((outcome, reason or None, id_, None, operation, fields, row))
+            else:
+                result, operation, fields = decision
+                settled.append(
+                    (
+                        result.outcome,
+                        result.reason or None,
+                        result.id,
+                        result.attempted_at,
+                        operation,
+                        fields,
+                        row,
+                    )
+                )
+        self.database.executemany(
+            "UPDATE lines SET operation = ?, payload = ?, fields = ?, is_repeatable = ?, step = ?, phase = ?"
+            " WHERE row = ?",
+            changes,
+        )
+        self.database.executemany(
+            "UPDATE lines SET outcome = ?, reason = ?, id = ?, attempted_at = ?, operation = ?,"
+            " fields = coalesce(nullif(?, ''), fields) WHERE row = ?",
+            settled,
+        )
+
+    def phases(self) -> list[int]:
+        """Return the phases of the calls that have no outcome yet, in their order."""
+        found = self.database.execute(
+            "SELECT DISTINCT phase FROM lines WHERE outcome IS NULL AND lead IS NULL ORDER BY 1"
+        )
+        return [phase for (phase,) in found]
+
+    def calls(self, phase: int) -> Iterator[PlannedCall]:
+        """
+        Yield the calls of a phase that have no outcome yet, in the order of their first rows.
+
+        :param phase: The phase.
+        """
+        last = 0
+        while page := self.database.execute(
+            "SELECT row, key, operation, payload, size, is_repeatable, step, fields FROM lines"
+            " WHERE row > ? AND outcome IS NULL AND lead IS NULL AND phase = ? ORDER BY row LIMIT ?",
+            (last, phase, _CALLS_AT_ONCE),
+        ).fetchall():
+            for row, key, operation, payload, size, is_repeatable, step, fields in page:
+                yield PlannedCall(row, key, operation, payload, size, bool(is_repeatable), step, fields)
             last = page[-1][0]
 
     def record(self, results: Iterable[tuple[int, CallResult]]) -> None:
         """Store the results of calls, by their first rows."""
-        self._database.executemany(
+        self.database.executemany(
             "UPDATE lines SET outcome = ?, reason = ?, id = ?, attempted_at = ? WHERE row = ?",
             (
                 (result.outcome, result.reason or None, result.id, result.attempted_at, row)
@@ -160,14 +283,14 @@ class Ledger:
 
         :param reason: Why they were not sent.
         """
-        self._database.execute(
+        self.database.execute(
             "UPDATE lines SET outcome = ?, reason = ? WHERE outcome IS NULL AND lead IS NULL",
             (NOT_ATTEMPTED, reason),
         )
 
     def counts(self) -> Counter[str]:
         """Return the number of rows by outcome; rows without one are not counted."""
-        found = self._database.execute(
+        found = self.database.execute(
             "SELECT coalesce(first.outcome, lines.outcome), count(*)"
             " FROM lines LEFT JOIN lines AS first ON first.row = lines.lead GROUP BY 1"
         )
@@ -175,27 +298,40 @@ class Ledger:
 
     def operations(self) -> Counter[str]:
         """Return the number of rows by operation."""
-        return Counter(dict(self._database.execute("SELECT operation, count(*) FROM lines GROUP BY 1")))
+        found = self.database.execute(
+            "SELECT coalesce(first.operation, lines.operation), count(*)"
+            " FROM lines LEFT JOIN lines AS first ON first.row = lines.lead GROUP BY 1"
+        )
+        return Counter(dict(found))
+
+    def planned_operations(self) -> Counter[str]:
+        """Return the number of calls that have no outcome yet by operation."""
+        found = self.database.execute(
+            "SELECT operation, count(*) FROM lines WHERE outcome IS NULL AND lead IS NULL GROUP BY 1"
+        )
+        return Counter(dict(found))
 
     def rows(self) -> int:
-        """Return the number of rows."""
-        (number,) = self._database.execute("SELECT count(*) FROM lines").fetchone()
-        return int(number)
+        """Return the number of lines."""
+        return self._number("SELECT count(*) FROM lines")
 
     def open_calls(self) -> int:
         """Return the number of calls that have no outcome yet."""
-        (number,) = self._database.execute(
-            "SELECT count(*) FROM lines WHERE outcome IS NULL AND lead IS NULL"
-        ).fetchone()
+        return self._number("SELECT count(*) FROM lines WHERE outcome IS NULL AND lead IS NULL")
+
+    def _number(self, sql: str) -> int:
+        (number,) = self.database.execute(sql).fetchone()
         return int(number)
 
     def report_lines(self) -> Iterator[ReportLine]:
-        """Yield every row with its outcome, in the order of the source."""
-        found = self._database.execute(
-            "SELECT lines.row, lines.key, lines.operation, lines.fields,"
+        """Yield every row with its outcome, in the order of the source, then the deletes."""
+        found = self.database.execute(
+            "SELECT iif(lines.row < ?, lines.row, NULL), lines.key,"
+            " coalesce(first.operation, lines.operation), lines.fields,"
             " coalesce(first.outcome, lines.outcome), coalesce(first.reason, lines.reason),"
             " coalesce(first.id, lines.id), coalesce(first.attempted_at, lines.attempted_at)"
-            " FROM lines LEFT JOIN lines AS first ON first.row = lines.lead ORDER BY lines.row"
+            " FROM lines LEFT JOIN lines AS first ON first.row = lines.lead ORDER BY lines.row",
+            (self._first_without_row or 2**62,),
         )
         return map(ReportLine._make, found)
 
@@ -205,7 +341,7 @@ class Ledger:
 
         :param limit: How many at most.
         """
-        return self._database.execute(
+        return self.database.execute(
             "SELECT key, reason FROM lines WHERE outcome NOT IN (?, ?, ?) ORDER BY row LIMIT ?",
             (SUCCEEDED, UNCHANGED, NOT_ATTEMPTED, limit),
         ).fetchall()
@@ -216,9 +352,9 @@ class Ledger:
 
         :param keys: Each line's key, and whether its row may be sent again.
         """
-        run = self._database.execute
+        run = self.database.execute
         run("CREATE TABLE wanted (key TEXT PRIMARY KEY, is_wanted INTEGER NOT NULL) WITHOUT ROWID")
-        self._database.executemany(
+        self.database.executemany(
             "INSERT INTO wanted VALUES (?, ?)"
             " ON CONFLICT (key) DO UPDATE SET is_wanted = min(is_wanted, excluded.is_wanted)",
             keys,
@@ -226,5 +362,5 @@ class Ledger:
 
     def is_wanted(self, key: str | None) -> bool:
         """Return whether the earlier report leaves the rows of a key to be sent."""
-        found = self._database.execute("SELECT is_wanted FROM wanted WHERE key = ?", (key or "",)).fetchone()
+        found = self.database.execute("SELECT is_wanted FROM wanted WHERE key = ?", (key or "",)).fetchone()
         return bool(found and found[0])

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.bulk.outcomes import TAKEN_AGAIN
 from airflow_provider_cytechbot.bulk.resource import InvalidRowError
+from airflow_provider_cytechbot.bulk.shards import WHOLE
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.bulk.ledger import Ledger
-    from airflow_provider_cytechbot.bulk.resource import BulkResource
+    from airflow_provider_cytechbot.bulk.ledger import Ledger, PastResult, StoredEntry
+    from airflow_provider_cytechbot.bulk.resource import BulkResource, Change, PlannedWrite, Settled
+    from airflow_provider_cytechbot.bulk.shards import Shard
+    from airflow_provider_cytechbot.bulk.state import RunState
 
 _ROWS_AT_ONCE = 1_000
 _LONGEST_KEY = 200
@@ -117,6 +120,7 @@ def make_plan(
     row_filter: RowFilter,
     column_map: ColumnMap,
     is_wanted: Callable[[str | None], bool] = lambda key: True,
+    shard: Shard = WHOLE,
 ) -> int:
     """
     Write every row to the ledger and return how many rows the source has.
@@ -127,14 +131,16 @@ def make_plan(
     :param row_filter: Chooses the rows.
     :param column_map: Reads the rows.
     :param is_wanted: Chooses rows by their keys.
+    :param shard: The shard whose rows are written. Rows of others are checked only.
     :raises CyTechBotFieldError: A column that a parameter names is in no row.
     """
     numbered = enumerate(rows, start=1)
     source_rows = 0
     while batch := list(islice(numbered, _ROWS_AT_ONCE)):
         source_rows = batch[-1][0]
-        valid: list[tuple[int, str, str, str]] = []
+        valid: list[tuple[int, PlannedWrite]] = []
         invalid: list[tuple[int, str | None, str]] = []
+        elsewhere: list[PlannedWrite] = []
         for number, row in batch:
             column_map.see(row)
             if not row_filter(row):
@@ -143,16 +149,22 @@ def make_plan(
             try:
                 write = resource.plan(values)
             except InvalidRowError as error:
-                key = _text(values.get(resource.key_field))
-                if is_wanted(key):
+                if error.key is None:
+                    ledger.rows_without_key += 1
+                key = error.key or _text(values.get(resource.key_field))
+                if shard.has(key) and is_wanted(key):
                     invalid.append((number, key and key[:_LONGEST_KEY], error.reason))
                 continue
-            if is_wanted(write.key):
-                valid.append((number, *write))
+            if shard.has(write.key) and is_wanted(write.key):
+                valid.append((number, write))
+            elif write.unique:
+                elsewhere.append(write)
         ledger.add_valid(valid)
         ledger.add_invalid(invalid)
+        ledger.add_shared(elsewhere)
     if source_rows:
         _refuse_unseen(row_filter, column_map)
+    ledger.refuse_shared_values()
     ledger.merge_rows(resource.merge)
     return source_rows
 
@@ -177,6 +189,30 @@ def read_report(rows: Iterable[Mapping[str, object]]) -> Iterator[tuple[str, boo
             yield _text(row["key"]) or "", False
 
 
+def compare(ledger: Ledger, resource: BulkResource, state: RunState, *, finds_gone: bool) -> None:
+    """
+    Decide for each key whether anything is sent.
+
+    :param ledger: The rows.
+    :param resource: What compares them.
+    :param state: What earlier runs and tries left.
+    :param finds_gone: Whether keys without a row are looked for.
+    """
+
+    def decide(write: PlannedWrite, stored: StoredEntry) -> Change | Settled | PastResult:
+        found = state.past_result(write.key, lambda: resource.describe(write.payload))
+        return found or resource.compare(write, state.entry_of(stored))
+
+    ledger.compare_all(decide)
+    ledger.add_gone(state.past_deletes())
+    if finds_gone and not ledger.rows_without_key:
+        ledger.add_gone(
+            (key, decision)
+            for key, entry in state.gone_entries()
+            if (decision := resource.gone(key, entry)) is not None
+        )
+
+
 def digest_of(ledger: Ledger, resource: BulkResource) -> str:
     """
     Return a digest of what is planned: of keys, operations and values, whatever their order.
@@ -185,9 +221,10 @@ def digest_of(ledger: Ledger, resource: BulkResource) -> str:
     :param resource: The resource.
     """
     total = 0
-    for call in ledger.calls():
-        text = "\n".join((resource.operation, call.key, resource.describe(call.payload)))
-        total += int.from_bytes(hashlib.sha256(text.encode()).digest())
+    for phase in ledger.phases():
+        for call in ledger.calls(phase):
+            text = "\n".join((call.operation, call.key, call.fields, resource.describe(call.payload)))
+            total += int.from_bytes(hashlib.sha256(text.encode()).digest())
     return f"{total % 2**256:064x}"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LINES_AT_ONCE = 1_000
 
 COLUMNS = (
-    Column("row", "The number of the row in the source, from 1.", "integer"),
+    Column("row", "The number of the row in the source, from 1; none for a delete.", "integer"),
     Column("key", "What identifies the row: the id of a subscriber or user.", "id"),
     Column("operation", "What was done or was to be done."),
     Column("fields", "The names of the fields that were written."),

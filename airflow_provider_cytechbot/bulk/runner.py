@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +26,18 @@ from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.pause import SharedPause
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.api.records import WriteOutcome
-    from airflow_provider_cytechbot.bulk.ledger import Ledger, PlannedCall
+    from airflow_provider_cytechbot.bulk.ledger import Ledger
     from airflow_provider_cytechbot.bulk.progress import Progress
+    from airflow_provider_cytechbot.bulk.resource import PlannedCall, Written
+    from airflow_provider_cytechbot.bulk.state import RunState
 
 log = logging.getLogger(__name__)
 
 #: After this many seconds in which no call was answered, the rest is not attempted.
 GIVE_UP_AFTER = 600.0
-#: Seconds that calls under way get to finish when the task is stopped: Airflow kills it after five.
-GRACE = 3.0
+#: Seconds that calls under way get to finish when the task is stopped: Airflow kills it after five, and their
+#: results must be durable before.
+GRACE = 2.5
 #: Seconds between two lines of progress in the log.
 LOG_INTERVAL = 5.0
 #: How many results are stored at once.
@@ -47,10 +51,11 @@ class Runner:
     Sends all calls of a ledger that have no outcome yet.
 
     :param ledger: The calls.
+    :param state: Records steps and results.
     :param send: Sends a call once.
+    :param describe: Returns what a call writes as a text that is the same in every try.
     :param max_concurrency: How many calls are under way at once.
     :param max_retries: How often a call is repeated after a temporary failure; rate limits do not count.
-    :param is_repeatable: Whether a call that was cut short can be sent again.
     :param fails_fast: Whether the first row that is not done ends the run.
     :param progress: Logs how far the run is.
     """
@@ -58,22 +63,25 @@ class Runner:
     def __init__(
         self,
         ledger: Ledger,
-        send: Callable[[PlannedCall], Awaitable[WriteOutcome]],
+        state: RunState,
+        send: Callable[[PlannedCall], Awaitable[Written]],
+        describe: Callable[[PlannedCall], str],
         *,
         max_concurrency: int,
         max_retries: int,
-        is_repeatable: bool,
         fails_fast: bool,
         progress: Progress,
     ) -> None:
         self._ledger = ledger
+        self._state = state
         self._send = send
+        self._describe = describe
         self._max_concurrency = max_concurrency
         self._max_retries = max_retries
-        self._is_repeatable = is_repeatable
         self._fails_fast = fails_fast
         self._progress = progress
-        self._calls = ledger.calls()
+        self._calls: Iterator[PlannedCall] = iter(())
+        self._slots = asyncio.Semaphore(max_concurrency)
         self._results: list[tuple[int, CallResult]] = []
         self._stopped = asyncio.Event()
         self._cut_short = asyncio.Event()
@@ -86,8 +94,16 @@ class Runner:
         self.error: CyTechBotError | None = None
 
     async def run(self) -> None:
-        """Send the calls. What was not sent has no outcome afterwards."""
-        workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrency)]
+        """Send the calls, phase after phase. What was not sent has no outcome afterwards."""
+        for phase in self._ledger.phases():
+            self._calls = self._ledger.calls(phase)
+            await self._run_phase()
+            if self._stopped.is_set():
+                return
+
+    async def _run_phase(self) -> None:
+        # Twice the calls under way: the others record their steps meanwhile.
+        workers = [asyncio.create_task(self._work()) for _ in range(2 * self._max_concurrency)]
         watch = asyncio.create_task(self._watch())
         cut_short = asyncio.create_task(self._cut_short.wait())
         try:
@@ -101,12 +117,11 @@ class Runner:
                     worker.result()
             if waiting:
                 await asyncio.wait(waiting, timeout=GRACE)
-                for worker in waiting:
-                    worker.cancel()
-                await asyncio.wait(waiting)
         finally:
-            for task in (*workers, watch, cut_short):
+            tasks = (*workers, watch, cut_short)
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._store()
 
     def stop(self, reason: str, error: CyTechBotError | None = None) -> None:
@@ -132,10 +147,22 @@ class Runner:
 
     async def _work(self) -> None:
         while not self._stopped.is_set() and (call := next(self._calls, None)):
-            if result := await self._result_of(call):
-                self._add(call, result)
+            attempt = _Attempt(call)
+            try:
+                await self._settle(attempt)
+            except BaseException:
+                self._cut_off(attempt)
+                raise
+            finally:
+                self._add(attempt)
 
-    def _add(self, call: PlannedCall, result: CallResult) -> None:
+    def _add(self, attempt: _Attempt) -> None:
+        call, result = attempt.call, attempt.result
+        if result is None:
+            if attempt.has_begun:
+                self._state.withdraw(call.key)
+            return
+        self._state.settle(call, self._describe(call), result, attempt.written)
         self._progress.add(result.outcome, call.rows)
         self._results.append((call.row, result))
         if len(self._results) >= _RESULTS_AT_ONCE:
@@ -147,41 +174,54 @@ class Runner:
         self._ledger.record(self._results)
         self._results.clear()
 
-    async def _result_of(self, call: PlannedCall) -> CallResult | None:
-        """Return what became of a call; ``None`` if it was never sent."""
-        result: CallResult | None = None
-        failures = 0
-        while True:
-            await self._pause.over()
-            if self._stopped.is_set():
-                return result
-            sent_at, attempted_at = time.monotonic(), _now()
+    @staticmethod
+    def _cut_off(attempt: _Attempt) -> None:
+        if attempt.is_under_way:
+            lost = outcomes.FAILED if attempt.call.is_repeatable else outcomes.AMBIGUOUS
+            reason = "The task was stopped or failed before the response."
+            attempt.result = CallResult(lost, reason, None, attempt.sent_at)
+
+    async def _settle(self, attempt: _Attempt) -> None:
+        """Send a call until it has a result. If it was never sent, it has none."""
+        call, failures = attempt.call, 0
+        if call.step is not None:
             try:
-                outcome = await self._send(call)
-            except asyncio.CancelledError:
-                lost = outcomes.FAILED if self._is_repeatable else outcomes.AMBIGUOUS
-                return CallResult(lost, "The task was stopped before the response.", None, attempted_at)
+                await self._state.begin(call.key, call.step)
             except CyTechBotError as error:
-                result = _judge(error, attempted_at)
-                failure = error
-            else:
-                self._answered()
-                done = outcomes.SUCCEEDED if outcome.changed else outcomes.UNCHANGED
-                reason = "" if outcome.changed else mask_addresses(outcome.message or "nothing to change")
-                return CallResult(done, reason, None, attempted_at)
+                self.stop(error.reason, error)
+                return
+            attempt.has_begun = True
+        while True:
+            async with self._slots:
+                await self._pause.over()
+                if self._stopped.is_set():
+                    return
+                sent_at = time.monotonic()
+                attempt.sent_at, attempt.is_under_way = _now(), True
+                try:
+                    attempt.written = await self._send(call)
+                except CyTechBotError as error:
+                    attempt.result = _judge(error, attempt.sent_at)
+                    failure = error
+                else:
+                    self._answered()
+                    attempt.result = _result_of(attempt.written, attempt.sent_at)
+                    return
+                finally:
+                    attempt.is_under_way = sys.exception() is not None
             if concerns_every_row(failure):
                 self.stop(mask_addresses(failure.reason), failure)
-                return result
+                return
             if isinstance(failure, CyTechBotUnansweredError) and failure.is_rate_limit:
                 self._wait_together(sent_at, failure)
                 continue
-            if result.outcome != outcomes.FAILED:
+            if attempt.result.outcome != outcomes.FAILED:
                 self._answered()
-                return result
+                return
             self._failures_in_a_row += 1
             failures += 1
             if failures > self._max_retries or not getattr(failure, "is_transient", False):
-                return result
+                return
             if self._failures_in_a_row > self._max_concurrency:
                 self._wait_together(sent_at, failure)
             else:
@@ -215,6 +255,18 @@ class Runner:
                 self._give_up()
 
 
+@dataclass
+class _Attempt:
+    """A call on its way to a result."""
+
+    call: PlannedCall
+    has_begun: bool = False
+    is_under_way: bool = False
+    sent_at: str = ""
+    result: CallResult | None = None
+    written: Written | None = None
+
+
 def concerns_every_row(error: CyTechBotError) -> bool:
     """
     Return whether each further call would fail in the same way.
@@ -224,6 +276,13 @@ def concerns_every_row(error: CyTechBotError) -> bool:
     if error.concerns_every_row:
         return True
     return isinstance(error, CyTechBotUnansweredError) and error.was_rejected and not error.is_transient
+
+
+def _result_of(written: Written, sent_at: str) -> CallResult:
+    if written.is_changed:
+        return CallResult(outcomes.SUCCEEDED, "", written.id, sent_at)
+    reason = mask_addresses(written.reason or "nothing to change")
+    return CallResult(outcomes.UNCHANGED, reason, written.id, sent_at)
 
 
 def _judge(error: CyTechBotError, attempted_at: str) -> CallResult:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import field_error
-from airflow_provider_cytechbot.storage.locations import StorageLocation
+from airflow_provider_cytechbot.api.redaction import Redactor
+from airflow_provider_cytechbot.bulk.masking import mask_addresses
+from airflow_provider_cytechbot.storage.failures import secrets_of
+from airflow_provider_cytechbot.storage.locations import StorageLocation, path_text
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 #: How many rows of a query are fetched at once.
 FETCH_SIZE = 1_000
+#: Errors of PEP 249 that the same query raises again.
+_LASTING_ERRORS = frozenset({"ProgrammingError", "DataError", "IntegrityError", "NotSupportedError"})
+_LONGEST_ERROR = 300
 _NATIVE = "Pass the list itself (task.output), or give the DAG render_template_as_native_obj=True."
 
 
@@ -45,9 +54,9 @@ def rows_of_files(path: object, field: str = "path") -> Iterator[Mapping[str, ob
         if not isinstance(uris, list | tuple) or not all(isinstance(uri, str) for uri in uris):
             raise field_error(field, "is a mapping, but not the manifest of an export: it has no 'uris'")
         return (row for uri in uris for row in _rows_of_path(uri, field))
-    text = str(path).strip() if isinstance(path, str) or hasattr(path, "__fspath__") else ""
-    if not text and (text := str(path)) and "://" not in text:
+    if not isinstance(path, str | PathLike) and not hasattr(path, "storage_options"):
         raise field_error(field, f"must be a path, not {type(path).__name__}")
+    text = path_text(field, cast("ObjectStoragePath", path)).strip()
     if text.startswith("{"):
         raise field_error(field, "is the text of a mapping", _NATIVE.replace("the list", "the manifest"))
     return _rows_of_path(text, field)
@@ -69,8 +78,21 @@ def rows_of_query(sql: str, sql_conn_id: str, parameters: Any = None) -> Iterato
     :param sql: One query.
     :param sql_conn_id: A connection whose hook is a ``DbApiHook``.
     :param parameters: The query's parameters.
-    :raises CyTechBotFieldError: The connection's hook is not one, or the query returns no columns.
+    :raises CyTechBotFieldError: The connection's hook is not one, the database refuses the query, or it
+        returns no columns.
+    :raises CyTechBotStorageError: The database failed.
     """
+    try:
+        yield from _rows_of_query(sql, sql_conn_id, parameters)
+        return
+    except CyTechBotError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each driver has its own classes
+        failure = _database_error(error, sql_conn_id)
+    raise failure
+
+
+def _rows_of_query(sql: str, sql_conn_id: str, parameters: Any) -> Iterator[Mapping[str, object]]:
     with (
         closing(_database_hook(sql_conn_id).get_conn()) as connection,
         closing(_streaming_cursor(connection)) as cursor,
@@ -90,12 +112,24 @@ def rows_of_query(sql: str, sql_conn_id: str, parameters: Any = None) -> Iterato
             rows = cursor.fetchmany(FETCH_SIZE)
 
 
+def _database_error(error: Exception, sql_conn_id: str) -> CyTechBotError:
+    """Convert the error of a database's driver. Drivers share only the names of their errors (PEP 249)."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    # Only the first line: further ones can hold the query with its values.
+    text = Redactor(secrets_of(sql_conn_id))(str(error).strip().partition("\n")[0])
+    problem = f"raised {type(error).__name__}: {mask_addresses(text)[:_LONGEST_ERROR].rstrip('.')}"
+    reason = f"of connection {sql_conn_id!r} {problem.removesuffix(': ')}"
+    if kinds & _LASTING_ERRORS:
+        return field_error("sql", f"cannot be run: the database {reason}")
+    return CyTechBotStorageError(f"The database {reason}. Nothing was sent.", "Check the database.")
+
+
 def _is_named(cursor: Any) -> bool:
     return bool(getattr(cursor, "name", None))
 
 
 def _database_hook(sql_conn_id: str) -> DbApiHook:
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -105,7 +139,11 @@ def _database_hook(sql_conn_id: str) -> DbApiHook:
             "needs the provider common.sql",
             "Install it: pip install 'airflow-provider-cytechbot[sql]', and the provider of your database.",
         ) from None
-    hook = BaseHook.get_connection(sql_conn_id).get_hook()  # type: ignore[no-untyped-call,unused-ignore]
+    try:
+        connection = BaseHook.get_connection(sql_conn_id)
+    except AirflowNotFoundException:
+        raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which Airflow does not have") from None
+    hook = connection.get_hook()  # type: ignore[no-untyped-call,unused-ignore]
     if not isinstance(hook, DbApiHook):
         raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which is no connection to a database")
     return hook

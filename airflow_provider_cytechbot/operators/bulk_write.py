@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import field_error, read_switch
+from airflow_provider_cytechbot.api.fields import field_error, read_count, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
+from airflow_provider_cytechbot.operators.task_memory import first_try_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_cytechbot.bulk.job import BulkJob
     from airflow_provider_cytechbot.bulk.resource import BulkResource
+    from airflow_provider_cytechbot.bulk.shards import Shard
 
 MAX_CONCURRENCY = 100
 _SOURCES = ("rows", "path", "sql")
@@ -62,6 +65,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
     :param max_concurrency: How many calls are under way at once.
     :param report_path: Where the outcome of each row is written.
     :param on_error: What rows that are not done mean for the task.
+    :param state_path: The folder of a state that lasts from run to run.
+    :param shards: Into how many tasks the rows are divided.
+    :param shard: Which of them this is, from 0.
     :param retry_report: A report of an earlier run.
     :param plan_only: Send nothing.
     """
@@ -75,6 +81,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         "max_concurrency",
         "report_path",
         "on_error",
+        "state_path",
+        "shards",
+        "shard",
         "retry_report",
         "plan_only",
         *CyTechBotBaseOperator.template_fields,
@@ -94,9 +103,12 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         columns: Mapping[str, str] | None = None,
         where: Mapping[str, Any] | None = None,
         max_concurrency: int | str = 8,
-        report_path: str | None = None,
+        report_path: str | ObjectStoragePath | None = None,
         on_error: str = "fail_at_end",
-        retry_report: str | None = None,
+        state_path: str | ObjectStoragePath | None = None,
+        shards: int | str = 1,
+        shard: int | str = 0,
+        retry_report: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         plan_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
@@ -111,6 +123,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         self.max_concurrency = max_concurrency
         self.report_path = report_path
         self.on_error = on_error
+        self.state_path = state_path
+        self.shards = shards
+        self.shard = shard
         self.retry_report = retry_report
         self.plan_only = plan_only
 
@@ -137,7 +152,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         :param resource: What is written.
         :param context: The task's context.
         """
-        job = self._job_for(resource)
+        job = self._job_for(resource, context)
         # Not by setattr, which Airflow checks: the job is no parameter.
         vars(self)["_job"] = job
         try:
@@ -158,21 +173,47 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         except Exception as error:  # noqa: BLE001 - the error to raise is the one that led here
             self.log.warning("The manifest could not be written as XCom (%s).", type(error).__name__)
 
-    def _job_for(self, resource: BulkResource) -> BulkJob:
-        from airflow_provider_cytechbot.bulk.job import ON_ERROR, BulkJob, BulkOptions
+    def _job_for(self, resource: BulkResource, context: Context) -> BulkJob:
+        from airflow_provider_cytechbot.bulk.job import BulkJob
+        from airflow_provider_cytechbot.bulk.options import ON_ERROR, BulkOptions
+        from airflow_provider_cytechbot.bulk.owner import owner_of
 
         if self.on_error not in ON_ERROR:
             raise self.refusal("on_error", f"must be one of {', '.join(ON_ERROR)}, not {self.on_error!r}")
+        task_instance = context.get("ti")
+        is_in_task = hasattr(task_instance, "max_tries") and hasattr(task_instance, "task")
         options = BulkOptions(
             columns=self.columns,
             where=self.where,
-            max_concurrency=self.checked(_read_concurrency, "max_concurrency", self.max_concurrency),
-            report_path=str(self.report_path) if self.report_path else None,
+            max_concurrency=self.checked(
+                partial(read_count, at_most=MAX_CONCURRENCY), "max_concurrency", self.max_concurrency
+            ),
+            report_path=self._path("report_path"),
             on_error=self.on_error,
+            state_path=self._path("state_path"),
             retry_report=self.retry_report or None,
             plan_only=self.checked(read_switch, "plan_only", self.plan_only),
+            shard=self._read_shard(),
+            owner=owner_of(task_instance, first_try_of(context) if is_in_task else 1),
         )
         return BulkJob(self._open_source, resource, options, self.hook.settings, self.hook.cytechbot_conn_id)
+
+    def _path(self, name: str) -> str | None:
+        from airflow_provider_cytechbot.storage.locations import path_text
+
+        path = getattr(self, name)
+        return (
+            None
+            if path is None or path == ""
+            else self.checked(lambda field, value: path_text(field, cast("str", value)), name, path)
+        )
+
+    def _read_shard(self) -> Shard:
+        from airflow_provider_cytechbot.bulk.shards import MAX_SHARDS, Shard
+
+        shards = self.checked(partial(read_count, at_most=MAX_SHARDS), "shards", self.shards)
+        read_shard = partial(read_count, at_least=0, at_most=shards - 1)
+        return Shard(self.checked(read_shard, "shard", self.shard), shards)
 
     def check_source(self) -> None:
         """Check that exactly one source is given, with what belongs to it."""
@@ -196,17 +237,3 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         if not isinstance(self.sql, str) or not self.sql.strip():
             raise field_error("sql", "must be the text of a query")
         return rows_of_query(self.sql, str(self.sql_conn_id), self.sql_parameters)
-
-
-def _read_concurrency(name: str, value: object) -> int:
-    text = str(value).strip()
-    if (
-        isinstance(value, bool)
-        or not text.isascii()
-        or not text.isdigit()
-        or not 1 <= int(text) <= MAX_CONCURRENCY
-    ):
-        raise field_error(
-            name, f"must be a whole number from 1 to {MAX_CONCURRENCY}, not {str(value)[:40]!r}"
-        )
-    return int(text)

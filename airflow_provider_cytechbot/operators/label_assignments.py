@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text, field_error
 from airflow_provider_cytechbot.bulk.masking import mask_addresses
-from airflow_provider_cytechbot.bulk.resource import InvalidRowError, PlannedWrite
+from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
+from airflow_provider_cytechbot.operators.row_values import checked, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from airflow_provider_cytechbot.api.records import WriteOutcome
+    from airflow_provider_cytechbot.bulk.resource import (
+        PlanFigures,
+        PlannedCall,
+        ResourceState,
+        StateEntry,
+        Steps,
+    )
     from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
     from airflow_provider_cytechbot.operators.page_labels import PageLabels
 
 log = logging.getLogger(__name__)
 
-#: What a spreadsheet or a float makes of a long id.
-_FLOAT_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]\d*", re.ASCII)
 #: Before the number of a label that is created only before the first call. No id begins with it.
 _NEW = "\n"
+_DONE_BEFORE = Settled("unchanged", "An earlier run assigned the same labels.")
 #: How many unknown names are kept for the error.
 _KEPT_NAMES = 20
 
@@ -41,12 +44,12 @@ class LabelAssignments:
     :param label_names: The names of labels that every row gets.
     :param create_missing: Whether names that the page does not have become labels.
     :param max_new_labels: How many labels are created at most.
+    :param full_refresh: Whether labels that an earlier run assigned are assigned again.
     """
 
-    operation = "assign"
     key_field = "subscriber_id"
     fields: Sequence[str] = ("subscriber_id", "label_ids", "label_names")
-    is_repeatable = True
+    finds_gone_keys = False
 
     def __init__(
         self,
@@ -57,11 +60,14 @@ class LabelAssignments:
         label_names: Sequence[str] | None,
         create_missing: bool,
         max_new_labels: int,
+        full_refresh: bool,
     ) -> None:
         self._labels = labels
         self._page_id = page_id
         self._create_missing = create_missing
         self._max_new_labels = max_new_labels
+        self._full_refresh = full_refresh
+        self.identity = {"operation": "assign", "page_id": page_id}
         #: Names that are to become labels, in the order in which they were read.
         self._new: dict[str, str] = {}
         self._new_ids: dict[str, str] = {}
@@ -89,12 +95,33 @@ class LabelAssignments:
         """Return the labels of both."""
         return payload if payload == other else _joined([*payload.split(","), *other.split(",")])
 
+    def open_state(self, state: ResourceState) -> None:
+        """Do nothing: the entries of the subscribers are all that is needed."""
+
+    def compare(self, write: PlannedWrite, entry: StateEntry) -> Change | Settled:
+        """
+        Return the assignment, or that an earlier run did the same one.
+
+        :param write: The labels of a subscriber.
+        :param entry: The digest of the labels that were assigned last.
+        """
+        if entry.value is not None and not self._full_refresh and entry.value == value_of(write.payload):
+            return _DONE_BEFORE
+        return Change("assign", write.payload, write.fields)
+
+    def gone(self, key: str, entry: StateEntry) -> None:
+        """Return nothing to do: the API cannot take a label away."""
+
     def describe(self, payload: str) -> str:
         """Return the ids, and the names of labels that are still to be created."""
         if _NEW not in payload:
             return payload
         names = {token: name for name, token in self._new.items()}
-        return "\n".join(sorted(names.get(each, each) for each in payload.split(",")))
+        known = (self._new_ids.get(each) or names.get(each, each) for each in payload.split(","))
+        return "\n".join(sorted(known)) if not self._new_ids else _joined(known)
+
+    def check(self, figures: PlanFigures, *, plan_only: bool) -> None:
+        """Accept any plan."""
 
     def prepare(self, *, plan_only: bool) -> None:
         """
@@ -117,26 +144,28 @@ class LabelAssignments:
             for name, token in self._new.items():
                 self._new_ids[token] = self._labels.create(name)
 
-    def write(self, hook: CyTechBotAsyncHook, key: str, payload: str) -> Awaitable[WriteOutcome]:
+    async def write(self, hook: CyTechBotAsyncHook, call: PlannedCall, steps: Steps) -> Written:
         """
         Send the call for a subscriber.
 
         :param hook: The open hook.
-        :param key: The subscriber.
-        :param payload: The labels.
+        :param call: The subscriber and the labels.
+        :param steps: Not needed: assigning a label twice does no harm.
         """
+        payload = call.payload
         if _NEW in payload:
             payload = _joined([self._new_ids.get(each, each) for each in payload.split(",")])
-        return hook.call(
+        outcome = await hook.call(
             endpoints.ASSIGN_LABELS,
             max_retries=0,
             page_id=self._page_id,
-            subscriber_id=key,
+            subscriber_id=call.key,
             label_ids=payload,
         )
+        return Written(outcome.changed, outcome.message or "", None, value_of(payload))
 
     def _of_row(self, values: Mapping[str, object]) -> tuple[str, str]:
-        ids, names = _filled(values.get("label_ids")), _filled(values.get("label_names"))
+        ids, names = filled(values.get("label_ids")), filled(values.get("label_names"))
         if ids is not None and names is not None:
             raise InvalidRowError("The row has both label_ids and label_names.")
         if ids is not None:
@@ -146,7 +175,7 @@ class LabelAssignments:
         raise InvalidRowError("The row has no label_ids and no label_names.")
 
     def _of_ids(self, cell: object) -> str:
-        label_ids = _checked(encode_id_list, "label_ids", cell).split(",")
+        label_ids = checked(encode_id_list, "label_ids", cell).split(",")
         unknown = [label_id for label_id in label_ids if label_id not in self._labels.name_of]
         if unknown:
             raise self._unknown_label("label_ids", unknown[0])
@@ -160,7 +189,7 @@ class LabelAssignments:
                 f"Field 'label_names' must be a name or a list of names, not {type(cell).__name__}."
             )
         names = [
-            _checked(encode_text, "label_names", each).strip()
+            checked(encode_text, "label_names", each).strip()
             for each in ([cell] if isinstance(cell, str) else cell)
         ]
         if not all(names or [""]):
@@ -186,28 +215,16 @@ class LabelAssignments:
         return InvalidRowError(f"Field {field!r} has a label that the page does not have.")
 
 
+@lru_cache(4096)
+def value_of(payload: str) -> bytes:
+    """Return what the state keeps of the labels of a subscriber."""
+    return blake2b(payload.encode(), digest_size=8).digest()
+
+
 def _subscriber(value: object) -> str:
-    if isinstance(value, str) and _FLOAT_LIKE.fullmatch(value):
-        raise InvalidRowError(
-            "Field 'subscriber_id' looks like a number that a spreadsheet or a float has rounded."
-        )
-    if _filled(value) is None:
+    if filled(value) is None:
         raise InvalidRowError("Field 'subscriber_id' is empty or missing.")
-    return _checked(encode_identifier, "subscriber_id", value)
-
-
-def _checked(check: object, name: str, value: object) -> str:
-    """Return a value as it is sent. The reason of an invalid one holds no value of the row."""
-    try:
-        return str(check(name, value))  # type: ignore[operator]
-    except CyTechBotFieldError as error:
-        reason = error.reason.removesuffix(" Nothing was sent.")
-    kept = reason.partition(", not '")[0]
-    raise InvalidRowError(kept if kept.endswith(".") else f"{kept}.")
-
-
-def _filled(value: object) -> object:
-    return None if value is None or value == "" or value == [] else value
+    return checked(encode_identifier, "subscriber_id", value)
 
 
 def _joined(label_ids: Iterable[str]) -> str:

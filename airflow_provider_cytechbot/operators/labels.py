@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.fields import (
     encode_id_list,
     encode_identifier,
     encode_text,
-    field_error,
+    read_count,
     read_switch,
 )
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
@@ -24,7 +24,7 @@ from airflow_provider_cytechbot.operators.create_once import Create, create_once
 from airflow_provider_cytechbot.operators.page_labels import PageLabels
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_cytechbot.api.errors import CyTechBotError
     from airflow_provider_cytechbot.api.fields import IdInput
@@ -114,6 +114,11 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         ``.parquet``. It appears whole or not at all.
     :param on_error: With ``fail_at_end`` the task fails after all rows were tried if not all are done; with
         ``fail_fast`` it stops at the first; with ``report`` it succeeds.
+    :param state_path: A folder, the same from run to run: what an earlier run did is not sent again. Without
+        it and ``report_path``, a retry sends all rows again.
+    :param full_refresh: Send all rows, whatever earlier runs did.
+    :param shards: Into how many mapped tasks the rows are divided, by a hash of the subscriber.
+    :param shard: Which of them this is, from 0: ``.partial(shards=8, …).expand(shard=list(range(8)))``.
     :param retry_report: The report of an earlier run: only rows whose key ended there without success are
         sent, ambiguous ones excepted.
     :param plan_only: Check and report only; nothing is sent and no label is created.
@@ -131,6 +136,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         "create_missing",
         "max_new_labels",
         "subscriber_id",
+        "full_refresh",
         *CyTechBotBulkOperator.template_fields,
     )
 
@@ -151,9 +157,13 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         columns: Mapping[str, str] | None = None,
         where: Mapping[str, Any] | None = None,
         max_concurrency: int | str = 8,
-        report_path: str | None = None,
+        report_path: str | ObjectStoragePath | None = None,
         on_error: str = "fail_at_end",
-        retry_report: str | None = None,
+        state_path: str | ObjectStoragePath | None = None,
+        full_refresh: bool | str = False,
+        shards: int | str = 1,
+        shard: int | str = 0,
+        retry_report: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         plan_only: bool | str = False,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
@@ -170,6 +180,9 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             max_concurrency=max_concurrency,
             report_path=report_path,
             on_error=on_error,
+            state_path=state_path,
+            shards=shards,
+            shard=shard,
             retry_report=retry_report,
             plan_only=plan_only,
             **kwargs,
@@ -180,6 +193,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         self.create_missing = create_missing
         self.max_new_labels = max_new_labels
         self.subscriber_id = subscriber_id
+        self.full_refresh = full_refresh
 
     def execute(self, context: Context) -> str | dict[str, Any]:
         """Tag the subscribers; return the id of the one, or the manifest."""
@@ -198,7 +212,15 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         """Refuse parameters that cannot be combined with ``subscriber_id``."""
         if self.label_ids is None and self.label_names is None:
             raise self.refusal("label_ids", "or 'label_names' is needed, and neither is given")
-        ignored = ("columns", "where", "report_path", "retry_report", "sql_conn_id", "sql_parameters")
+        ignored = (
+            "columns",
+            "where",
+            "report_path",
+            "state_path",
+            "retry_report",
+            "sql_conn_id",
+            "sql_parameters",
+        )
         if given := self.given_sources + [name for name in ignored if getattr(self, name)]:
             raise self.refusal(given[0], "has no meaning with 'subscriber_id': give one or the other")
         if self.checked(read_switch, "plan_only", self.plan_only):
@@ -223,7 +245,10 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             label_ids=label_ids,
             label_names=label_names,
             create_missing=self.checked(read_switch, "create_missing", self.create_missing),
-            max_new_labels=self.checked(_read_limit, "max_new_labels", self.max_new_labels),
+            max_new_labels=self.checked(
+                partial(read_count, at_least=0), "max_new_labels", self.max_new_labels
+            ),
+            full_refresh=self.checked(read_switch, "full_refresh", self.full_refresh),
         )
         return self.write_rows(assignments, context)
 
@@ -243,7 +268,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             return self._known_ids()
         names, page_labels = self._known_names(), self._page_labels
         new = [name for name in names if name not in page_labels.id_of]
-        if len(new) > self.checked(_read_limit, "max_new_labels", self.max_new_labels):
+        if len(new) > self.checked(partial(read_count, at_least=0), "max_new_labels", self.max_new_labels):
             raise self.refusal(
                 "label_names",
                 f"needs {len(new)} new labels, of which max_new_labels allows fewer",
@@ -298,13 +323,6 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             f"names labels that page {self.page_id} does not have: {_listed(map(repr, unknown))}",
             f"It has: {known or 'none'}.",
         )
-
-
-def _read_limit(name: str, value: object) -> int:
-    text = str(value).strip()
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
-        raise field_error(name, f"must be a whole number, not {text[:40]!r}")
-    return int(text)
 
 
 def _listed(items: Iterable[str]) -> str:

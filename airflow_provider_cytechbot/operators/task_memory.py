@@ -22,10 +22,10 @@ def is_retry(context: Context) -> bool:
 
     :param context: The task's context.
     """
-    return bool(context["ti"].try_number > _first_try(context))
+    return bool(context["ti"].try_number > first_try_of(context))
 
 
-def _first_try(context: Context) -> int:
+def first_try_of(context: Context) -> int:
     """Return the number of the first try since the task was cleared: a clear restores all retries."""
     ti: Any = context["ti"]
     # If the retries of a running task are raised, its max_tries stays as it was.
@@ -61,7 +61,7 @@ class TaskMemory:
     def __init__(self, context: Context, call: object) -> None:
         self._context = context
         self._store: Any = context.get("task_state_store")
-        self._first_try = _first_try(context)
+        self._first_try = first_try_of(context)
         self._call = hashlib.sha256(json.dumps(call, default=str, sort_keys=True).encode()).hexdigest()
         self._entry: Any = None
         #: When the oldest write without a known result began; otherwise, when this try began.

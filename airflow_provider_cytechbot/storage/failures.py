@@ -150,7 +150,7 @@ class StorageFailures:
         """Return the storage's message in one line, without secrets."""
         reason = " ".join(str(error).split())
         reason = _SECRET_VALUE.sub(rf"\1{MASK}", _QUERY.sub(rf"\1?{MASK}", reason))
-        reason = Redactor(_secrets_of(self._conn_id))(reason)
+        reason = Redactor(secrets_of(self._conn_id))(reason)
         return (
             f"{type(error).__name__}: {reason[:_MAX_MESSAGE].rstrip('.')}" if reason else type(error).__name__
         )
@@ -178,7 +178,7 @@ def _is(error: Exception, *names: str) -> bool:
     return not {each.__name__ for each in type(error).__mro__}.isdisjoint(names)
 
 
-def _secrets_of(conn_id: str | None) -> Iterator[str]:
+def secrets_of(conn_id: str | None) -> Iterator[str]:
     """Yield the secrets of a storage's connection."""
     if not conn_id:
         return

@@ -1,58 +1,28 @@
 from __future__ import annotations
 
-import asyncio
 import csv
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
 
 from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
     CyTechBotError,
     CyTechBotRequestError,
     CyTechBotStorageError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.records import WriteOutcome
+from airflow_provider_cytechbot.bulk import folder, journal
 from airflow_provider_cytechbot.bulk import job as job_module
-from airflow_provider_cytechbot.bulk.job import BulkJob, BulkOptions
-from airflow_provider_cytechbot.bulk.resource import InvalidRowError, PlannedWrite
+from airflow_provider_cytechbot.bulk.job import BulkJob
+from airflow_provider_cytechbot.bulk.options import BulkOptions
+from airflow_provider_cytechbot.bulk.owner import Owner
+from airflow_provider_cytechbot.bulk.resource import StateEntry
+from airflow_provider_cytechbot.bulk.shards import Shard
+from airflow_provider_cytechbot.transport.settings import Settings
 
-
-class Things:
-    operation = "paint"
-    key_field = "key"
-    fields = ("key",)
-    is_repeatable = True
-
-    def __init__(self):
-        self.sent = []
-        self.prepared = []
-        self.responses = {}
-
-    def plan(self, values):
-        if not values["key"]:
-            raise InvalidRowError("no key")
-        return PlannedWrite(values["key"], "red", "color")
-
-    def merge(self, payload, other):
-        return payload
-
-    def describe(self, payload):
-        return payload
-
-    def prepare(self, *, plan_only):
-        self.prepared.append(plan_only)
-
-    async def write(self, hook, key, payload):
-        self.sent.append(key)
-        await asyncio.sleep(0.001)
-        response = self.responses.get(key, WriteOutcome(changed=True, message=None))
-        if callable(response):
-            response = response()
-        if isinstance(response, BaseException):
-            raise response
-        return response
+from .things import DONE, Things
 
 
 @pytest.fixture
@@ -66,7 +36,8 @@ def things(monkeypatch):
 
 
 def make(things, rows, **options):
-    return BulkJob(lambda: rows, things, BulkOptions(**options), SimpleNamespace(max_retries=0), "c")
+    settings = Settings("c", "https://example.com/api", "1-key", max_retries=0)
+    return BulkJob(lambda: rows, things, BulkOptions(**options), settings, "c")
 
 
 def test_the_manifest_adds_up(things, tmp_path):
@@ -135,7 +106,7 @@ def test_a_source_that_breaks_off_sends_nothing_and_leaves_no_report(things, tmp
     with pytest.raises(CyTechBotStorageError):
         make(things, rows(), report_path=str(tmp_path / "report.csv")).run()
     assert things.sent == []
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".report.csv.journal"]
 
 
 def test_a_stop_before_the_first_call_sends_nothing(things, tmp_path):
@@ -151,7 +122,7 @@ def test_a_stop_in_the_middle_writes_the_report(things, tmp_path):
     job = make(
         things, [str(row) for row in range(100)], report_path=str(tmp_path / "report.csv"), max_concurrency=1
     )
-    things.responses["4"] = lambda: job.stop() or WriteOutcome(changed=True, message=None)
+    things.responses["4"] = lambda: job.stop() or DONE
     with pytest.raises(CyTechBotTransportError, match="was stopped"):
         job.run()
     counts = job.manifest["counts"]
@@ -174,3 +145,157 @@ def test_an_unexpected_error_still_writes_the_report(things, tmp_path):
 def test_without_open_calls_no_connection_is_opened(things, monkeypatch):
     monkeypatch.setattr(job_module, "_open_hook", lambda *_: pytest.fail("opened"))
     assert make(things, [""], on_error="report").run()["counts"]["invalid"] == 1
+
+
+class TestState:
+    @pytest.fixture
+    def run(self, things, tmp_path):
+        def run(rows, *, number=1, try_number=1, first_try=1, **options):
+            owner = Owner(
+                dag_id="d", task_id="t", run_id=f"r{number}", try_number=try_number, first_try=first_try
+            )
+            things.sent = []
+            job = make(things, rows, **{"state_path": str(tmp_path / "state"), "owner": owner, **options})
+            return job.run()
+
+        return run
+
+    def test_what_an_earlier_run_did_is_not_sent_again(self, things, run, tmp_path):
+        first = run(["a", "b"])
+        assert first["state_uri"] == str(tmp_path / "state")
+        assert first["counts"]["succeeded"] == 2
+        second = run(["a", "b", "c"], number=2)
+        assert things.sent == ["c"]
+        assert second["counts"]["unchanged"] == 2
+        assert second["operations"] == {"none": 2, "paint": 1}
+        assert things.figures.state_keys == 2
+        assert things.figures.operations == {"paint": 1}
+
+    def test_other_content_is_sent(self, things, run):
+        run([{"key": "a", "color": "red"}])
+        run([{"key": "a", "color": "blue"}], number=2)
+        assert things.sent == ["a"]
+
+    def test_a_refused_row_is_tried_again_by_the_next_run(self, things, run):
+        things.responses["a"] = CyTechBotRequestError("no.")
+        run(["a", "b"], on_error="report")
+        things.responses.clear()
+        assert run(["a", "b"], number=2)["counts"]["succeeded"] == 1
+        assert things.sent == ["a"]
+
+    def test_a_retry_leaves_refused_rows_alone_and_a_clear_does_not(self, things, run):
+        things.responses |= {"a": CyTechBotRequestError("no."), "b": CyTechBotTransportError("cut off.")}
+        with pytest.raises(CyTechBotTransportError):
+            run(["a", "b", "c"])
+        things.responses = {"a": DONE}
+        with pytest.raises(CyTechBotRequestError, match="2 succeeded, 1 refused"):
+            run(["a", "b", "c"], try_number=2)
+        assert things.sent == ["b"]
+        assert things.figures.is_resumed
+        assert run(["a", "b", "c"], try_number=3, first_try=3)["counts"]["succeeded"] == 3
+        assert things.sent == ["a"]
+
+    def test_an_ambiguous_row_is_never_sent_again(self, things, run):
+        things.is_repeatable, things.step = False, b"s"
+        things.responses["a"] = CyTechBotAmbiguousWriteError("lost.")
+        tries = ({}, {"try_number": 2}, {"try_number": 3, "first_try": 3}, {"number": 2}, {"number": 3})
+        for each in tries:
+            with pytest.raises(CyTechBotRequestError, match="1 ambiguous"):
+                run(["a"], **each)
+        assert things.sent == []
+
+    @pytest.mark.parametrize("options", [{}, {"state_path": None}])
+    def test_a_step_is_kept_as_long_as_its_result_is_open(self, things, run, tmp_path, options):
+        async def begin(steps):
+            await steps.begin(b"2026-12-31")
+            raise CyTechBotTransportError("cut off.")
+
+        things.responses["a"] = partial(begin)
+        options["report_path"] = str(tmp_path / "report.csv")
+        with pytest.raises(CyTechBotTransportError):
+            run(["a"], **options)
+        things.responses.clear()
+        run(["a"], try_number=2, **options)
+        assert things.entries["a"] == StateEntry(None, b"2026-12-31", is_of_this_run=True)
+        run(["a"], try_number=3, first_try=3, **options)
+        assert things.sent == []
+
+    def test_a_value_that_was_saved_stays_if_the_call_fails(self, things, run):
+        async def save(steps):
+            steps.save(b"half")
+            raise CyTechBotRequestError("no.")
+
+        things.responses["a"] = partial(save)
+        run(["a"], on_error="report")
+        things.responses.clear()
+        run(["a"], number=2)
+        assert things.entries["a"] == StateEntry(b"half")
+
+    def test_deletes_come_last_and_are_kept_by_a_retry(self, things, run, tmp_path):
+        things.finds_gone_keys = True
+        run(["a", "b", "c"])
+        things.responses["d"] = CyTechBotTransportError("cut off.")
+        options = {"number": 2, "report_path": str(tmp_path / "report.csv")}
+        with pytest.raises(CyTechBotTransportError, match="2 succeeded, 1 unchanged, 1 failed"):
+            run(["d", "a"], **options)
+        assert things.sent[0] == "d"
+        assert sorted(things.sent[1:]) == ["b", "c"]
+        things.responses.clear()
+        assert run(["d", "a"], try_number=2, **options)["operations"] == {"delete": 2, "none": 1, "paint": 1}
+        assert things.sent == ["d"]
+        with (tmp_path / "report.csv").open(newline="") as file:
+            found = [(line["row"], line["key"], line["outcome"]) for line in csv.DictReader(file)]
+        assert found == [
+            ("1", "d", "succeeded"),
+            ("2", "a", "unchanged"),
+            ("", "b", "succeeded"),
+            ("", "c", "succeeded"),
+        ]
+        run(["a", "b"], number=3)
+        assert things.sent == ["b", "d"]
+
+    def test_rows_that_an_earlier_report_leaves_out_are_not_gone(self, things, run, tmp_path):
+        things.finds_gone_keys = True
+        run(["a", "b"])
+        (tmp_path / "old.csv").write_text("key,outcome\nc,refused\n")
+        run(["a", "b", "c"], number=2, retry_report=str(tmp_path / "old.csv"))
+        assert things.sent == ["c"]
+
+    def test_a_plan_changes_nothing(self, things, run, tmp_path):
+        run(["a"])
+        before = {path: path.read_bytes() for path in (tmp_path / "state").iterdir()}
+        manifest = run(["a", "b"], number=2, plan_only=True)
+        assert things.sent == []
+        assert manifest["counts"]["unchanged"] == manifest["counts"]["not_attempted"] == 1
+        assert {path: path.read_bytes() for path in (tmp_path / "state").iterdir()} == before
+
+    def test_a_state_that_can_no_longer_be_written_stops_the_run(self, things, run, monkeypatch):
+        def fail(self, name, data):
+            raise CyTechBotStorageError("no room.")
+
+        things.responses["3"] = lambda: monkeypatch.setattr(folder.Folder, "write", fail) or DONE
+        monkeypatch.setattr(journal, "_WAIT_BEFORE_RETRY", 0.01)
+        rows = [str(each) for each in range(1_000)]
+        with pytest.raises(CyTechBotStorageError, match="no room"):
+            run(rows, max_concurrency=1)
+        assert len(things.sent) < 1_000
+
+    def test_a_shard_has_its_part_of_the_rate(self, things, tmp_path, monkeypatch):
+        @asynccontextmanager
+        async def open_hook(conn_id, settings):
+            seen.append(settings.requests_per_second)
+            yield None
+
+        seen = []
+        monkeypatch.setattr(job_module, "_open_hook", open_hook)
+        settings = Settings("c", "https://example.com/api", "1-key", requests_per_second=8.0)
+        rows = [str(each) for each in range(20)]
+        for number in range(4):
+            options = BulkOptions(shard=Shard(number, 4), state_path=str(tmp_path / "state"))
+            BulkJob(lambda: rows, things, options, settings, "c").run()
+        assert seen == [2.0] * 4
+        assert sorted(things.sent) == sorted(rows)
+        assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [
+            "about.json",
+            *(f"shard-{number}-of-4" for number in range(4)),
+        ]

@@ -9,37 +9,22 @@ from airflow_provider_cytechbot.bulk.ledger import Ledger
 from airflow_provider_cytechbot.bulk.plan import (
     ColumnMap,
     RowFilter,
+    compare,
     digest_of,
     make_plan,
     plain_value,
     read_report,
 )
-from airflow_provider_cytechbot.bulk.resource import InvalidRowError, PlannedWrite
+from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, StateEntry
+from airflow_provider_cytechbot.bulk.shards import Shard
+from airflow_provider_cytechbot.bulk.state import Identity, RunState
 
-
-class Things:
-    """A resource whose rows have a key and a color."""
-
-    operation = "paint"
-    key_field = "key"
-    fields = ("key", "color")
-    is_repeatable = True
-
-    def plan(self, values):
-        if not values.get("key"):
-            raise InvalidRowError("no key")
-        return PlannedWrite(str(values["key"]), str(values.get("color")), "color")
-
-    def merge(self, payload, other):
-        return f"{payload}{other}"
-
-    def describe(self, payload):
-        return payload
+from .things import Things
 
 
 @pytest.fixture
 def ledger():
-    ledger = Ledger("paint")
+    ledger = Ledger()
     yield ledger
     ledger.close()
 
@@ -65,12 +50,12 @@ def test_rows_keep_their_numbers_in_the_source(ledger):
 
 def test_plain_values_are_keys(ledger):
     assert plan(ledger, iter(["a", " b ", 5])) == 3
-    assert [call.key for call in ledger.calls()] == ["a", "b", "5"]
+    assert [call.key for call in ledger.calls(0)] == ["a", "b", "5"]
 
 
 def test_other_columns(ledger):
     plan(ledger, [{"id": "a", "paint": "red", "color": "blue"}], columns={"key": "id", "color": "paint"})
-    assert [(call.key, call.payload) for call in ledger.calls()] == [("a", "red")]
+    assert [(call.key, call.payload) for call in ledger.calls(0)] == [("a", "red")]
 
 
 def test_no_chosen_row_is_no_error(ledger):
@@ -95,7 +80,7 @@ def test_a_column_that_no_row_has_is_an_error(ledger, columns, where, message):
 
 def test_a_column_that_some_row_has_is_none(ledger):
     plan(ledger, [{"key": "a"}, {"key": "b", "shape": "round"}], where={"shape": "round"})
-    assert [call.key for call in ledger.calls()] == ["b"]
+    assert [call.key for call in ledger.calls(0)] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -157,8 +142,9 @@ def test_what_an_earlier_report_leaves_to_do():
 
 def test_the_digest_covers_keys_and_values_in_any_order():
     def digest(*rows):
-        ledger = Ledger("paint")
+        ledger = Ledger()
         plan(ledger, [{"key": key, "color": color} for key, color in rows])
+        compare(ledger, Things(), RunState(ledger.database, Identity("r", 1)), finds_gone=False)
         try:
             return digest_of(ledger, Things())
         finally:
@@ -168,3 +154,108 @@ def test_the_digest_covers_keys_and_values_in_any_order():
     assert digest(("a", "red")) != digest(("a", "blue"))
     assert digest(("a", "red")) != digest(("b", "red"))
     assert len(digest()) == 64
+
+
+def test_each_row_is_in_one_shard_and_each_shard_reads_all():
+    rows = [{"key": str(each)} for each in range(100)] + [{"key": ""}]
+    found = []
+    for number in range(3):
+        ledger = Ledger()
+        assert plan(ledger, rows, shard=Shard(number, 3)) == 101
+        found += [line.row for line in ledger.report_lines()]
+        ledger.close()
+    assert sorted(found) == list(range(1, 102))
+
+
+@pytest.fixture
+def state(ledger):
+    state = RunState(ledger.database, Identity("r", 1))
+    state.load([[("a", b"red", None, None), ("b", b"blue", None, None), ("z", b"red", b"s", "r")]], {}, "")
+    return state
+
+
+def test_keys_are_compared_with_the_state(ledger, state):
+    things = Things()
+    plan(ledger, [{"key": "a"}, {"key": "b"}, {"key": "c"}, {"key": "a"}])
+    compare(ledger, things, state, finds_gone=False)
+    assert things.entries == {"a": StateEntry(b"red"), "b": StateEntry(b"blue"), "c": StateEntry()}
+    assert [(call.key, call.operation) for call in ledger.calls(0)] == [("b", "paint"), ("c", "paint")]
+    assert ledger.counts() == {"unchanged": 2}
+
+
+def test_keys_of_the_state_without_a_row_are_gone(ledger, state):
+    plan(ledger, [{"key": "a"}, {"key": "b"}])
+    compare(ledger, Things(), state, finds_gone=True)
+    assert [(call.key, call.operation) for call in ledger.calls(1)] == [("z", "delete")]
+    ledger.close_open_rows("stopped")
+    assert [(line.row, line.key, line.operation) for line in ledger.report_lines()][-1] == (
+        None,
+        "z",
+        "delete",
+    )
+
+
+@pytest.mark.parametrize("rows", [[{"key": ""}, {"key": "a"}], [{"key": "z"}, {"key": "b"}, {"key": "a"}]])
+def test_no_key_is_gone_if_a_row_may_have_it(ledger, state, rows):
+    plan(ledger, rows)
+    compare(ledger, Things(), state, finds_gone=True)
+    assert not list(ledger.calls(1))
+
+
+class Pairs(Things):
+    """Things whose colors must be unique. A key with ``?`` cannot be read, a row with ``!`` is invalid."""
+
+    def plan(self, values):
+        key, color = values["key"], values.get("color", "")
+        if "?" in key:
+            raise InvalidRowError("no key")
+        if "!" in key:
+            raise InvalidRowError("bad color", key)
+        return PlannedWrite(key, color, "color", [("color", color)] if color else ())
+
+
+@pytest.mark.parametrize(
+    ("keys", "gone"),
+    [("ab", True), (["a", "b", "?"], False), (["a", "b", "1.0?"], False), (["a", "b", "c!"], True)],
+)
+@pytest.mark.parametrize("number", range(3))
+def test_a_key_that_cannot_be_read_leaves_no_key_gone_in_any_shard(ledger, state, keys, gone, number):
+    things = Pairs()
+    shard = Shard(number, 3)
+    rows = [{"key": key} for key in keys]
+    make_plan(
+        rows, ledger, things, row_filter=RowFilter(None), column_map=ColumnMap(None, things), shard=shard
+    )
+    compare(ledger, things, state, finds_gone=True)
+    found = [call.key for call in ledger.calls(1)]
+    assert ("z" in found) == gone
+    assert ledger.rows_without_key == sum("?" in key for key in keys)
+
+
+def test_values_that_must_be_unique_are_compared_with_those_of_other_shards():
+    rows = [{"key": str(each), "color": "red" if each < 9 else str(each)} for each in range(30)]
+    invalid = []
+    for number in range(4):
+        ledger, things = Ledger(), Pairs()
+        make_plan(
+            rows,
+            ledger,
+            things,
+            row_filter=RowFilter(None),
+            column_map=ColumnMap(None, things),
+            shard=Shard(number, 4),
+        )
+        invalid += [line.key for line in ledger.report_lines() if line.outcome == "invalid"]
+        ledger.close()
+    assert sorted(invalid) == [str(each) for each in range(9)]
+
+
+def test_the_digest_covers_the_fields():
+    found = set()
+    for fields in ("color", "color,size"):
+        ledger = Ledger()
+        ledger.add_valid([(1, PlannedWrite("a", "red", fields))])
+        ledger.compare_all(lambda write, entry: Change("paint", write.payload, write.fields))
+        found.add(digest_of(ledger, Things()))
+        ledger.close()
+    assert len(found) == 2

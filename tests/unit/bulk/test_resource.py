@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from airflow_provider_cytechbot.bulk.resource import InvalidRowError, PlannedWrite
+from airflow_provider_cytechbot.bulk.resource import NO_ENTRY, BulkResource, InvalidRowError, PlannedWrite
+
+from .things import Things
 
 
 def test_an_invalid_row_has_a_reason():
@@ -8,4 +10,14 @@ def test_an_invalid_row_has_a_reason():
 
 
 def test_a_planned_write_is_a_line_of_the_ledger():
-    assert tuple(PlannedWrite("1", "5,10", "label_ids")) == ("1", "5,10", "label_ids")
+    assert tuple(PlannedWrite("1", "5,10", "label_ids")) == ("1", "5,10", "label_ids", ())
+
+
+def test_things_of_the_tests_are_a_resource():
+    resource: BulkResource = Things()
+    methods = {name for name in vars(BulkResource) if not name.startswith("_")}
+    assert methods <= set(dir(resource))
+
+
+def test_a_key_that_the_state_does_not_have_is_empty():
+    assert NO_ENTRY == (None, None, False)

@@ -13,13 +13,14 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.bulk import pause, runner
 from airflow_provider_cytechbot.bulk.ledger import Ledger
 from airflow_provider_cytechbot.bulk.progress import Progress
+from airflow_provider_cytechbot.bulk.resource import Change, PlannedWrite, Written
 from airflow_provider_cytechbot.bulk.runner import Runner, concerns_every_row
+from airflow_provider_cytechbot.bulk.state import Identity, RunState
 
-DONE = WriteOutcome(changed=True, message=None)
+DONE = Written(True, "", "7", b"v")
 
 
 def rate_limited(retry_after=None):
@@ -38,17 +39,20 @@ def short_waits(monkeypatch):
 class Run:
     """Runs calls whose responses a function makes from the key and the number of the attempt."""
 
-    def __init__(self, respond, rows=10, **options):
+    def __init__(self, respond, rows=10, is_repeatable=True, step=None, phase_of=lambda key: 0, **options):
         self.attempts = Counter()
         self.under_way = self.most_under_way = 0
         self.sent_at = []
-        self.ledger = Ledger("assign")
-        self.ledger.add_valid((row, str(row), "5", "label_ids") for row in range(1, rows + 1))
+        self.ledger = Ledger()
+        self.state = RunState(self.ledger.database, Identity("r", 1))
+        self.ledger.add_valid((row, PlannedWrite(str(row), "5", "label_ids")) for row in range(1, rows + 1))
+        self.ledger.compare_all(
+            lambda write, stored: Change("assign", "5", "label_ids", is_repeatable, step, phase_of(write.key))
+        )
         self._respond = respond
         self._options = {
             "max_concurrency": 4,
             "max_retries": 2,
-            "is_repeatable": True,
             "fails_fast": False,
         } | options
 
@@ -71,7 +75,12 @@ class Run:
     def __call__(self, beside=None):
         async def run():
             self.runner = Runner(
-                self.ledger, self._send, progress=Progress(Counter(), self.ledger.rows()), **self._options
+                self.ledger,
+                self.state,
+                self._send,
+                lambda call: call.payload,
+                progress=Progress(Counter(), self.ledger.rows()),
+                **self._options,
             )
             if beside:
                 asyncio.get_running_loop().call_later(0.05, beside, self.runner)
@@ -91,7 +100,7 @@ def test_at_most_max_concurrency_calls_are_under_way():
 @pytest.mark.parametrize(
     ("response", "outcome", "attempts"),
     [
-        (WriteOutcome(changed=False, message=None), "unchanged", 1),
+        (Written(False), "unchanged", 1),
         (CyTechBotRequestError("no."), "refused", 1),
         (CyTechBotAmbiguousWriteError("lost."), "ambiguous", 1),
         (CyTechBotTransportError("cut off."), "failed", 3),
@@ -153,7 +162,7 @@ def test_it_gives_up_when_no_call_is_answered(monkeypatch):
     began = time.monotonic()
     counts = run()
     assert time.monotonic() - began < 5
-    assert counts.total() <= 4
+    assert counts.total() <= 8
     assert isinstance(run.runner.error, CyTechBotTransportError)
     assert "HTTP 429" in run.runner.stop_reason
 
@@ -190,6 +199,7 @@ def test_an_unexpected_error_is_raised():
     run = Run(lambda key, attempt: ZeroDivisionError() if key == "5" else DONE)
     with pytest.raises(ZeroDivisionError):
         run()
+    assert run.ledger.counts()["failed"] >= 1
 
 
 def test_reasons_are_masked():
@@ -210,3 +220,44 @@ def test_reasons_are_masked():
 )
 def test_what_an_error_means_for_the_other_rows(error, concerns_all):
     assert concerns_every_row(error) is concerns_all
+
+
+def test_calls_of_a_phase_end_before_those_of_the_next_begin():
+    ended = []
+
+    def respond(key, attempt):
+        assert len(ended) >= (0 if int(key) % 2 else 10)
+        ended.append(key)
+        return DONE
+
+    run = Run(respond, rows=20, phase_of=lambda key: 1 - int(key) % 2)
+    assert run() == {"succeeded": 20}
+
+
+def test_a_step_is_recorded_before_the_call_and_removed_after_it():
+    run = Run(lambda key, attempt: seen.append(run.state.entry(key).step) or DONE, step=b"s")
+    seen = []
+    assert run() == {"succeeded": 10}
+    assert seen == [b"s"] * 10
+    assert {run.state.entry(str(row)) for row in range(1, 11)} == {(b"v", None, False)}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_repeatable", "keeps"),
+    [
+        (CyTechBotAmbiguousWriteError("lost."), False, True),
+        (CyTechBotRequestError("no."), False, False),
+        (CyTechBotResponseError("odd.", is_transient=False), False, False),
+        (CyTechBotResponseError("odd.", is_transient=False), True, True),
+    ],
+)
+def test_a_step_stays_where_its_result_is_open(error, is_repeatable, keeps):
+    run = Run(lambda key, attempt: error, rows=1, step=b"s", is_repeatable=is_repeatable)
+    run()
+    assert (run.state.entry("1").step is not None) is keeps
+
+
+def test_steps_of_calls_that_were_not_sent_are_withdrawn():
+    run = Run(lambda key, attempt: asyncio.sleep(0.1, DONE), rows=100, step=b"s", is_repeatable=False)
+    assert run(beside=lambda each: each.cut_short("stopped")) == {"succeeded": 4}
+    assert all(run.state.entry(str(row)).step is None for row in range(1, 101))

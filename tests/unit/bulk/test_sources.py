@@ -4,7 +4,7 @@ import gzip
 import json
 import sqlite3
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -65,6 +65,20 @@ class TestFiles:
             list(rows_of_files(str(tmp_path / "none.csv")))
 
 
+def use_database(monkeypatch, connect):
+    """Let the connection ``warehouse`` open a database by a hook of its own, whatever providers are there."""
+    hooks = pytest.importorskip("airflow.providers.common.sql.hooks.sql")
+    hook = type(
+        "WarehouseHook",
+        (hooks.DbApiHook,),
+        {"__init__": lambda self: None, "get_conn": lambda self: connect()},
+    )
+    connection = SimpleNamespace(get_hook=lambda: hook(), password="wh-secret-1", extra_dejson={})
+    monkeypatch.setattr(
+        "airflow.providers.common.compat.sdk.BaseHook.get_connection", lambda conn_id: connection
+    )
+
+
 class TestQueries:
     @pytest.fixture
     def database(self, tmp_path, monkeypatch):
@@ -74,8 +88,7 @@ class TestQueries:
             rows = [(24994546734900000 + each, "VIP" if each % 2 else "Dog") for each in range(2_500)]
             connection.executemany("INSERT INTO people VALUES (?, ?)", rows)
         connection.close()
-        uri = json.dumps({"conn_type": "sqlite", "host": str(path)})
-        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", uri)
+        use_database(monkeypatch, lambda: sqlite3.connect(path))
         return path
 
     def test_rows_are_fetched_in_chunks(self, database):
@@ -105,6 +118,52 @@ class TestQueries:
         )
         with pytest.raises(CyTechBotFieldError, match="no connection to a database"):
             list(rows_of_query("SELECT 1", "warehouse"))
+
+
+def raising(kind, text):
+    return type(kind, (Exception,), {})(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("ProgrammingError", CyTechBotFieldError),
+        ("DataError", CyTechBotFieldError),
+        ("OperationalError", CyTechBotStorageError),
+        ("InterfaceError", CyTechBotStorageError),
+        ("SomeDriversError", CyTechBotStorageError),
+    ],
+)
+@pytest.mark.parametrize("where", ["connect", "execute", "fetchmany"])
+def test_an_error_of_the_database_names_the_connection_and_hides_secrets(monkeypatch, kind, expected, where):
+    error = raising(kind, "no access with wh-secret-1 for ann@example.com\n[parameters: 'Ann']")
+
+    class Cursor(ServerCursor):
+        description = (("id",),)
+
+        def execute(self, *_):
+            if where == "execute":
+                raise error
+
+        def fetchmany(self, size):
+            raise error
+
+    def connect():
+        if where == "connect":
+            raise error
+        return connection_of("driver", Cursor(), [])
+
+    use_database(monkeypatch, connect)
+    with pytest.raises(expected, match="'warehouse' raised") as raised:
+        list(rows_of_query("SELECT 1", "warehouse"))
+    for secret in ("wh-secret-1", "ann@example.com", "Ann"):
+        assert secret not in str(raised.value)
+    assert raised.value.__context__ is None
+
+
+def test_an_unknown_connection_of_a_query_is_named():
+    with pytest.raises(CyTechBotFieldError, match="'nowhere'"):
+        list(rows_of_query("SELECT 1", "nowhere"))
 
 
 class ServerCursor:

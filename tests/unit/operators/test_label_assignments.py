@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
-from airflow_provider_cytechbot.bulk.resource import InvalidRowError
-from airflow_provider_cytechbot.operators.label_assignments import LabelAssignments
+from airflow_provider_cytechbot.api.records import WriteOutcome
+from airflow_provider_cytechbot.bulk.resource import InvalidRowError, PlannedCall, StateEntry
+from airflow_provider_cytechbot.operators.label_assignments import LabelAssignments, value_of
 
 
 class Labels:
@@ -29,7 +31,7 @@ def labels():
 
 @pytest.fixture
 def make(labels):
-    def make(label_ids=None, label_names=None, create_missing=False, max_new_labels=20):
+    def make(label_ids=None, label_names=None, create_missing=False, max_new_labels=20, full_refresh=False):
         return LabelAssignments(
             labels,
             "9",
@@ -37,6 +39,7 @@ def make(labels):
             label_names=label_names,
             create_missing=create_missing,
             max_new_labels=max_new_labels,
+            full_refresh=full_refresh,
         )
 
     return make
@@ -44,14 +47,14 @@ def make(labels):
 
 def test_labels_for_all_ignore_columns_of_a_row(make):
     found = make(label_ids=["10", "5"]).plan({"subscriber_id": "1", "label_names": "Nothing"})
-    assert found == ("1", "5,10", "label_ids")
+    assert found == ("1", "5,10", "label_ids", ())
 
 
 def test_the_order_of_labels_makes_no_difference(make):
     assignments = make()
     one = assignments.plan({"subscriber_id": "1", "label_names": ["VIP", "Dog people"]})
     other = assignments.plan({"subscriber_id": "1", "label_names": ["Dog people", "VIP", "VIP"]})
-    assert one == other == ("1", "5,10", "label_names")
+    assert one == other == ("1", "5,10", "label_names", ())
     assert assignments.merge("5", "10,5") == "5,10"
 
 
@@ -82,9 +85,19 @@ def test_new_labels_are_created_once_and_sent_by_their_ids(make, labels):
     assignments.prepare(plan_only=False)
     assert labels.created == ["New"]
     sent = []
-    hook = SimpleNamespace(call=lambda endpoint, **fields: sent.append(fields))
-    for write in (first, second):
-        assignments.write(hook, write.key, write.payload)
+
+    async def call(endpoint, **fields):
+        sent.append(fields)
+        return WriteOutcome(changed=True, message=None)
+
+    hook = SimpleNamespace(call=call)
+    values = [
+        asyncio.run(
+            assignments.write(hook, PlannedCall(1, write.key, "assign", write.payload, 1), None)
+        ).value
+        for write in (first, second)
+    ]
+    assert values == [value_of("5,101"), value_of("101")]
     assert [(fields["subscriber_id"], fields["label_ids"]) for fields in sent] == [
         ("1", "5,101"),
         ("2", "101"),
@@ -115,3 +128,23 @@ def test_unknown_labels_are_logged(make, caplog):
             assignments.plan({"subscriber_id": "1", "label_names": name})
     assignments.prepare(plan_only=False)
     assert "Labels that page 9 does not have: 'Nothing', '***'" in caplog.text
+
+
+def test_the_same_labels_of_a_subscriber_are_unchanged(make):
+    write = make().plan({"subscriber_id": "1", "label_ids": "10,5"})
+    entry = StateEntry(value_of("5,10"))
+    assert make().compare(write, entry).outcome == "unchanged"
+    assert make(full_refresh=True).compare(write, entry).operation == "assign"
+    assert make().compare(write, StateEntry(value_of("5"))).operation == "assign"
+    assert make().compare(write, StateEntry()).operation == "assign"
+
+
+def test_what_the_state_keeps_of_a_subscriber_is_small(make):
+    assert len(value_of(",".join(map(str, range(100_000, 100_500))))) <= 8
+
+
+def test_created_labels_are_described_as_the_next_try_finds_them(make, labels):
+    assignments = make(create_missing=True)
+    write = assignments.plan({"subscriber_id": "1", "label_names": ["New", "VIP"]})
+    assignments.prepare(plan_only=False)
+    assert assignments.describe(write.payload) == "5,101"
