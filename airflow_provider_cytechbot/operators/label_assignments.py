@@ -12,7 +12,7 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text, field_error
 from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
-from airflow_provider_cytechbot.operators.row_values import checked, filled, refuse_rounded_id
+from airflow_provider_cytechbot.operators.row_values import checked, filled
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.resource import (
@@ -224,7 +224,6 @@ def value_of(payload: str) -> bytes:
 def _subscriber(value: object) -> str:
     if filled(value) is None:
         raise InvalidRowError("Field 'subscriber_id' is empty or missing.")
-    refuse_rounded_id("subscriber_id", value)
     return checked(encode_identifier, "subscriber_id", value)
 
 

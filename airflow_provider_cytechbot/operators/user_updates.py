@@ -26,8 +26,6 @@ from airflow_provider_cytechbot.bulk.resource import (
 from airflow_provider_cytechbot.operators.row_values import (
     checked,
     filled,
-    refuse_rounded_id,
-    refuse_rounded_phone,
     without_value,
 )
 
@@ -115,9 +113,6 @@ class UserUpdates:
         user_id = given.pop("user_id", None)
         if user_id is None:
             raise InvalidRowError("Field 'user_id' is empty or missing.")
-        refuse_rounded_id("user_id", user_id)
-        refuse_rounded_id("package_id", given.get("package_id"))
-        refuse_rounded_phone("mobile", given.get("mobile"))
         key = checked(encode_number, "user_id", user_id).lstrip("0")
         try:
             sent = self._encoded(key, given)

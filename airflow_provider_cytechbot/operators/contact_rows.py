@@ -1,0 +1,148 @@
+"""What a row of a contact sync holds: its key, its fields and the id of a contact to adopt, each checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.api.fields import encode_number, encode_text
+from airflow_provider_cytechbot.bulk.resource import InvalidRowError
+from airflow_provider_cytechbot.operators.contact_state import FIELDS
+
+CONTACT_ID = "contact_id"
+LONGEST_KEY = 200
+#: What spreadsheets and data frames make of a long number. Plain `12e4` can be an id of hex digits.
+_ROUNDED = re.compile(r"[+-]?\d+[.,]\d*[eE][+-]?\d+|[+-]?\d+[eE][+]\d+|[+-]?\d+\.0*", re.ASCII)
+_encode = msgspec.json.Encoder(order="deterministic").encode
+decode_json = msgspec.json.Decoder().decode
+
+
+def encode_json(value: object) -> str:
+    """
+    Return a value as one line of JSON, the same for equal values.
+
+    :param value: The value.
+    """
+    return _encode(value).decode()
+
+
+class ContactRow(NamedTuple):
+    """
+    A row.
+
+    :param texts: The text of each field, in the order of ``FIELDS``: empty for an empty cell, ``None`` if the
+        row has no such column.
+    :param contact_id: The id of the contact to adopt; empty for none.
+    :param is_forgotten: Whether a create of this row whose result is not known is dropped.
+    """
+
+    texts: tuple[str | None, ...]
+    contact_id: str = ""
+    is_forgotten: bool = False
+
+    @property
+    def email(self) -> str | None:
+        """The e-mail address."""
+        return self.texts[0]
+
+    @property
+    def has_address(self) -> bool:
+        """Whether a contact can be made of the row."""
+        return bool(self.texts[0] or self.texts[1])
+
+    @property
+    def filled(self) -> list[str]:
+        """The names of the fields that are not empty."""
+        return [field for field, text in zip(FIELDS, self.texts, strict=True) if text]
+
+    def encode(self) -> str:
+        """Return the row as the engine stores it: a line of JSON."""
+        return encode_json((*self.texts, self.contact_id, self.is_forgotten))
+
+    @classmethod
+    def decode(cls, payload: str) -> ContactRow:
+        """
+        Read a row that the engine has stored.
+
+        :param payload: The stored text.
+        """
+        email, phone_number, first_name, last_name, contact_id, is_forgotten = decode_json(payload)
+        return cls((email, phone_number, first_name, last_name), contact_id, is_forgotten)
+
+
+def read_row(values: Mapping[str, object]) -> ContactRow:
+    """
+    Check the fields of a row.
+
+    :param values: The row's values by field; a field without a column is absent.
+    :raises InvalidRowError: A field cannot be sent.
+    """
+    texts = tuple([_read_text(field, values[field]) if field in values else None for field in FIELDS])
+    return ContactRow(texts, _read_contact_id(values.get(CONTACT_ID)))
+
+
+def read_key(field: str, value: object) -> str:
+    """
+    Check the key of a row: text, a whole number, a UUID or a date.
+
+    :param field: The key's column.
+    :param value: Its value.
+    :raises InvalidRowError: It is empty, or no longer what it was.
+    """
+    if type(value) is not str:
+        if isinstance(value, int | UUID | date) and not isinstance(value, bool):
+            return str(value)
+        if value is None or value != value:  # NaN, a data frame's missing value
+            value = ""
+        elif not isinstance(value, str):
+            raise InvalidRowError(f"The key {field!r} must be text or a whole number, not {_kind(value)}.")
+    if not value:
+        raise InvalidRowError(f"The key {field!r} is empty or missing.")
+    if len(value) > LONGEST_KEY:
+        raise InvalidRowError(f"The key {field!r} is longer than {LONGEST_KEY} characters.")
+    if _ROUNDED.fullmatch(value):
+        raise InvalidRowError(
+            f"The key {field!r} looks like a number that a spreadsheet or a float has rounded."
+        )
+    return _checked_text(field, value)
+
+
+def _read_text(field: str, value: object) -> str:
+    """Return a field's text. The server takes ``0`` as empty."""
+    if value is None or value == "" or value == "0" or value != value:
+        return ""
+    if field == "phone_number" and isinstance(value, str) and _ROUNDED.fullmatch(value):
+        raise InvalidRowError(
+            "Field 'phone_number' looks like a number that a spreadsheet or a float has rounded."
+        )
+    return _checked_text(field, value)
+
+
+def _checked_text(field: str, value: object) -> str:
+    if type(value) is str and value.isascii():
+        return value
+    try:
+        return encode_text(field, value)
+    except CyTechBotFieldError as error:
+        raise InvalidRowError(error.reason.removesuffix(" Nothing was sent.")) from None
+
+
+def _read_contact_id(value: object) -> str:
+    if value is None or value == "" or value != value:
+        return ""
+    try:
+        return encode_number(CONTACT_ID, value)
+    except CyTechBotFieldError:
+        raise InvalidRowError(
+            f"Field {CONTACT_ID!r} must be the id of a contact, which is a number."
+        ) from None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
