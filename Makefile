@@ -7,7 +7,7 @@ PY := .venv/bin/python
 # Python compiles what it uses.
 PIP := $(PY) -m pip install --no-input --no-build-isolation --no-compile $(CONSTRAINTS:%=-c %)
 # Silent, unless it fails: then once more aloud, as the reason may have passed and is else in what -qq leaves out.
-install = @$(PIP) -qq $(1) 2>/dev/null || $(PIP) $(1) || { echo 'The packages could not be installed: pip says why' \
+install = @$(PIP) -qq $(1) 2>/dev/null || $(PIP) $(1) || { echo 'The packages could not be installed: pip prints why' \
 	'above. Is a package index within reach? The same command goes on where this one stopped.' >&2; exit 1; }
 
 # The caller's Python and Airflow settings, a database's least of all, must reach neither demo nor tests.
@@ -17,10 +17,10 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test gauntlet test-matrix test-browser docs lint format typecheck dist clean
+.PHONY: help demo test gauntlet test-matrix test-distributed test-browser docs lint format typecheck dist audit clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
@@ -35,11 +35,14 @@ gauntlet: .venv/.test ## the fault matrix in full: each endpoint with each fault
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
+test-distributed: .venvs/distributed/.made ## kills in an Airflow on Celery, 25 minutes (needs postgresql and redis-server)
+	@.venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)
+
 test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and new screenshots for docs/images
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
 		echo 'No chromium is on PATH. On Debian: apt install chromium' >&2; exit 1
 	@SCREENSHOTS=docs/images $(PY) -m pytest tests/integration/test_connection_form.py \
-		tests/integration/test_in_the_ui.py $(PYTEST_ARGS)
+		tests/integration/test_in_the_ui.py tests/integration/test_report_page.py $(PYTEST_ARGS)
 	@python=$$(sh scripts/find-python) && "$$python" scripts/older_forms.py
 
 docs: .venv/.test ## build the documentation into docs/_build; a warning is an error
@@ -55,8 +58,12 @@ format: .venv/.test ## let ruff mend what it can
 typecheck: .venv/.test ## mypy, strict
 	@$(PY) -m mypy
 
-dist: .venv/.test ## build sdist and wheel into dist/, and check them as an index does
-	@rm -rf dist && $(PY) -m build --no-isolation --outdir dist . && $(PY) -m twine check --strict dist/*
+dist: .venv/.test ## build sdist and wheel into dist/, with their bill of materials, and check them as an index does
+	@rm -rf dist && $(PY) -m build --no-isolation --outdir dist . && $(PY) -m twine check --strict dist/* \
+		&& $(PY) scripts/supply_chain.py sbom dist
+
+audit: .venv/.test ## licences and known vulnerabilities of what an installation brings along (needs the index)
+	@$(PY) scripts/supply_chain.py audit
 
 clean: ## remove all that these targets made, the environment too
 	rm -rf .venv .venvs .airflow build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -64,7 +71,7 @@ clean: ## remove all that these targets made, the environment too
 # pip itself too: the one that an older Python brings takes twice as long.
 .venv/.made: $(CONSTRAINTS)
 	@python=$$(sh scripts/find-python) && echo "Making .venv with $$("$$python" --version)" \
-		&& { "$$python" -m venv .venv || { echo 'The environment could not be made; Python says why above. Mend the' \
+		&& { "$$python" -m venv .venv || { echo 'The environment could not be made; Python prints why above. Mend the' \
 			'cause, run make clean and try again.' >&2; exit 1; }; }
 	$(call install,--upgrade pip hatchling editables setuptools wheel)
 	@touch $@
@@ -82,4 +89,14 @@ clean: ## remove all that these targets made, the environment too
 .venv/.browser: .venv/.test
 	@echo 'Installing playwright, which drives the browser'
 	$(call install,-e '.[test-browser]')
+	@touch $@
+
+# An environment of its own: Celery and what it needs are no test tools of the others.
+.venvs/distributed/.made: .venv/.made constraints/distributed.txt pyproject.toml
+	@echo 'Installing Airflow with Celery (about two minutes, the first time only)'
+	@$(PY) -m venv .venvs/distributed
+	@.venvs/distributed/bin/python -m pip install -qq --no-input --upgrade pip hatchling editables setuptools wheel \
+		$(CONSTRAINTS:%=-c %)
+	@.venvs/distributed/bin/python -m pip install -qq --no-input --no-build-isolation --no-compile \
+		$(CONSTRAINTS:%=-c %) -c constraints/distributed.txt -e '.[test-distributed]'
 	@touch $@

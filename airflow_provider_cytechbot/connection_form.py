@@ -1,7 +1,7 @@
 """The form of a ``cytechbot`` connection, defined once for every Airflow version that shows it.
 
 Airflow 3.2 and later read the two dictionaries from the provider metadata and never import the hook for it;
-2.11 to 3.1 ask the hook's class methods, which are derived from the same dictionaries here.
+2.11 to 3.1 call the hook's class methods, which are derived from the same dictionaries here.
 """
 
 from __future__ import annotations
@@ -30,15 +30,18 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
             "each triggerer. A limit across tasks needs an Airflow pool or max_active_tis_per_dag. "
             "Empty: no limit."
         ),
-        # The form knows "minimum" only, and so lets 0 through; the hook refuses it.
+        # The form supports "minimum" only, and so lets 0 through; the hook refuses it.
         "schema": {"type": ["number", "null"], "default": None, "minimum": 0, "exclusiveMinimum": 0},
     },
     "server_timezone": {
         "label": "Server time zone",
-        "description": "IANA name of the time zone of the server, which sends its times without one.",
+        "description": (
+            "IANA name of the time zone of the server, which sends its times without one. Empty: UTC."
+        ),
+        # No "UTC" as default: Airflow would store it as an extra and warn in each log of so short a secret.
         "schema": {
             "type": ["string", "null"],
-            "default": "UTC",
+            "default": None,
             "examples": ["UTC", "America/New_York", "Asia/Dhaka", "Asia/Singapore", "Europe/London"],
         },
     },
@@ -79,7 +82,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     # Not "port": Airflow 3.3's Test button sends 0 for a port left empty, and Airflow then refuses to test
-    # the connection, with no word on why. Only the caption can say so, as a port has no description.
+    # the connection, with no word on why. Only the caption can explain this, as a port has no description.
     "hidden-fields": ["login", "schema"],
     "relabeling": {"host": "Base URL", "password": "API key", "port": "Port (Test needs it: 443)"},
     "placeholders": {
@@ -92,7 +95,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 
 def connection_form_widgets() -> dict[str, Any]:
     """
-    Build the form fields that Airflow 2.11 to 3.1 ask a hook for.
+    Build the form fields that Airflow 2.11 to 3.1 read from a hook.
 
     :return: An unbound WTForms field for each extra, by its name.
     :raises ImportError: WTForms is missing; Airflow expects that, and shows the form without the extras.

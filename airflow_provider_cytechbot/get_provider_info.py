@@ -79,8 +79,13 @@ def get_provider_info() -> dict[str, Any]:
                 "source-integration-name": INTEGRATION,
                 # Airflow's name for what ObjectStoragePath opens.
                 "target-integration-name": "Common IO",
-                "python-module": "airflow_provider_cytechbot.transfers.flow_answers_to_object_storage",
-            },
+                "python-module": f"airflow_provider_cytechbot.transfers.{module}",
+            }
+            for module in ("flow_answers_to_object_storage", "flow_report")
+        ],
+        "extra-links": [
+            "airflow_provider_cytechbot.operators.links.CyTechBotInstallationLink",
+            "airflow_provider_cytechbot.operators.links.CyTechBotFileLink",
         ],
         "asset-uris": copy.deepcopy(ASSET_URIS),
         "dataset-uris": copy.deepcopy(ASSET_URIS),  # their name before Airflow 3.0

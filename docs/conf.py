@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 
-# Airflow says at its import which settings it has read.
+# Airflow logs at its import which settings it has read.
 logging.getLogger("airflow").setLevel(logging.WARNING)
 # The reference is made from the docstrings of what Airflow imports, and Airflow keeps a folder of its own.
 home = tempfile.TemporaryDirectory(prefix="airflow-home-of-the-docs-")
@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!airflow_provider_cytechbot\.).*"),
     (
         "py:class",
-        r".*\.(_\w+|Answer|ContactMethods|CyTechBotBaseHook|CyTechBotBulkOperator|Field|NewAnswers|PollSchedule|Progress|Repeat|State|T|UserMethods)",
+        r".*\.(_\w+|Answer|ContactMethods|CyTechBotBaseHook|CyTechBotBulkOperator|Field|NewAnswers|PollSchedule|Progress|Repeat|State|StoppableTransfer|T|UserMethods)",
     ),
     ("py:obj", r".*\.T"),
     ("py:exc", "Airflow.*"),

@@ -1,8 +1,8 @@
 """
 ### Export what changed
 
-The API does not say when an answer was given, so each run compares with a digest that the run before left at
-`state_path`. Each row says in its column `change` whether the answer is new, changed or gone.
+The API does not return when an answer was given, so each run compares with a digest that the run before
+left at `state_path`. Each row has a column `change`, which shows whether the answer is new, changed or gone.
 
 Needs the connection `cytechbot_default`.
 """

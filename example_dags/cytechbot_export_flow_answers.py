@@ -50,7 +50,7 @@ with DAG(
     # [START read_export]
     @task(multiple_outputs=False)  # one XCom, whatever the questions are
     def count_answers(manifest: dict[str, Any]) -> dict[str, int]:
-        """Count the answers to each question: the manifest says where the rows are, not what they are."""
+        """Count the answers to each question: the manifest lists where the rows are, not what they are."""
         counts: dict[str, int] = {}
         for uri in manifest["uris"]:
             with ObjectStoragePath(uri).open("rb") as file, gzip.open(file) as lines:

@@ -2,7 +2,7 @@
 ### Export to S3, one partition per day
 
 Each day's answers are one Parquet file in a partition of its own, as DuckDB, Athena and Spark read them. The
-asset tells downstream DAGs that there are new ones, and how many.
+asset event informs downstream DAGs of new ones, with their number.
 
 Needs the connection `cytechbot_default`, and `aws_default` for S3.
 """

@@ -2,7 +2,7 @@
 ### Tag many subscribers with a label of the run
 
 Create a label for the occasion and tag everybody in a list with it, several subscribers at a time. If the API
-refuses some, the others are still tagged, then the task fails and says how many and why.
+refuses some, the others are still tagged, then the task fails with their number and the reasons.
 
 Needs the connection `cytechbot_default`.
 """
@@ -30,7 +30,7 @@ with DAG(
         "subscriber_ids": Param(
             ["24994546734902201", "24994546734902202", "24994546734902203"],
             type="array",
-            description="Whom to tag.",
+            description="The subscribers to tag.",
         ),
     },
     tags=["cytechbot", "example"],
@@ -45,7 +45,7 @@ with DAG(
     # [START label_many]
     @task
     def read_subscribers(params: dict[str, Any]) -> list[str]:
-        """Return whom to tag; a real DAG would read them from a warehouse."""
+        """Return the subscribers to tag; a real DAG would read them from a warehouse."""
         return list(params["subscriber_ids"])
 
     label_many = CyTechBotAssignLabelsOperator(

@@ -42,7 +42,7 @@ with DAG(
     # [START read_events]
     @task(multiple_outputs=False)  # one XCom, whatever the questions are
     def read_answers(triggering_asset_events: dict[Any, Any]) -> dict[str, int]:
-        """Count the answers of each new subscriber: an event names up to 100, and says how many there are."""
+        """Count the answers of each new subscriber: an event names up to 100, and has the number of all."""
         events = [event.extra["payload"] for each in triggering_asset_events.values() for event in each]
         hook = CyTechBotHook()
         counts = {}

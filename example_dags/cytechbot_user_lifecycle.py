@@ -1,9 +1,9 @@
 """
 ### Create a user, extend its validity, update it
 
-Trigger it by hand: the form asks for name, e-mail address and package. The initial password comes from the
-Airflow Variable `cytechbot_initial_password`, not from the form, whose values everybody can read in the run's
-configuration.
+Trigger it by hand: the form has fields for name, e-mail address and package. The initial password comes from
+the Airflow Variable `cytechbot_initial_password`, not from the form, whose values everybody can read in the
+run's configuration.
 
 Needs that Variable, and a connection `cytechbot_default` with an admin's API key.
 """

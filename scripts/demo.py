@@ -41,7 +41,7 @@ def main() -> int:
         HOME.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(EXPORTS, ignore_errors=True)
         with sandbox() as api:
-            say(f"A CyTechBot API with {SUBSCRIBERS:,} subscribers' answers is running at {api['url']}")
+            report(f"A CyTechBot API with {SUBSCRIBERS:,} subscribers' answers is running at {api['url']}")
             environment = airflow_environment(api)
             prepare_airflow(environment)
             run_dag(environment)
@@ -52,7 +52,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nmake demo stopped, and the sandbox with it.", file=sys.stderr)
         return 130
-    say(f"Done in {time.monotonic() - started:.0f} s; the sandbox is stopped.")
+    report(f"Done in {time.monotonic() - started:.0f} s; the sandbox is stopped.")
     print(f"    The DAG:   {relative(ROOT / 'example_dags' / f'{DAG_ID}.py')}")
     print(f"    Its log:   {relative(HOME / 'dags-test.log')}")
     return 0
@@ -91,7 +91,7 @@ def sandbox() -> Iterator[dict[str, str]]:
 
 
 def airflow_environment(api: dict[str, str]) -> dict[str, str]:
-    """Return the environment of an Airflow that knows the example DAGs and the sandbox, and nothing else."""
+    """Return the environment of an Airflow that has the example DAGs and the sandbox, and nothing else."""
     connection = {"conn_type": "cytechbot", "host": api["url"], "password": api["api_key"]}
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
@@ -109,7 +109,7 @@ def prepare_airflow(environment: dict[str, str]) -> None:
     made = HOME / f"airflow.db.made-{version('apache-airflow')}"
     if made.exists():
         return
-    say("Preparing a database for Airflow (SQLite, the first time only)")
+    report("Preparing a database for Airflow (SQLite, the first time only)")
     run("airflow-db.log", environment, "db", "migrate")
     made.touch()
 
@@ -117,7 +117,7 @@ def prepare_airflow(environment: dict[str, str]) -> None:
 def run_dag(environment: dict[str, str]) -> None:
     """Run the example DAG as `airflow dags test` does, and show the lines that the export logged."""
     conf = {"flow_campaign_id": CAMPAIGN, "folder": f"file://{EXPORTS}"}
-    say(f"Running the DAG {DAG_ID}: airflow dags test {DAG_ID} --conf '{json.dumps(conf)}'")
+    report(f"Running the DAG {DAG_ID}: airflow dags test {DAG_ID} --conf '{json.dumps(conf)}'")
     log = run("dags-test.log", environment, "dags", "test", DAG_ID, "--conf", json.dumps(conf))
     for line in log.read_text().splitlines():
         if "CyTechBotFlowAnswersToObjectStorageOperator]" in line:
@@ -151,14 +151,14 @@ def show_result() -> None:
     files = sorted(path for path in EXPORTS.rglob("*") if path.is_file())
     if not files:
         raise StepFailedError(f"the DAG wrote no file. Its log is {relative(HOME / 'dags-test.log')}.")
-    say("Written:")
+    report("Written:")
     for path in files:
         print(f"    {relative(path)}  ({path.stat().st_size:,} bytes)")
-    say(f"The first {ROWS_SHOWN} rows:")
+    report(f"The first {ROWS_SHOWN} rows:")
     with gzip.open(files[0], "rt", encoding="utf-8") as lines:
         for line in islice(lines, ROWS_SHOWN):
             print(f"    {line.rstrip()}")
-    say("The manifest, which the export task handed on as its XCom:")
+    report("The manifest, which the export task handed on as its XCom:")
     print("    " + json.dumps(manifest(), indent=2).replace("\n", "\n    "))
 
 
@@ -176,7 +176,7 @@ def manifest() -> dict[str, object]:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Print the headline of a step."""
     print(f"\n==> {text}", flush=True)
 

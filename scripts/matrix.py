@@ -35,8 +35,9 @@ PYTHONS = {
     "3.1.8": ("3.13", "3.12", "3.11"),
     "3.2.2": ("3.12", "3.13", "3.11"),
     "3.3.2": ("3.13", "3.12", "3.11"),
+    "3.4.0b2": ("3.13", "3.12", "3.11"),
 }
-#: Stands for the newest pre-release that the package index has.
+#: Stands for the newest pre-release that the package index has, if it is newer than those above.
 PRE_RELEASE = "pre"
 PYTHONS_OF_PRE_RELEASE = ("3.14", "3.13", "3.12", "3.11")
 AT_A_TIME = 2
@@ -109,7 +110,7 @@ def try_version(row: Row) -> None:
     except StepFailedError as error:
         row.problems.append(str(error))
     row.seconds = time.monotonic() - started
-    say(row, "failed" if row.problems else "passed")
+    print_state(row, "failed" if row.problems else "passed")
 
 
 def environment(row: Row) -> Path:
@@ -126,7 +127,7 @@ def environment(row: Row) -> Path:
     stamp = home / "made-from"
     if stamp.exists() and stamp.read_text() == made_from:
         return python
-    say(row, f"installing on Python {row.python}")
+    print_state(row, f"installing on Python {row.python}")
     shutil.rmtree(home, ignore_errors=True)
     run(row, command, "-m", "venv", str(home))
     pip = [str(python), "-m", "pip", "install", "--no-input", "--no-compile", "--no-build-isolation", "-qq"]
@@ -157,10 +158,10 @@ def fingerprint(python: str, constraints: list[Path]) -> str:
 
 
 def newest_pre_release(row: Row) -> str:
-    """Return the newest version of Airflow that the package index has, if it is a pre-release."""
+    """Return the newest version of Airflow on the package index, if it is a pre-release without a row."""
     answer = run(row, sys.executable, "-m", "pip", "index", "versions", "--pre", "apache-airflow")
     found = re.search(r"apache-airflow \((\S+)\)", answer)
-    if not found or not re.search(r"[a-z]", found[1]):
+    if not found or found[1] in PYTHONS or not re.search(r"[a-z]", found[1]):
         raise StepFailedError("there is no pre-release that is newer than what is pinned.")
     return found[1]
 
@@ -205,7 +206,7 @@ def normal(name: str) -> str:
 
 def test(row: Row, python: Path, kind: str, *tests: str) -> str:
     """Run some of the tests and return what came of them, in the words of the table."""
-    say(row, f"running {' '.join(tests)}")
+    print_state(row, f"running {' '.join(tests)}")
     report = ENVIRONMENTS / f"{row.name}-{kind}.xml"
     report.unlink(missing_ok=True)
     options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
@@ -240,8 +241,8 @@ def run(row: Row, *command: str) -> str:
     return done.stdout
 
 
-def say(row: Row, text: str) -> None:
-    """Tell how far a version is."""
+def print_state(row: Row, text: str) -> None:
+    """Print the state of a version."""
     print(f"{row.version}: {text}", flush=True)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from matrix import ENVIRONMENTS, Row, StepFailedError, constraints_of, environment, run, say
+from matrix import ENVIRONMENTS, Row, StepFailedError, constraints_of, environment, print_state, run
 
 VERSIONS = ("3.1.8", "2.11.2")
 
@@ -23,7 +23,7 @@ def main() -> int:
             python = str(environment(row))
             pins = [f"--constraint={path}" for path in constraints_of(version)]
             run(row, python, "-m", "pip", "install", "-qq", "--no-input", *pins, "playwright")
-            say(row, "trying the connection form")
+            print_state(row, "trying the connection form")
             output = run(
                 row,
                 python,
@@ -34,7 +34,7 @@ def main() -> int:
                 "no:cacheprovider",
                 "tests/integration/test_connection_form.py",
             )
-            say(row, output.splitlines()[-1])
+            print_state(row, output.splitlines()[-1])
         except StepFailedError as error:
             print(f"{version}: {error}", file=sys.stderr)
             failed = True

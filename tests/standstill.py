@@ -1,6 +1,6 @@
 """A machine that stands still: a virtual one may be left without a processor for a minute.
 
-Then everything is late by that much: servers are given up, heartbeats missed, patience lost. None of it says
+Then everything is late by that much: servers are given up, heartbeats missed, patience lost. None of it shows
 anything of what is tested, so a test that fails meanwhile, and no other, is tried again. Its failure and
 the repetition are shown in the summary.
 """
@@ -24,7 +24,7 @@ class StandstillWatch:
         threading.Thread(target=self._watch, name="standstill-watch", daemon=True).start()
 
     def begin(self) -> None:
-        """Count anew."""
+        """Start to count again."""
         self._lost = 0.0
 
     def has_stood_still(self) -> bool:

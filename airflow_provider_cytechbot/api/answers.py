@@ -37,6 +37,8 @@ Redact: TypeAlias = Callable[[str], str]
 
 #: How long an error's account of the answer may be, the server's own words in it included.
 MAX_REASON = 400
+#: The longest value of a field in an error, in characters.
+MAX_VALUE = 60
 
 _BAD_KEY = re.compile(r"api key is required|api key invalid|member validity expired", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"does not exist|not found|no matching", re.IGNORECASE)
@@ -92,6 +94,7 @@ def decipher(
             return cast("T", result._replace(message=_fit_for_people(result.message, redact)))
         return result
     failure.reason = _fit_for_people(failure.reason, redact)
+    failure.hint = redact(failure.hint)
     failure.__cause__ = failure.__context__ = None  # they can hold pieces of the answer
     raise failure
 
@@ -158,12 +161,24 @@ def _judge_refusal(call: Call[T], value: dict[str, Any], is_resend: bool) -> T:
     if _NOT_FOUND.search(message):
         if endpoint.repeat is Repeat.GONE_IS_DONE and is_resend:
             return cast("T", WriteOutcome(changed=True, message=message))
-        raise CyTechBotNotFoundError(reason, "Check the id.")
+        raise CyTechBotNotFoundError(reason, _lookup_hint(call))
     if is_resend:
         # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
         hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
         raise CyTechBotRequestError(reason, hint)
     raise CyTechBotRequestError(reason, "Check the fields of the call.")
+
+
+def _lookup_hint(call: Call[Any]) -> str:
+    """Return a hint with the ids that were looked up: the server's text can name another one."""
+    texts = [f"{name} {_shorten(text)!r}" for name, text in call.lookup_fields.items()]
+    if len(texts) < 2:
+        return f"Nothing was found for {''.join(texts)}: check it."
+    return f"Nothing was found for {', '.join(texts[:-1])} or {texts[-1]}: check them."
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
 def _raise_if_temporary(facebook: FacebookError | None, message: str, reason: str) -> None:

@@ -54,6 +54,22 @@ class Call(Generic[T]):
         return self.endpoint.path, {name: text for name, text in self.fields.items() if name not in secret}
 
     @property
+    def changed_fields(self) -> list[str]:
+        """The names of the fields that an update sets; none for another call."""
+        is_update = self.endpoint.verb == "POST" and "{" in self.endpoint.path
+        return [name for name in self.fields if is_update and f"{{{name}}}" not in self.endpoint.path]
+
+    @property
+    def lookup_fields(self) -> dict[str, str]:
+        """The fields by which the server looks records up: ids, and in a read all fields."""
+        in_path = {name: text for name, text in self.fields.items() if f"{{{name}}}" in self.endpoint.path}
+        return in_path or {
+            each.name: self.fields[each.name]
+            for each in self.endpoint.fields
+            if each.name in self.fields and (self.endpoint.verb == "GET" or each.is_id)
+        }
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether the same call sent twice does no harm."""
         return self.endpoint.repeat is not Repeat.UNSAFE

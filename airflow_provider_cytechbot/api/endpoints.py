@@ -57,7 +57,8 @@ class Endpoint(Generic[T]):
     :param admin: Whether the key must be an admin's.
     :param drops_falsy: Whether the server takes an empty text or ``0`` as not sent, so that it cannot be set.
     :param slow: Whether the first byte can take minutes, and costs the server as much each time.
-    :param find_out: For a create: how a person finds out whether a lost one happened.
+    :param how_to_check: For a create: a way to find out whether a lost one happened.
+    :param log_text: For a write: the text of its log line, with fields of the call in braces.
     """
 
     verb: Literal["GET", "POST"]
@@ -71,6 +72,7 @@ class Endpoint(Generic[T]):
     drops_falsy: bool = False
     slow: bool = False
     how_to_check: str = ""
+    log_text: str = ""
 
     @property
     def name(self) -> str:
@@ -90,6 +92,7 @@ CREATE_USER = Endpoint(
     "POST",
     "create_system_user",
     Answer(records.read_new_id, "id"),
+    log_text="Created user {email!r}",
     fields=(
         text("name"),
         text("email"),
@@ -107,6 +110,7 @@ UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
     "update_user/{user_id}",
     None,
+    log_text="Updated user {user_id}",
     fields=(
         number("user_id"),
         text("name", required=False),
@@ -141,6 +145,7 @@ CREATE_LABEL = Endpoint(
     "POST",
     "create_label",
     Answer(records.read_new_id, "label_id"),
+    log_text="Created label {label_name!r} of page {page_id}",
     fields=(text("label_name"), identifier("page_id")),
     repeat=Repeat.UNSAFE,
     how_to_check="Look for the label by name: get_labels(page_id) lists it if it was made.",
@@ -149,6 +154,7 @@ ASSIGN_LABELS: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
     "assign_label",
     None,
+    log_text="Assigned labels {label_ids} of page {page_id} to subscriber {subscriber_id}",
     fields=(identifier("page_id"), identifier("subscriber_id"), id_list("label_ids")),
 )
 
@@ -162,6 +168,7 @@ CREATE_CONTACT_GROUP = Endpoint(
     "POST",
     "create_contact_group",
     Answer(records.read_new_id, "contact_type_id"),
+    log_text="Created contact group {name!r}",
     fields=(text("name"),),
     repeat=Repeat.UNSAFE,
     how_to_check="The API cannot list contact groups: look for the name in the CyTechBot dashboard.",
@@ -170,11 +177,17 @@ UPDATE_CONTACT_GROUP: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
     "update_contact_group/{contact_type_id}",
     None,
+    log_text="Updated contact group {contact_type_id}",
     fields=(number("contact_type_id"), text("name")),
     drops_falsy=True,
 )
 DELETE_CONTACT_GROUP: Endpoint[records.WriteOutcome] = Endpoint(
-    "POST", "delete_contact_group", None, fields=(number("contact_type_id"),), repeat=Repeat.GONE_IS_DONE
+    "POST",
+    "delete_contact_group",
+    None,
+    log_text="Deleted contact group {contact_type_id}",
+    fields=(number("contact_type_id"),),
+    repeat=Repeat.GONE_IS_DONE,
 )
 
 GET_CONTACT = Endpoint(
@@ -187,6 +200,7 @@ CREATE_CONTACT = Endpoint(
     "POST",
     "create_contact",
     Answer(records.read_new_id, "new_contact_id"),
+    log_text="Created contact in contact group {contact_type_id}",
     fields=(
         number("contact_type_id"),
         text("email", required=False),
@@ -202,6 +216,7 @@ UPDATE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
     "update_contact/{contact_id}",
     None,
+    log_text="Updated contact {contact_id}",
     fields=(
         number("contact_id"),
         text("email", required=False),
@@ -213,7 +228,12 @@ UPDATE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
     drops_falsy=True,
 )
 DELETE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
-    "POST", "delete_contact", None, fields=(number("contact_id"),), repeat=Repeat.GONE_IS_DONE
+    "POST",
+    "delete_contact",
+    None,
+    log_text="Deleted contact {contact_id}",
+    fields=(number("contact_id"),),
+    repeat=Repeat.GONE_IS_DONE,
 )
 
 _CAMPAIGN = {"id": "flow_campaign_id"}

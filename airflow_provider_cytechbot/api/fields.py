@@ -44,6 +44,11 @@ class Field:
     required: bool = True
     secret: bool = False
 
+    @property
+    def is_id(self) -> bool:
+        """Whether it names other records by id."""
+        return self.encode in (encode_number, encode_identifier, encode_id_list)
+
 
 def field_error(name: str, problem: str, hint: str = "") -> CyTechBotFieldError:
     """

@@ -23,11 +23,11 @@ class Progress(IntEnum):
     COMPLETED = 2
 
     @classmethod
-    def wanted(cls, complete: bool) -> Progress:
+    def required_if(cls, complete: bool) -> Progress:
         """
-        Return the progress that is waited for.
+        Return the progress that a wait requires.
 
-        :param complete: Whether every question must have an answer, and not just any.
+        :param complete: Whether every question must have an answer; with ``False``, any one is enough.
         """
         return cls.COMPLETED if complete else cls.ANSWERED
 

@@ -33,6 +33,7 @@ from airflow_provider_cytechbot.bulk.runner import Runner
 from airflow_provider_cytechbot.bulk.sources import rows_of_files
 from airflow_provider_cytechbot.bulk.stores import Stores
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.options import BulkOptions
@@ -114,6 +115,7 @@ class BulkJob:
                 except BaseException:
                     self.manifest["report_uri"] = None
                     raise
+            _count_rows(self.manifest)
             if interruption is not None:
                 raise interruption
             self._is_complete = failure is None and not outcomes.can_be_retried(self.manifest["counts"])
@@ -282,6 +284,12 @@ class BulkJob:
         if self.manifest and self.manifest["report_uri"]:
             return f"See the report: {self.manifest['report_uri']}."
         return "With report_path, the outcome of each row is written to a file."
+
+
+def _count_rows(manifest: dict[str, Any]) -> None:
+    operation = "_".join(manifest["operations"]) or "none"
+    for outcome, number in manifest["counts"].items():
+        metrics.count_rows(operation, outcome, number)
 
 
 @asynccontextmanager

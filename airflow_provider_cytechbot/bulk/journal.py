@@ -25,8 +25,6 @@ WAIT = 0.1
 MOST_RECORDS = 50
 #: This many files become one.
 FILES_OF_A_ROLL = 100
-#: Seconds between two checks that the folder still belongs to this process.
-_CHECK_INTERVAL = 2.0
 _TRIES = 3
 _WAIT_BEFORE_RETRY = 0.3
 _DIGEST_SIZE = 16
@@ -150,7 +148,6 @@ class Journal:
         self._is_closing = False
         self._error: CyTechBotError | None = None
         self._written = 0
-        self._checked = 0.0
         self._roll: list[list[Record]] = []
         self._thread = threading.Thread(target=self._work, name="bulk-journal", daemon=True)
         self._thread.start()
@@ -214,11 +211,11 @@ class Journal:
 
     def _write_all(self, records: list[Record], *, is_checked: bool) -> CyTechBotError | None:
         try:
-            if is_checked and time.monotonic() - self._checked > _CHECK_INTERVAL:
-                self._check()
-                self._checked = time.monotonic()
             self._written += 1
             self._write(self._written, self._written, records)
+            if is_checked:
+                # Afterwards: either this sees the claim of the next try, or that one reads these records.
+                self._check()
             self._roll_up(records)
         except CyTechBotError as error:
             return error

@@ -18,6 +18,7 @@ from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.storage.scratch_file import scratch_error
+from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
@@ -216,6 +217,7 @@ class Export:
             if unknown:
                 self._log("%d subscribers are unknown to the API: their subscriber_fields are null", unknown)
         files.commit(manifest)
+        metrics.count_rows("export", "exported", progress.rows)
         self._report_lineage(stream, progress, files)
         shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
         self._log("Wrote %s (%d bytes)", shown, files.size)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.hooks.secrets import reveal
-from airflow_provider_cytechbot.hooks.task_errors import as_task_error
+from airflow_provider_cytechbot.hooks.secrets import Secret, reveal
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
-    from airflow_provider_cytechbot.api import records
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.transport.settings import Settings
@@ -29,24 +25,23 @@ class CyTechBotBaseHook:
     cytechbot_conn_id: str
     settings: Settings
 
-    def read_settings(self, connection: Connection) -> Settings:
+    def read_settings(self, connection: Secret) -> Settings:
         """
-        Return a connection's settings; what is secret in them is masked in logs from then on.
+        Return a connection's settings, and mask its secrets in logs from then on.
 
-        :param connection: The Airflow connection.
-        :raises CyTechBotSettingsError: It cannot be used.
+        :param connection: The Airflow connection, hidden from error trackers.
+        :raises CyTechBotSettingsError: The connection cannot be used.
         """
         from airflow_provider_cytechbot.hooks.connection_settings import read_settings
         from airflow_provider_cytechbot.hooks.masking import keep_secret
 
         try:
-            settings = read_settings(connection)
+            settings = read_settings(reveal(connection))
         except CyTechBotError as error:
             failure = error
         else:
             keep_secret(settings)
             return settings
-        del connection  # error trackers show the variables of this frame
         raise self.task_error(failure)
 
     def build_call(self, endpoint: Endpoint[T], fields: Mapping[str, object]) -> Call[T]:
@@ -90,14 +85,14 @@ class CyTechBotBaseHook:
 
     def task_error(self, error: CyTechBotError) -> CyTechBotError:
         """
-        Return the error that a task should raise: with the connection's name, and final if no retry helps.
+        Return the error to raise in a task: with the connection's id, and final if no retry can help.
 
         :param error: An error of the protocol.
         """
         error.connection = self.cytechbot_conn_id
-        # For a repr: the arguments so far lack the request, and hold the server's unmasked words.
+        # For a repr: the first arguments lack the request, and contain the server's text unmasked.
         error.args = (error.reason, error.hint, error.request, error.connection)
-        # The frames below hold the key and the answer, which an error tracker would show.
+        # The frames below contain the key and the answer, which an error tracker would show.
         return as_task_error(error.with_traceback(None))
 
 
@@ -113,6 +108,48 @@ class EndpointCaller(ABC):
         :param fields: Its fields.
         """
 
-    @abstractmethod
-    def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
-        """Call an endpoint and log if nothing changed."""
+
+def as_task_error(error: CyTechBotError) -> CyTechBotError:
+    """
+    Return the error to raise in a task: an error that no retry can help is an ``AirflowFailException``, too.
+
+    The errors themselves do not depend on Airflow; ``except CyTechBotAuthError`` catches either form.
+
+    :param error: An error of the protocol.
+    """
+    if error.retryable:
+        return error
+    return _failing_at_once(type(error))(error.reason, error.hint, error.request, error.connection)
+
+
+def _failing_at_once(cls: type[CyTechBotError]) -> type[CyTechBotError]:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    if issubclass(cls, AirflowFailException):
+        return cls
+
+    def reduce(self: CyTechBotError) -> tuple[Any, ...]:
+        return cls, (self.reason, self.hint, self.request, self.connection)
+
+    # It has the name of the public class, which is the one to look up and to catch.
+    public = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls, AirflowFailException), {**public, "__reduce__": reduce})
+
+
+def is_retried_after_long_wait() -> bool:
+    """
+    Return whether the running task, if any, is tried again after a ``Retry-After``.
+
+    This is so with a ``CyTechBotRetryPolicy``, while the task has retries left or can be rescheduled.
+    """
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    try:
+        ti: Any = get_current_context()["ti"]
+        policy: Any = getattr(ti.task, "retry_policy", None)
+        is_last_try = ti.try_number > ti.max_tries
+    except Exception:  # noqa: BLE001 - a RuntimeError, and before Airflow 3.0 an AirflowException: no task runs
+        return False
+    if getattr(policy, "follows_retry_after", False) is not True:
+        return False
+    return not (is_last_try and bool(policy.needs_retries))

@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 DEFAULT_HOST = "https://cytechbot.com/api"
 MAX_PORT = 65535
-#: More seconds or requests than this are a slip of the keyboard, and too many for a socket's timeout.
+#: The largest number of seconds or requests. A socket's timeout takes no more.
 MAX_NUMBER = 86_400
 
-#: A scheme with a colon or a slash too few.
-_HALF_A_SCHEME = re.compile(r"https?(?!://)[:/]", re.IGNORECASE)
+#: A scheme that lacks its colon or a slash.
+_INCOMPLETE_SCHEME = re.compile(r"https?(?!://)[:/]", re.IGNORECASE)
 
 _NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
@@ -59,12 +59,12 @@ def read_settings(conn: Connection) -> Settings:
         proxy=extras.take("proxy", _read_proxy, None),
     )
     _check_proxy(settings, allow_http=allow_http)
-    extras.warn_of_the_rest()
+    extras.warn_about_unknown()
     return settings
 
 
 def _check_proxy(settings: Settings, *, allow_http: bool) -> None:
-    """Refuse a proxy that would receive the API key in clear on another machine."""
+    """Refuse a proxy on another machine that would receive the API key unencrypted."""
     if settings.proxy is None or allow_http or not settings.base_url.startswith("http://"):
         return
     if not is_loopback_host(urlsplit(settings.proxy).hostname or ""):
@@ -76,14 +76,14 @@ def _check_proxy(settings: Settings, *, allow_http: bool) -> None:
 
 
 class _Extras:
-    """The connection's extras: each is taken once, what is left over is unknown."""
+    """The connection's extras. Each is read once; extras that remain are unknown."""
 
     def __init__(self, connection: str, extras: dict[str, Any]) -> None:
         self.connection = connection
         self._left = dict(extras)
 
     def take(self, name: str, read: Callable[[str], T], default: T) -> T:
-        """Read one extra; empty and null, which the form saves for an empty field, mean its default."""
+        """Read one extra. The form saves an empty field as an empty text or null, which mean the default."""
         value = self._left.pop(name, None)
         text = (
             json.dumps(value) if isinstance(value, bool) else str(value if value is not None else "").strip()
@@ -96,18 +96,18 @@ class _Extras:
             problem = str(error) if isinstance(error, _UnreadableError) else "cannot be read"
         raise _unusable(self.connection, f"extra {name!r} {problem}")
 
-    def warn_of_the_rest(self) -> None:
+    def warn_about_unknown(self) -> None:
         if self._left:
             names = ", ".join(sorted(map(repr, self._left)))
             log.warning("Connection %r has unknown extras, which are ignored: %s", self.connection, names)
 
 
 class _UnreadableError(ValueError):
-    """Why a value cannot be read, as the rest of a sentence. Never holds the value of a secret field."""
+    """A value cannot be read. The text is the rest of a sentence, without the value of a secret field."""
 
 
 def _unusable(conn_id: str | None, problem: str) -> CyTechBotSettingsError:
-    """Return the error for a connection that cannot be used, given the field and what is wrong with it."""
+    """Return the error for a connection that cannot be used."""
     return CyTechBotSettingsError(
         f"the connection cannot be used: {problem}.",
         "Correct it under Admin > Connections.",
@@ -148,8 +148,7 @@ def _read_base_url(conn: Connection, *, allow_http: bool) -> str:
         if host.scheme == "https" or allow_http or is_loopback_host(host.hostname or ""):
             return url
         problem = (
-            "uses plain http, which would show the API key to everyone on the way. "
-            "Use https, or set the extra 'allow_http'"
+            "uses plain http, which sends the API key unencrypted. Use https, or set the extra 'allow_http'"
         )
     raise _unusable(conn.conn_id, f"the base URL (its host field) {problem}")
 
@@ -159,7 +158,7 @@ def _parse_base_url(host: str, schema: str, port: int | None) -> str:
     host, folder = host.strip() or DEFAULT_HOST, schema.strip()
     if not f"{host}{folder}".isprintable():
         raise _UnreadableError("holds invisible characters")
-    if _HALF_A_SCHEME.match(host):
+    if _INCOMPLETE_SCHEME.match(host):
         raise _UnreadableError("must begin with https://")
     if isinstance(ip_address(host), ipaddress.IPv6Address):
         host = f"[{host}]"
@@ -232,8 +231,10 @@ def _read_proxy(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
     is_host = text.lower() not in _TRUE | _FALSE and (not _NUMBER.fullmatch(text) or ip_address(text))
-    if not is_host or not url.isprintable() or _HALF_A_SCHEME.match(text):
+    if not is_host or not url.isprintable() or _INCOMPLETE_SCHEME.match(text):
         raise _UnreadableError("must be the URL of an http proxy")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise _UnreadableError("must be the URL of an http proxy")  # not shown: it can hold a password
+        raise _UnreadableError(
+            "must be the URL of an http proxy"
+        )  # the value is not shown, because it can contain a password
     return url

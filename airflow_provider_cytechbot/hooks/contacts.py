@@ -20,7 +20,7 @@ class ContactMethods(EndpointCaller):
         Return a contact group (``GET get_contact_group/``).
 
         :param contact_type_id: The group's id.
-        :raises CyTechBotRequestError: There is no such group; the vendor does not say in which words.
+        :raises CyTechBotRequestError: There is no such group. The vendor does not document this error.
         """
         return self.call(endpoints.GET_CONTACT_GROUP, contact_type_id=contact_type_id)
 
@@ -41,7 +41,7 @@ class ContactMethods(EndpointCaller):
         :param name: The new name.
         :raises CyTechBotNotFoundError: There is no such group.
         """
-        self._write(endpoints.UPDATE_CONTACT_GROUP, contact_type_id=contact_type_id, name=name)
+        self.call(endpoints.UPDATE_CONTACT_GROUP, contact_type_id=contact_type_id, name=name)
 
     def delete_contact_group(self, contact_type_id: IdInput) -> None:
         """
@@ -50,7 +50,7 @@ class ContactMethods(EndpointCaller):
         :param contact_type_id: The group's id.
         :raises CyTechBotNotFoundError: There is no such group.
         """
-        self._write(endpoints.DELETE_CONTACT_GROUP, contact_type_id=contact_type_id)
+        self.call(endpoints.DELETE_CONTACT_GROUP, contact_type_id=contact_type_id)
 
     def get_contact(self, contact_id: IdInput) -> records.Contact:
         """
@@ -111,7 +111,7 @@ class ContactMethods(EndpointCaller):
         :param last_name: The new last name.
         :raises CyTechBotNotFoundError: There is no such contact.
         """
-        self._write(
+        self.call(
             endpoints.UPDATE_CONTACT,
             contact_id=contact_id,
             email=email,
@@ -127,4 +127,4 @@ class ContactMethods(EndpointCaller):
         :param contact_id: The contact's id.
         :raises CyTechBotNotFoundError: There is no such contact.
         """
-        self._write(endpoints.DELETE_CONTACT, contact_id=contact_id)
+        self.call(endpoints.DELETE_CONTACT, contact_id=contact_id)

@@ -12,10 +12,16 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks import lineage
-from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
+from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook, is_retried_after_long_wait
 from airflow_provider_cytechbot.hooks.contacts import ContactMethods
-from airflow_provider_cytechbot.hooks.secrets import hide_fields
+from airflow_provider_cytechbot.hooks.flow_campaigns import (
+    QuestionIds,
+    find_campaign,
+    read_campaign_reference,
+)
+from airflow_provider_cytechbot.hooks.secrets import hide, hide_fields
 from airflow_provider_cytechbot.hooks.users import UserMethods
 
 if TYPE_CHECKING:
@@ -41,10 +47,10 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     as ``str``. Records are JSON-serialisable: times are ISO 8601 with the server's offset, and a date of
     zeros is ``None``.
 
-    A call that fails for a passing reason is repeated, as often as the connection's ``max_retries`` allows,
-    if a repeat does no harm: reads, updates, deletes and label assignments always, creates only if nothing
-    can have been sent. All errors derive from :class:`~airflow_provider_cytechbot.api.errors.CyTechBotError`.
-    Those that no retry can help make the task fail at once.
+    A call that fails for a temporary reason is retried up to ``max_retries`` times, if a second call does no
+    harm: reads, updates, deletes and label assignments always, creates only if nothing can have been sent.
+    All errors derive from :class:`~airflow_provider_cytechbot.api.errors.CyTechBotError`. Errors that no
+    retry can help fail the task at once.
 
     :param cytechbot_conn_id: The id of the Airflow connection, of the type ``cytechbot``.
     """
@@ -111,9 +117,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         :param label_ids: The labels' ids, as a list or separated by commas.
         :raises CyTechBotRequestError: The API refused, for instance because it knows none of the labels.
         """
-        self._write(
-            endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids
-        )
+        self.call(endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids)
 
     # Flow campaigns and their answers.
 
@@ -130,11 +134,54 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         """
         return self.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id=flow_campaign_id)
 
+    def find_flow_campaign(self, name: str) -> records.FlowCampaign:
+        """
+        Return the flow campaign with a name (``GET get_flow_campaigns/``).
+
+        White space around and within names is not significant.
+
+        :param name: The campaign's name.
+        :raises CyTechBotNotFoundError: No campaign has this name.
+        :raises CyTechBotRequestError: Several campaigns have this name.
+        """
+        return self._checked(lambda: find_campaign(self.get_flow_campaigns(), name))
+
+    def resolve_flow_campaign_id(self, flow_campaign_id: object, flow_campaign_name: object) -> str:
+        """
+        Return the id of a campaign that is given by its id or by its name.
+
+        :param flow_campaign_id: The id; ``None`` or an empty text if the name is given.
+        :param flow_campaign_name: The name; ``None`` or an empty text if the id is given.
+        :raises CyTechBotFieldError: Both or neither are given, or one is invalid.
+        :raises CyTechBotNotFoundError: No campaign has this name.
+        :raises CyTechBotRequestError: Several campaigns have this name.
+        """
+        found, name = self._checked(lambda: read_campaign_reference(flow_campaign_id, flow_campaign_name))
+        return found or self.find_flow_campaign(name)["id"]
+
+    def get_question_ids(self, flow_campaign_id: IdInput) -> dict[str, list[str]]:
+        """
+        Return the ids of a campaign's questions by their texts.
+
+        The API lists questions without ids, so ids come from answers (``GET get_all_subscriber_flow_info/``):
+        a question without any answer has none, and a text that several questions share has several.
+
+        :param flow_campaign_id: The campaign's id.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        found = QuestionIds(self.get_flow_campaign(flow_campaign_id)["questions"])
+        with self.open_flow_answers(flow_campaign_id) as stream:
+            for _, answers in stream:
+                found.add(answers)
+                if found.is_complete:
+                    break
+        return found.by_text()
+
     def get_subscriber_flow_answers(
         self, flow_campaign_id: IdInput, subscriber_id: IdInput
     ) -> records.SubscriberFlowAnswers:
         """
-        Return what one subscriber answered (``GET get_single_subscriber_flow_info/``).
+        Return one subscriber's answers (``GET get_single_subscriber_flow_info/``).
 
         :param flow_campaign_id: The campaign's id.
         :param subscriber_id: The subscriber's id.
@@ -166,7 +213,7 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         """
         Yield all answers of a campaign as rows, while they arrive, in bounded memory.
 
-        Only when the iterator ends without an error is it known that all answers have arrived.
+        All answers have arrived only if the iterator ends without an error.
 
         :param flow_campaign_id: The campaign's id.
         :return: Rows ``{"flow_campaign_id", "flow_name", "subscriber_id", "question_id", "question",
@@ -182,9 +229,9 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         """
         Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
 
-        The stream yields answers by subscriber and also knows the campaign's name and how much has arrived.
+        The stream yields answers by subscriber, and has the campaign's name and the number of bytes read.
 
-        Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
+        A call that fails before the first subscriber has arrived is retried like any other.
 
         :param flow_campaign_id: The campaign's id.
         """
@@ -203,12 +250,12 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
 
     def call(self, endpoint: Endpoint[T], **fields: object) -> T:
         """
-        Call an endpoint. Each of the methods above does this with its own.
+        Call an endpoint. Each of the methods above calls its own.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
         :param fields: Its fields; ``None`` means not to send one.
-        :return: What the endpoint's answer carries.
-        :raises CyTechBotError: The subclass that says what went wrong.
+        :return: The endpoint's record, list, id or outcome.
+        :raises CyTechBotError: One of its subclasses.
         """
         fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         return self._run(self._send, endpoint, fields)
@@ -238,8 +285,8 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
 
     @cached_property
     def settings(self) -> Settings:  # type: ignore[override]
-        """The connection's settings, read once; what is secret in them is masked in logs from then on."""
-        return self.read_settings(self.get_connection(self.cytechbot_conn_id))
+        """The connection's settings, read once. Their secrets are masked in logs from then on."""
+        return self.read_settings(hide(self.get_connection(self.cytechbot_conn_id)))
 
     @cached_property
     def transport(self) -> RequestsTransport:
@@ -256,12 +303,26 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     def _send(self, call: Call[T], is_resend: bool) -> T:
         return self.decipher(call, *self.transport.send(call), is_resend=is_resend)
 
-    def _write(self, endpoint: Endpoint[records.WriteOutcome], **fields: object) -> None:
-        outcome = self.call(endpoint, **fields)
-        if not outcome.changed:
-            self.log.info(
-                "%s changed nothing: %s", endpoint.name, outcome.message or "there was nothing to change"
-            )
+    def _log_write(self, call: Call[Any], answer: object) -> None:
+        """Log a write in one line: the record, its id, whether it changed, and the connection."""
+        if not call.endpoint.log_text:
+            return
+        text, fields = call.endpoint.log_text.format_map(call.fields), call.changed_fields
+        if not isinstance(answer, WriteOutcome):
+            result = f"id {answer}"
+        elif answer.changed:
+            result = f"changed ({', '.join(fields)})" if fields else "changed"
+        else:
+            result = f"unchanged ({answer.message or 'no reason given'})"
+        self.log.info("%s over connection %r: %s.", text, self.cytechbot_conn_id, result)
+
+    def _checked(self, check: Callable[[], T]) -> T:
+        """Return a function's result, and raise its errors as a task should."""
+        try:
+            return check()
+        except CyTechBotError as error:
+            failure = error
+        raise self.task_error(failure)
 
     def _find_flow_name(self, flow_campaign_id: str) -> str | None:
         return self.get_flow_campaign(flow_campaign_id)["flow_name"]
@@ -279,13 +340,14 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         try:
             call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            answer = send_with_retries(send, call, times, self.transport.limiter)
+            answer = send_with_retries(send, call, times, self.transport.limiter, is_retried_after_long_wait)
         except CyTechBotError as error:
             failure = error
         else:
             self._report_lineage(call)
+            self._log_write(call, answer)
             return answer
-        raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain
+        raise self.task_error(failure)  # outside the except, so that its chain is empty
 
 
 def _sentence(error: CyTechBotError) -> str:

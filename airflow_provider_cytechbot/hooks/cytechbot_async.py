@@ -14,9 +14,11 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields, reveal
+from airflow_provider_cytechbot.hooks.flow_campaigns import QuestionIds, find_campaign
+from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields
 
 if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api import records
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.endpoints import Endpoint
     from airflow_provider_cytechbot.api.fields import IdInput
@@ -84,13 +86,46 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         Call an endpoint.
 
         :param endpoint: One of :data:`airflow_provider_cytechbot.api.endpoints.ENDPOINTS`.
-        :param max_retries: How often it is repeated at most; ``None``: the connection's own number.
+        :param max_retries: The most retries; ``None``: the connection's number.
         :param fields: Its fields; ``None`` means not to send one.
-        :return: What the endpoint's answer carries.
-        :raises CyTechBotError: The subclass that says what went wrong.
+        :return: The endpoint's record, list, id or outcome.
+        :raises CyTechBotError: One of its subclasses.
         """
         fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         return await self._run(self._send, endpoint, fields, max_retries)
+
+    async def find_flow_campaign(self, name: str) -> records.FlowCampaign:
+        """
+        Return the flow campaign with a name (``GET get_flow_campaigns/``).
+
+        White space around and within names is not significant.
+
+        :param name: The campaign's name.
+        :raises CyTechBotNotFoundError: No campaign has this name.
+        :raises CyTechBotRequestError: Several campaigns have this name.
+        """
+        campaigns = await self.call(endpoints.GET_FLOW_CAMPAIGNS)
+        try:
+            return find_campaign(campaigns, name)
+        except CyTechBotError as error:
+            failure = error
+        raise self.task_error(failure)
+
+    async def get_question_ids(self, flow_campaign_id: IdInput) -> dict[str, list[str]]:
+        """
+        Return the ids of a campaign's questions by their texts, which come from answers.
+
+        :param flow_campaign_id: The campaign's id.
+        :raises CyTechBotNotFoundError: There is no such campaign.
+        """
+        campaign = await self.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id=flow_campaign_id)
+        found = QuestionIds(campaign["questions"])
+        async with self.open_flow_answers(flow_campaign_id) as stream:
+            async for _, answers in stream:
+                found.add(answers)
+                if found.is_complete:
+                    break
+        return found.by_text()
 
     @asynccontextmanager
     async def open_flow_answers(
@@ -99,10 +134,10 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         """
         Open all answers of a campaign as a stream (``GET get_all_subscriber_flow_info/``).
 
-        Until the first subscriber arrives, a failed call is repeated like any other; after it, nothing is.
+        A call that fails before the first subscriber has arrived is retried like any other.
 
         :param flow_campaign_id: The campaign's id.
-        :param max_retries: How often it is repeated at most; ``None``: the connection's own number.
+        :param max_retries: The most retries; ``None``: the connection's number.
         """
         from airflow_provider_cytechbot.hooks.flow_answers import AsyncFlowAnswersStream
 
@@ -120,7 +155,7 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         import airflow_provider_cytechbot.transport.retry  # noqa: F401 (slow to import, and used below)
         from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
-        self.settings = self.read_settings(reveal(connection))
+        self.settings = self.read_settings(connection)
         try:
             self.transport = AiohttpTransport(self.settings)
         except CyTechBotError as error:
@@ -151,4 +186,4 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
             return await send_with_retries_async(send, call, times, self.transport.limiter)
         except CyTechBotError as error:
             failure = error
-        raise self.task_error(failure)  # outside the except, so that nothing stays behind in its chain
+        raise self.task_error(failure)  # outside the except, so that its chain is empty

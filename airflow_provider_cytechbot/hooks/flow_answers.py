@@ -1,4 +1,4 @@
-"""All answers of a flow campaign as a stream: what an export reads, in bounded memory."""
+"""All answers of a flow campaign as a stream, in bounded memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Bytes of a subscriber that is not complete yet, beyond which decoding would block an event loop.
+#: With more bytes of an incomplete subscriber than this, decoding would block an event loop.
 IN_THREAD_BYTES = 64 * 1024
 
 
@@ -50,7 +50,7 @@ class _ArrivingFlowAnswers:
         self.flow_campaign_id = call.fields["flow_campaign_id"]
         self.extracted_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.bytes_read = 0
-        #: Is called with each decompressed block of the body as it arrives.
+        #: Called with each decompressed block of the body.
         self.on_block: Callable[[bytes], object] | None = None
         self._call = call
         self._answer = (status, headers)
@@ -61,14 +61,14 @@ class _ArrivingFlowAnswers:
         self._flow_name: str | None = None
         self._hook = hook
 
-    def _takes_as_head(self, block: bytes) -> bool:
-        """Take a block of the beginning; return whether no subscriber has arrived yet."""
+    def _add_to_head(self, block: bytes) -> bool:
+        """Keep a block of the beginning; return whether the first subscriber is still missing."""
         self._head.append(block)
         self._head_reader.feed(block)
         return not self._head_reader.is_streaming
 
-    def _judge(self, body: bytes) -> None:
-        """Raise the error in an answer without subscribers, while the call can still be repeated."""
+    def _raise_error_answer(self, body: bytes) -> None:
+        """Raise the error of an answer without subscribers, while the call can still be retried."""
         self._hook.decipher(self._call, *self._answer, body)
 
     def _feed(self, block: bytes) -> Batch:
@@ -81,7 +81,7 @@ class _ArrivingFlowAnswers:
         found = self._reader.close()
         if self._reader.members.is_streaming:
             return found
-        # No subscribers were found to stream: an empty campaign, or an error.
+        # The answer has no subscribers: an empty campaign, or an error.
         answers = self._hook.decipher(self._call, *self._answer, bytes(self._reader.members.head))
         self._flow_name = answers["flow_name"]
         return as_batch(answers["data"].items())
@@ -93,15 +93,15 @@ class _ArrivingFlowAnswers:
 
 class FlowAnswersStream(_ArrivingFlowAnswers):
     """
-    The answers of one campaign while they arrive: iterate over it once.
+    The answers of one campaign while they arrive. Iterate over it once.
 
-    It is known to be whole only when the iteration ends without an error.
+    The answers are complete only if the iteration ends without an error.
 
     :param hook: The hook that sent the call.
-    :param transport: What it was sent with.
+    :param transport: The transport that sent it.
     :param call: The call that was answered.
     :param response: The answer.
-    :param find_flow_name: Returns the name of a campaign, for an answer that leaves it out.
+    :param find_flow_name: Returns the name of a campaign, for an answer without it.
     """
 
     def __init__(
@@ -115,10 +115,10 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
         super().__init__(hook, call, response.status_code, response.headers)
         self._find_flow_name = find_flow_name
         if not is_success(response.status_code):
-            self._judge(transport.body(call, response))
+            self._raise_error_answer(transport.body(call, response))
         blocks = transport.blocks(call, response)
-        if all(map(self._takes_as_head, blocks)):
-            self._judge(b"".join(self._head))
+        if all(map(self._add_to_head, blocks)):
+            self._raise_error_answer(b"".join(self._head))
         self._blocks = chain(self._head, blocks)
 
     @classmethod
@@ -134,16 +134,16 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
         Send the call and wait for the first subscriber of its answer, or for its end.
 
         :param hook: The hook that sends the call.
-        :param transport: What to send it with.
+        :param transport: The transport that sends it.
         :param call: The call.
-        :param find_flow_name: Returns the name of a campaign, for an answer that leaves it out.
+        :param find_flow_name: Returns the name of a campaign, for an answer without it.
         """
         with transport.open(call) as response:
             yield cls(hook, transport, call, response, find_flow_name)
 
     @property
     def flow_name(self) -> str | None:
-        """The campaign's name. It is looked up where the answer does not have it (yet)."""
+        """The campaign's name. It is looked up if the answer does not have it yet."""
         return self._flow_name or self._reader.members.flow_name or self._looked_up_flow_name
 
     @cached_property
@@ -198,10 +198,10 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
 
 class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
     """
-    The same for the asynchronous hook, without rows: iterate over it once, with ``async for``.
+    The same for the asynchronous hook, without rows. Iterate over it once, with ``async for``.
 
     :param hook: The hook that sent the call.
-    :param transport: What it was sent with.
+    :param transport: The transport that sent it.
     :param call: The call that was answered.
     :param response: The answer.
     """
@@ -226,19 +226,19 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
         Send the call and wait for the first subscriber of its answer, or for its end.
 
         :param hook: The hook that sends the call.
-        :param transport: What to send it with.
+        :param transport: The transport that sends it.
         :param call: The call.
         """
         async with transport.open(call) as response:
             stream = cls(hook, transport, call, response)
             if not is_success(response.status):
-                await stream._run(stream._judge, await transport.body(call, response))
+                await stream._run(stream._raise_error_answer, await transport.body(call, response))
             async for block in stream._blocks:
                 stream._incomplete_bytes += len(block)
-                if not await stream._run(stream._takes_as_head, block):
+                if not await stream._run(stream._add_to_head, block):
                     break
             else:
-                await stream._run(stream._judge, b"".join(stream._head))
+                await stream._run(stream._raise_error_answer, b"".join(stream._head))
             yield stream
 
     @property
@@ -251,12 +251,12 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
         failure: CyTechBotError
         try:
             for block in self._head:
-                for found in _records(await self._feed_in_turn(block)):
+                for found in _records(await self._feed_without_blocking(block)):
                     yield found
             async for block in self._blocks:
-                for found in _records(await self._feed_in_turn(block)):
+                for found in _records(await self._feed_without_blocking(block)):
                     yield found
-                # A server that sends faster than this reads would let nothing else of the loop have a turn.
+                # With a server that sends faster than this reads, other tasks of the loop would never run.
                 await asyncio.sleep(0)
             for found in _records(await self._run(self._close)):
                 yield found
@@ -266,7 +266,7 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
             return
         raise self._failure(failure)
 
-    async def _feed_in_turn(self, block: bytes) -> Batch:
+    async def _feed_without_blocking(self, block: bytes) -> Batch:
         self._incomplete_bytes += len(block)
         batch = await self._run(self._feed, block)
         if batch:
@@ -274,7 +274,7 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
         return batch
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        """Do some decoding: in a thread where there is much to decode at once."""
+        """Decode, in a thread if there are many bytes to decode at once."""
         if self._incomplete_bytes > IN_THREAD_BYTES:
             return await asyncio.to_thread(work, *args)
         return work(*args)

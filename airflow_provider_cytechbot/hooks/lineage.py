@@ -28,20 +28,20 @@ def report_file_written(writer: object, uri: str) -> None:
     ``ObjectStoragePath`` reports only files written through its own ``open``, which exports do not use.
 
     :param writer: The hook whose answers are in the file.
-    :param uri: Where it is, as ``ObjectStoragePath`` names it.
+    :param uri: Its address, in the form of ``ObjectStoragePath``.
     """
     _report("add_output_asset", writer, lambda: without_connection(uri))
 
 
 def _report(method: str, context: object, uri: Callable[[], str]) -> None:
-    # Lineage is read at a task's end. Without a task, Airflow would take 0.2 s to look for readers.
+    # Lineage is collected for tasks only. Outside of a task, Airflow would search 0.2 s for collectors.
     if not _is_in_a_task():
         return
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     try:
         getattr(get_hook_lineage_collector(), method)(context=context, uri=uri())  # type: ignore[no-untyped-call]
-    except Exception as error:  # noqa: BLE001 - Airflow before 3.0 takes ASCII alone; no task fails for that
+    except Exception as error:  # noqa: BLE001 - Airflow before 3.0 accepts ASCII only; the task goes on
         log.warning("Lineage was not reported: %s", error)
 
 

@@ -1,4 +1,4 @@
-"""Keeping the API key out of every log, Airflow's and the HTTP client's."""
+"""Masks the API key in every log, Airflow's and the HTTP client's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_cytechbot.api.redaction import Redactor, forms
+from airflow_provider_cytechbot.hooks.secrets import Secret, hide, reveal
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.transport.settings import Settings
 
-#: Those of the HTTP clients. They log URLs, of which a read's key is a part: each at DEBUG, and as a
-#: warning after headers that cannot be read.
+#: The loggers of the HTTP clients. They log URLs, which contain the key in a read: each URL at DEBUG, and
+#: as a warning after headers that cannot be read.
 _LOGGERS_OF_URLS = (
     "aiohttp.client",
     "asyncio",
@@ -28,7 +29,7 @@ _LOGGERS_OF_URLS = (
 
 class RedactSecrets(logging.Filter):
     """
-    Masks each secret that it knows, and the value of each ``api_key=``, in a record and its traceback.
+    Masks each registered secret, and the value of each ``api_key=``, in a record and its traceback.
 
     Airflow's masker does the same for task logs, but does not reach every other handler.
     """
@@ -38,14 +39,14 @@ class RedactSecrets(logging.Filter):
         self._secrets: frozenset[str] = frozenset()
         self._redact = Redactor(())
 
-    def know(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on, too."""
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these secrets from now on, too."""
         if not self._secrets.issuperset(secrets := set(secrets)):
             self._secrets |= secrets
             self._redact = Redactor(self._secrets)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let each record pass, without secrets."""
+        """Remove secrets from the record, and pass it on."""
         message = record.getMessage()
         redacted = self._redact(message)
         if redacted != message:
@@ -63,17 +64,38 @@ _REDACT_SECRETS = RedactSecrets()
 
 def keep_secret(settings: Settings) -> None:
     """
-    Register what is secret in a connection, in each form in which it travels, wherever logs are written.
+    Register a connection's secrets, in each encoding, with Airflow's masker and the loggers of URLs.
 
     :param settings: The connection's settings.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
-
-    proxy_password = urlsplit(settings.proxy or "").password or ""
-    secrets = {settings.api_key, proxy_password, unquote(proxy_password)} - {""}
+    secrets = [hide(each) for each in _secrets_of(settings)]
     for secret in secrets:
-        for form in forms(secret):
-            mask_secret(form)
-    _REDACT_SECRETS.know(secrets)
+        mask_in_task_logs(secret)
+    _REDACT_SECRETS.add(map(reveal, secrets))
     for name in _LOGGERS_OF_URLS:
         logging.getLogger(name).addFilter(_REDACT_SECRETS)  # adding it twice has no effect
+
+
+def mask_in_task_logs(secret: Secret) -> None:
+    """
+    Register a secret, in each encoding, with Airflow's masker.
+
+    :param secret: The secret, hidden.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    try:
+        for form in map(hide, forms(reveal(secret))):
+            mask_secret(reveal(form))
+    except Exception as error:  # noqa: BLE001 - raised again below
+        failure = error
+    else:
+        return
+    # The masker's own frames contain the secret, which an error tracker would show.
+    failure.__cause__ = failure.__context__ = None
+    raise failure.with_traceback(None)
+
+
+def _secrets_of(settings: Settings) -> set[str]:
+    proxy_password = urlsplit(settings.proxy or "").password or ""
+    return {settings.api_key, proxy_password, unquote(proxy_password)} - {""}

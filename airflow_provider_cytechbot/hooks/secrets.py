@@ -48,7 +48,7 @@ def reveal(value: object) -> Any:
 
 def hide_fields(endpoint: Endpoint[Any], fields: Mapping[str, object]) -> dict[str, object]:
     """
-    Return the fields of a call, those hidden that the endpoint declares as secret.
+    Return the fields of a call. The fields that the endpoint declares as secret are hidden.
 
     :param endpoint: The endpoint.
     :param fields: Its fields.

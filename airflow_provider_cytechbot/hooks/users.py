@@ -85,7 +85,7 @@ class UserMethods(EndpointCaller):
         :param status: The new status; not documented by the vendor, and ``0`` cannot be set.
         :raises CyTechBotNotFoundError: There is no such user.
         """
-        self._write(
+        self.call(
             endpoints.UPDATE_USER,
             user_id=user_id,
             name=name,

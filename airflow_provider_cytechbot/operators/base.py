@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotNotFoundError,
@@ -16,6 +16,8 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.secrets import hide_fields
+from airflow_provider_cytechbot.operators.links import INSTALLATION_KEY, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.operators.task_memory import TaskMemory
 
@@ -29,8 +31,48 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Stands for the retry policy before Airflow 3.3.
+_NO_POLICIES = object()
 
-class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
+
+class CyTechBotOperatorMixin:
+    """
+    Mixin of all operators: their hook, the link to the installation, and the retry policy.
+
+    :param kwargs: Airflow's own parameters.
+    """
+
+    cytechbot_conn_id: str
+    do_xcom_push: bool
+    operator_extra_links: Any = (CyTechBotInstallationLink(),)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # A mapped task passes None if it has no policy of its own.
+        if getattr(self, "retry_policy", _NO_POLICIES) is None:
+            from airflow_provider_cytechbot.hooks.retry_policy import CyTechBotRetryPolicy
+
+            self.retry_policy: Any = CyTechBotRetryPolicy()
+
+    @cached_property
+    def hook(self) -> CyTechBotHook:
+        """The hook, created on first use: the connection id may be a template until then."""
+        return CyTechBotHook(self.cytechbot_conn_id)
+
+    def pre_execute(self, context: Context) -> None:
+        """
+        Store the installation's address for its link.
+
+        :param context: The task's context.
+        """
+        super().pre_execute(context)  # type: ignore[misc]
+        if self.do_xcom_push and "ti" in context:
+            with suppress(Exception):  # an unusable connection fails in execute, where errors are explained
+                url = self.hook.settings.base_url.removesuffix("/api")
+                context["ti"].xcom_push(key=INSTALLATION_KEY, value=url)
+
+
+class CyTechBotBaseOperator(CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta):
     """
     Base of the operators that write to CyTechBot, and of the sensors.
 
@@ -46,20 +88,16 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
         super().__init__(**kwargs)
         self.cytechbot_conn_id = cytechbot_conn_id
 
-    @cached_property
-    def hook(self) -> CyTechBotHook:
-        """The hook, created on first use: the connection id may be a template until then."""
-        return CyTechBotHook(self.cytechbot_conn_id)
-
     def build(self, endpoint: Endpoint[T], **fields: object) -> Call[T]:
         """
-        Return a call with its fields checked. One that cannot be sent fails the task at once.
+        Return a call with checked fields. A field that cannot be sent fails the task at once.
 
-        :param endpoint: What to call.
+        :param endpoint: The endpoint.
         :param fields: Its fields, rendered.
         """
+        fields = hide_fields(endpoint, fields)  # error trackers show the variables of this frame
         try:
-            return build(endpoint, **fields)
+            return self.hook.build_call(endpoint, fields)
         except CyTechBotError as error:
             failure = error
         raise self.hook.task_error(failure)
@@ -69,16 +107,16 @@ class CyTechBotBaseOperator(BaseOperator, metaclass=OwnArgumentsMeta):
         Return the error for a parameter that cannot be used. It fails the task at once.
 
         :param name: The parameter.
-        :param problem: What was wrong, as the rest of a sentence.
-        :param hint: What to do instead.
+        :param problem: The problem, as the rest of a sentence.
+        :param hint: A way to avoid it.
         """
         return self.hook.task_error(field_error(name, problem, hint))
 
     def checked(self, check: Callable[[str, object], T], name: str, value: object) -> T:
         """
-        Return a parameter as it is meant. One that cannot be used fails the task at once.
+        Return a parameter's checked value. An invalid value fails the task at once.
 
-        :param check: One of the functions of ``airflow_provider_cytechbot.api.fields`` for a field's value.
+        :param check: A function of ``airflow_provider_cytechbot.api.fields`` that checks a value.
         :param name: The parameter.
         :param value: Its value, rendered.
         """
@@ -108,7 +146,7 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         Delete, and return the id.
 
         :param call: The call that deletes.
-        :param deleted_id: The id of what is to be deleted.
+        :param deleted_id: The id of the record to delete.
         :param context: The task's context.
         """
         missing_ok = self.checked(read_switch, "missing_ok", self.missing_ok)
@@ -127,5 +165,11 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
             memory.restore()
             if not (missing_ok or may_be_done):
                 raise
-            self.log.info("Nothing to delete: %s", error.reason)
+            fields = ", ".join(f"{name} {text!r}" for name, text in call.fields.items())
+            self.log.info(
+                "Nothing to delete for %s over connection %r: %s",
+                fields,
+                hook.cytechbot_conn_id,
+                error.reason,
+            )
         return str(deleted_id)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.fields import field_error, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.task_memory import first_try_of
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         *CyTechBotBaseOperator.template_fields,
     )
     template_ext: Sequence[str] = (".sql",)
+    operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
     template_fields_renderers = {"sql": "sql", "columns": "json", "where": "json"}  # noqa: RUF012
 
     def __init__(

@@ -48,7 +48,7 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
         create = Create(
             description=f"contact group {self.name!r}",
             call=self.build(endpoints.CREATE_CONTACT_GROUP, name=self.name),
-            exists=lambda group_id: not is_deleted(self.hook.get_contact_group(group_id)),
+            is_present=lambda group_id: not is_deleted(self.hook.get_contact_group(group_id)),
         )
         return create_once(create, self.hook, context)
 

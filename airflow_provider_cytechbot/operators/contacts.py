@@ -85,7 +85,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
                 first_name=self.first_name,
                 last_name=self.last_name,
             ),
-            exists=lambda contact_id: not is_deleted(self.hook.get_contact(contact_id)),
+            is_present=lambda contact_id: not is_deleted(self.hook.get_contact(contact_id)),
         )
         return create_once(create, self.hook, context)
 
@@ -148,7 +148,12 @@ class CyTechBotUpdateContactOperator(CyTechBotBaseOperator):
         except CyTechBotRequestError as error:
             if isinstance(error, CyTechBotFieldError) or not self._already_has(fields):
                 raise
-            self.log.info("The contact already has these values, though %s", error.reason)
+            self.log.info(
+                "Contact %s over connection %r: unchanged. It has these values, although %s",
+                self.contact_id,
+                self.cytechbot_conn_id,
+                error.reason,
+            )
         return str(self.contact_id)
 
     def _already_has(self, fields: dict[str, str | None]) -> bool:

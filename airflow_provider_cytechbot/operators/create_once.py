@@ -1,4 +1,4 @@
-"""Creates that a crash cannot double: an earlier create is returned, found or reported, never repeated."""
+"""Creates that a crash cannot duplicate: an earlier create is returned, found or reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What to do after a create whose result is not known.
+#: The steps after a create whose result is not known.
 _STEPS = (
     "If it is there, pass its id to the tasks downstream: add it as this task's XCom return_value (Airflow "
     "3: POST /api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/xcomEntries with key, value "
@@ -41,11 +41,11 @@ _STEPS = (
 @dataclass(frozen=True)
 class Create:
     """
-    A create, and how to find out whether it happened.
+    A create, and the reads that show whether it happened.
 
-    :param description: What is created, for log lines, such as ``contact group 'Leads'``.
+    :param description: The record, for log lines, such as ``contact group 'Leads'``.
     :param call: The call that creates it.
-    :param exists: Returns whether an id exists, or raises ``CyTechBotNotFoundError``.
+    :param is_present: Returns whether the record with an id exists, or raises ``CyTechBotNotFoundError``.
     :param find: Returns the id of an existing record by a unique field, such as an e-mail address. It gets
         the time at which the create began, if that is known, and ignores older records. ``None`` where the
         API has no such search.
@@ -53,7 +53,7 @@ class Create:
 
     description: str
     call: Call[str]
-    exists: Callable[[str], bool]
+    is_present: Callable[[str], bool]
     find: Callable[[datetime | None], str | None] | None = None
 
 
@@ -61,8 +61,8 @@ def create_once(create: Create, hook: CyTechBotHook, context: Context) -> str:
     """
     Create, unless an earlier try of the same task did, and return the id.
 
-    :param create: What to create.
-    :param hook: The hook to create it with.
+    :param create: The create.
+    :param hook: The hook that sends it.
     :param context: The task's context.
     :raises CyTechBotAmbiguousWriteError: The create was sent and may have happened; nothing can find it.
     :raises CyTechBotRequestError: The API refused.
@@ -89,12 +89,12 @@ def _known_result(
     create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: PreviousTry
 ) -> str | None:
     """Return the id from an earlier try, or ``None`` if the create has to be sent."""
-    if earlier.new_id and _still_counts(create, earlier.new_id, earlier):
+    if earlier.new_id and _is_reusable(create, earlier.new_id, earlier):
         log.info("Found %s, which an earlier try created: id %s", create.description, earlier.new_id)
         return earlier.new_id
     if earlier.was_cut_off and create.find and earlier.is_same:
         return _find(create, memory)
-    if earlier.may_be_sent_again or not memory.is_persistent:
+    if earlier.allows_sending or not memory.is_persistent:
         return None
     memory.mark_reported()
     reason = "An earlier try of this task sent the create and ended before it had the result."
@@ -117,7 +117,6 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Prev
             _ambiguous(create, memory, "The task's execution_timeout ended it before the response.")
         )
     else:
-        log.info("Created %s: id %s", create.description, new_id)
         memory.finish(new_id)
         return new_id
     is_ambiguous = isinstance(failure, CyTechBotAmbiguousWriteError)
@@ -147,12 +146,12 @@ def _memory(create: Create, hook: CyTechBotHook, context: Context) -> TaskMemory
     return TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *create.call.loggable_fields])
 
 
-def _still_counts(create: Create, new_id: str, earlier: PreviousTry) -> bool:
+def _is_reusable(create: Create, new_id: str, earlier: PreviousTry) -> bool:
     """Return whether to reuse an earlier result: always in a retry; after a clear, only if it exists."""
     if not earlier.was_cleared_since:
         return True
     try:
-        return earlier.is_same and create.exists(new_id)
+        return earlier.is_same and create.is_present(new_id)
     except CyTechBotNotFoundError:
         return False
 
@@ -168,6 +167,6 @@ def _ambiguous(create: Create, memory: TaskMemory, reason: str) -> CyTechBotAmbi
 
 
 def _sentence(reason: str) -> str:
-    """Return a reason as a sentence of its own, without what the task's error says better."""
+    """Return a reason as a sentence, without the ending that the task's error replaces."""
     text = reason.removesuffix(WAS_SENT).strip()
     return text[:1].upper() + text[1:]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotError
     from airflow_provider_cytechbot.api.fields import IdInput
 
-#: How many names or refusals an error lists: enough to act on, not more than one reads.
+#: The most names that an error lists.
 MAX_LISTED = 20
 
 _LIST_AS_TEXT = re.compile(r"""\[\s*(['"\d].*)?\]""", re.DOTALL)
@@ -40,7 +40,7 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
     Create a label.
 
     Calls ``POST create_label``. No two labels of a page have the same name, so if the answer to a create is
-    lost, the operator looks the label up (``GET get_all_labels/``) instead of sending the create again. All
+    lost, the operator looks up the label (``GET get_all_labels/``) instead of sending the create again. All
     parameters are templated.
 
     :param label_name: The label's name.
@@ -70,7 +70,7 @@ class CyTechBotCreateLabelOperator(CyTechBotBaseOperator):
         create = Create(
             description=f"label {self.label_name!r}",
             call=self.build(endpoints.CREATE_LABEL, label_name=self.label_name, page_id=self.page_id),
-            exists=lambda label_id: label_id in self._page_labels().name_of,
+            is_present=lambda label_id: label_id in self._page_labels().name_of,
             find=lambda _: self._page_labels().id_of.get(self.label_name),
         )
         return create_once(create, self.hook, context)
@@ -90,27 +90,26 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
 
     A row has a ``subscriber_id`` and, unless the operator names labels for all, ``label_ids`` (separated by
     commas, or a list) or ``label_names`` (one name, or a list). Several rows of one subscriber
-    become one call. Rows that cannot be meant are ``invalid`` and do not stop the others. All parameters are
-    templated.
+    become one call. Unusable rows are ``invalid`` and do not stop the others. All parameters are templated.
 
     :param page_id: The id of the page that subscribers and labels belong to.
     :param label_ids: The labels for all by id: a list, or text separated by commas.
     :param label_names: The labels for all by name: a list, or one name.
     :param create_missing: Whether to create labels that the page does not have yet.
-    :param max_new_labels: How many labels ``create_missing`` creates at most. If more are needed, the task
+    :param max_new_labels: The most labels that ``create_missing`` creates. If more are needed, the task
         fails before anything is sent.
     :param subscriber_id: One subscriber, instead of a source.
     :param rows: The source as a list of mappings or subscriber ids, or another task's output.
     :param path: The source as a file, as a folder of files, or as the manifest of an export: CSV, JSON Lines
         or Parquet, on anything that ``ObjectStoragePath`` opens.
     :param sql: The source as a query, or as the name of a ``.sql`` file.
-    :param sql_conn_id: The connection of the query, of any database that Airflow has a ``DbApiHook`` for.
+    :param sql_conn_id: The connection of the query, to any database with a ``DbApiHook``.
     :param sql_parameters: The parameters of the query.
     :param columns: The source column by field, for example ``{"subscriber_id": "psid"}``. Other fields are
         read from columns of the same name.
     :param where: Take only rows in which these source columns have these values, for example
         ``{"question_id": "46", "answer": ["Dog", "Cat"]}``.
-    :param max_concurrency: How many calls are under way at once, up to 100.
+    :param max_concurrency: The number of calls at a time, up to 100.
     :param report_path: Where a file with the outcome of each row is written: ``.jsonl``, ``.csv`` or
         ``.parquet``. It appears whole or not at all.
     :param on_error: With ``fail_at_end`` the task fails after all rows were tried if not all are done; with
@@ -210,7 +209,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         return subscriber_id
 
     def _check_single(self) -> None:
-        """Refuse what has no meaning with ``subscriber_id``."""
+        """Refuse parameters that cannot be combined with ``subscriber_id``."""
         if self.label_ids is None and self.label_names is None:
             raise self.refusal("label_ids", "or 'label_names' is needed, and neither is given")
         ignored = (
@@ -294,7 +293,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
         if isinstance(given, str):
             given = [given]
         if not isinstance(given, Iterable) or isinstance(given, bytes | bytearray | dict):
-            if isinstance(given, Number):  # which says how to keep it text
+            if isinstance(given, Number):  # this error explains native rendering
                 self.checked(encode_text, "label_names", given)
             raise self.refusal("label_names", f"must be a list of names, not {type(given).__name__}")
         texts = (self.checked(encode_text, "label_names", name).strip() for name in given)
@@ -332,7 +331,7 @@ def _read_limit(name: str, value: object) -> int:
 
 
 def _listed(items: Iterable[str]) -> str:
-    """Return the items as a text, the first of them where there are many."""
+    """Return the items as text, shortened to the first ones of a long list."""
     texts = list(items)
     more = f" and {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else ""
     return ", ".join(texts[:MAX_LISTED]) + more

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
 log = logging.getLogger(__name__)
 
 _PACKAGE = __name__.partition(".")[0]
-#: Parameters of this provider that say how a task runs, and not what it writes.
+#: Parameters of this provider that control how a task runs, not its data.
 _FROM_DEFAULT_ARGS = frozenset({"cytechbot_conn_id", "sql_conn_id", "deferrable", "max_concurrency"})
 #: Stands for a required parameter that was not given, until it is known whether ``default_args`` have it.
 _MISSING = object()
@@ -72,8 +72,8 @@ def protected_parameters(operator: type) -> frozenset[str]:
     Return the parameters of an operator that ``default_args`` never fill.
 
     These are the parameters that classes of this provider declare, except connection ids, Airflow's own
-    parameters, a sensor's timing and the other ones that say how a task runs. A parameter that a subclass
-    elsewhere adds is not protected.
+    parameters, a sensor's timing and the other ones that control how a task runs. A parameter that a subclass
+    outside of the provider adds is not protected.
 
     :param operator: The class of an operator, sensor or transfer.
     """

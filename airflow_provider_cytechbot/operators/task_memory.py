@@ -33,7 +33,7 @@ def first_try_of(context: Context) -> int:
 
 
 class PreviousTry(NamedTuple):
-    """The state of the write before this try."""
+    """The stored state of the write before this try."""
 
     #: The write began, and its result is not known.
     was_cut_off: bool = False
@@ -41,12 +41,12 @@ class PreviousTry(NamedTuple):
     #: Whether that call had the same fields.
     is_same: bool = True
     was_cleared_since: bool = False
-    #: Whether the task failed with an error that says that the write may have happened.
+    #: Whether the task failed with the error of an ambiguous write.
     was_reported: bool = False
 
     @property
-    def may_be_sent_again(self) -> bool:
-        """Whether the write can be sent: no result is open, or the task was cleared after it was reported."""
+    def allows_sending(self) -> bool:
+        """Whether to send the write: its result is known, or the task was cleared after the report."""
         return not self.was_cut_off or (self.was_reported and self.was_cleared_since)
 
 
@@ -90,7 +90,7 @@ class TaskMemory:
 
     @property
     def is_persistent(self) -> bool:
-        """Whether the next try can read what this one stores."""
+        """Whether the next try can read the state that this one stores."""
         return self._store is not None
 
     def begin(self) -> None:
@@ -102,7 +102,7 @@ class TaskMemory:
         self._try_to_set({"id": new_id})
 
     def mark_reported(self) -> None:
-        """Store that the open result was reported, so that a later clear counts as confirmed."""
+        """Store that the ambiguous write was reported, so that a later clear counts as confirmed."""
         self._try_to_set({"reported": True})
 
     def restore(self) -> None:

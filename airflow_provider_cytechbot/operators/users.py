@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
-from airflow_provider_cytechbot.api.redaction import forms
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.hooks.masking import mask_in_task_logs
+from airflow_provider_cytechbot.hooks.secrets import hide
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
     from airflow_provider_cytechbot.api.times import RelativeDate
 
-#: How far the server's clock, or its time zone in the connection, may be wrong.
-CLOCKS_DIFFER = timedelta(days=1)
+#: The tolerated error of the server's clock, or of its time zone in the connection.
+CLOCK_TOLERANCE = timedelta(days=1)
 
 
 class CyTechBotUserOperator(CyTechBotBaseOperator):
@@ -103,15 +104,12 @@ class CyTechBotCreateUserOperator(CyTechBotUserOperator):
 
     def execute(self, context: Context) -> str:
         """Create the user and return its id."""
-        from airflow.providers.common.compat.sdk import mask_secret
-
-        for form in forms(str(self.password)):
-            mask_secret(form)
+        mask_in_task_logs(hide(str(self.password)))
         call = self.build(
             endpoints.CREATE_USER,
             name=self.name,
             email=self.user_email,
-            password=self.password,
+            password=hide(self.password),
             package_id=self.package_id,
             expired_date=self.expired_date_of(context, self.expired_date),
             mobile=self.mobile,
@@ -120,7 +118,7 @@ class CyTechBotCreateUserOperator(CyTechBotUserOperator):
         create = Create(
             description=f"user {self.user_email!r}",
             call=call,
-            exists=lambda user_id: bool(self.hook.get_user(user_id=user_id)),
+            is_present=lambda user_id: bool(self.hook.get_user(user_id=user_id)),
             find=lambda began: self._find(call, began),
         )
         return create_once(create, self.hook, context)
@@ -134,7 +132,7 @@ class CyTechBotCreateUserOperator(CyTechBotUserOperator):
         found: Mapping[str, object] = user
         _, sent = call.loggable_fields
         differing = [name for name, text in sent.items() if _differs(name, text, found[name])]
-        if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCKS_DIFFER:
+        if began and user["add_date"] and datetime.fromisoformat(user["add_date"]) < began - CLOCK_TOLERANCE:
             differing.append("age (it existed before)")
         if differing:
             self.log.warning(

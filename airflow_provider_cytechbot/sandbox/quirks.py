@@ -9,7 +9,7 @@ from enum import StrEnum
 class Quirk(StrEnum):
     """A behaviour known from the platform family; without it the sandbox follows the vendor's page."""
 
-    #: `get_all_subscriber_flow_info` names the field `id` where the page says `question_id`.
+    #: `get_all_subscriber_flow_info` names the field `id` where the page has `question_id`.
     ID_FOR_QUESTION_ID = "id_for_question_id"
     #: No answers yet: `{"id": null, "flow_name": null, "data": []}`, though the campaign exists.
     NULL_CAMPAIGN_WITHOUT_ANSWERS = "null_campaign_without_answers"
@@ -17,7 +17,7 @@ class Quirk(StrEnum):
     INFO_WHEN_UNCHANGED = "info_when_unchanged"
     #: A delete that removed nothing answers with status `info` where the page has an error.
     INFO_WHEN_NOTHING_DELETED = "info_when_nothing_deleted"
-    #: `assign_label` passes over unknown labels as long as it knows one of them.
+    #: `assign_label` passes over unknown labels as long as one of them exists.
     UNKNOWN_LABELS_IGNORED = "unknown_labels_ignored"
     #: An error from Facebook is passed on as Facebook's object instead of as text.
     FACEBOOK_ERROR_OBJECTS = "facebook_error_objects"

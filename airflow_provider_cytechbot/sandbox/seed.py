@@ -247,7 +247,7 @@ def read_text(value: Any, field: str, *, or_null: bool = False) -> str:
 
     :param value: the value as JSON held it
     :param field: the field's name in the error
-    :param or_null: whether the error says that the field may be null, too
+    :param or_null: whether the error adds that the field may be null
     :raises DataError: for a value of any other type
     """
     if isinstance(value, str):

@@ -86,7 +86,7 @@ class SandboxServer:
         """
         Start serving, and return once requests are answered.
 
-        :raises ImportError: when uvicorn is missing; the message says how to install it
+        :raises ImportError: when uvicorn is missing; the message explains how to install it
         :raises OSError: when the port is not free
         """
         try:
@@ -127,7 +127,7 @@ class SandboxServer:
         async def on_start() -> None:
             started.set()
 
-        # Uvicorn calls this from its main loop: the first call says that it serves.
+        # Uvicorn calls this from its main loop: at the first call it serves.
         config.callback_notify = on_start
         config.timeout_notify = 10**9
         self._app.closing.clear()

@@ -18,10 +18,11 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
-from airflow_provider_cytechbot.api.fields import encode_number, read_switch
+from airflow_provider_cytechbot.api.fields import read_switch
 from airflow_provider_cytechbot.api.flow_progress import Progress
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.transport import metrics
 from airflow_provider_cytechbot.triggers.events import CyTechBotTriggerEventError, error_of, validate
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS, read_seconds
 
@@ -49,6 +50,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     connection's ``max_retries``, and then the task fails.
 
     :param flow_campaign_id: The campaign's id.
+    :param flow_campaign_name: The campaign's name, instead of its id. The id is looked up once in a wait.
     :param complete: Whether every question must be answered; with ``False``, any one will do.
     :param deferrable: Whether to wait in the triggerer, which needs no worker slot.
     :param poke_interval: Time between two checks, in seconds or as ``timedelta``.
@@ -64,6 +66,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
 
     template_fields: Sequence[str] = (
         "flow_campaign_id",
+        "flow_campaign_name",
         "complete",
         *CyTechBotBaseOperator.template_fields,
     )
@@ -72,7 +75,8 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput,
+        flow_campaign_id: IdInput | None = None,
+        flow_campaign_name: str | None = None,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 60,
@@ -104,6 +108,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
             **kwargs,
         )
         self.flow_campaign_id = flow_campaign_id
+        self.flow_campaign_name = flow_campaign_name
         self.complete = complete
         self.deferrable = deferrable
         #: When a deferrable wait started; ``None`` for a sensor that waits in the worker.
@@ -133,12 +138,17 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     @cached_property
     def required(self) -> Progress:
         """The progress to wait for."""
-        return Progress.wanted(self.checked(read_switch, "complete", self.complete))
+        return Progress.required_if(self.checked(read_switch, "complete", self.complete))
+
+    @cached_property
+    def campaign_id(self) -> str:
+        """The campaign's id, looked up once if its name is given."""
+        return self.hook.resolve_flow_campaign_id(self.flow_campaign_id, self.flow_campaign_name)
 
     @cached_property
     def campaign(self) -> FlowCampaignQuestions:
         """The campaign with its questions, read once."""
-        return self.hook.get_flow_campaign(self.flow_campaign_id)
+        return self.hook.get_flow_campaign(self.campaign_id)
 
     def execute(self, context: Context) -> Any:
         """Wait, in the worker or deferred."""
@@ -149,10 +159,11 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check once; a deferrable sensor defers if the wait goes on."""
-        found = self._tolerate_failures(self.check)
+        found = self._tolerate_failures(self._counted_check)
         if found is not None:
             return PokeReturnValue(is_done=True, xcom_value=found)
-        if self._started_at is not None:
+        # If the lookup of the campaign's name has failed, the next check is on the worker, too.
+        if self._started_at is not None and "campaign_id" in vars(self):
             self._defer(self._started_at)
         return False
 
@@ -161,13 +172,22 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         with self._skip_if_never_fail():
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def execute_complete(self, context: Context, event: Any, started_at: float | None = None) -> Any:
+    def execute_complete(
+        self,
+        context: Context,
+        event: Any,
+        started_at: float | None = None,
+        flow_campaign_id: str | None = None,
+    ) -> Any:
         """
         Resume after a deferral.
 
         :param event: The trigger's event.
         :param started_at: When the wait started; ``airflow dags test`` does not pass it.
+        :param flow_campaign_id: The id of the campaign that the wait is for; not passed there, either.
         """
+        if flow_campaign_id is not None:
+            vars(self)["campaign_id"] = flow_campaign_id
         started_at = time.time() if started_at is None else started_at
         checked = validate(event)
         if checked["status"] == "timeout":
@@ -184,6 +204,15 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         found = self._tolerate_failures(lambda: self.result(checked["result"]))
         if found is None:
             self._defer(started_at)
+        return found
+
+    def _counted_check(self) -> Any:
+        try:
+            found = self.check()
+        except CyTechBotError as error:
+            metrics.count_poll("worker", error)
+            raise
+        metrics.count_poll("worker")
         return found
 
     @contextmanager
@@ -223,7 +252,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         self.defer(
             trigger=self.trigger(
                 cytechbot_conn_id=self.cytechbot_conn_id,
-                flow_campaign_id=self.checked(encode_number, "flow_campaign_id", self.flow_campaign_id),
+                flow_campaign_id=self.campaign_id,
                 complete=self.required is Progress.COMPLETED,
                 poke_interval=float(self.poke_interval),
                 exponential_backoff=self.exponential_backoff,
@@ -232,7 +261,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
                 timeout=timeout,
             ),
             method_name="execute_complete",
-            kwargs={"started_at": started_at},
+            kwargs={"started_at": started_at, "flow_campaign_id": self.campaign_id},
             timeout=timedelta(seconds=max(0.0, started_at + timeout - now) + GRACE),
         )
 

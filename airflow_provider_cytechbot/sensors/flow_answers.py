@@ -33,6 +33,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     The campaign, ``min_subscribers``, ``complete`` and the connection are templated.
 
     :param flow_campaign_id: The campaign's id.
+    :param flow_campaign_name: The campaign's name, instead of its id. The id is looked up once in a wait.
     :param min_subscribers: The number of subscribers that must have answered.
     :param complete: Whether each of them must have answered every question; with ``False``, any one
         will do.
@@ -49,6 +50,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     :return: ``{"flow_campaign_id", "flow_name", "answered", "completed"}``; the last two are numbers of
         subscribers.
     :raises CyTechBotNotFoundError: There is no such campaign.
+    :raises CyTechBotRequestError: Several campaigns have the name.
     :raises AirflowSensorTimeout: ``timeout`` ran out.
     """
 
@@ -57,7 +59,8 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput,
+        flow_campaign_id: IdInput | None = None,
+        flow_campaign_name: str | None = None,
         min_subscribers: int | str = 1,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -74,6 +77,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     ) -> None:
         super().__init__(
             flow_campaign_id=flow_campaign_id,
+            flow_campaign_name=flow_campaign_name,
             complete=complete,
             deferrable=deferrable,
             poke_interval=poke_interval,
@@ -94,13 +98,13 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
         min_subscribers = self._min_subscribers()
         questionnaire, counts = Questionnaire(self.campaign["questions"]), ProgressCounts()
         start = time.monotonic()
-        with self.hook.open_flow_answers(self.flow_campaign_id) as stream:
+        with self.hook.open_flow_answers(self.campaign_id) as stream:
             for _, answers in stream:
                 counts.add(questionnaire.progress(answers))
         self.log.info(
             "Flow campaign %s: %d subscribers have answered, %d of them completely; the request took %.1f s. "
             "Required: %d that have answered%s.",
-            self.flow_campaign_id,
+            self.campaign_id,
             counts.answered,
             counts.completed,
             time.monotonic() - start,
@@ -141,6 +145,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
     The campaign, the subscriber, ``complete`` and the connection are templated.
 
     :param flow_campaign_id: The campaign's id.
+    :param flow_campaign_name: The campaign's name, instead of its id. The id is looked up once in a wait.
     :param subscriber_id: The subscriber's id.
     :param complete: Whether the subscriber must have answered every question; with ``False``, any one
         will do.
@@ -156,6 +161,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The answers: ``[{"question_id", "question", "answer"}]``.
     :raises CyTechBotNotFoundError: There is no such campaign.
+    :raises CyTechBotRequestError: Several campaigns have the name.
     :raises AirflowSensorTimeout: ``timeout`` ran out.
     """
 
@@ -164,7 +170,8 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput,
+        flow_campaign_id: IdInput | None = None,
+        flow_campaign_name: str | None = None,
         subscriber_id: IdInput,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -181,6 +188,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
     ) -> None:
         super().__init__(
             flow_campaign_id=flow_campaign_id,
+            flow_campaign_name=flow_campaign_name,
             complete=complete,
             deferrable=deferrable,
             poke_interval=poke_interval,
@@ -210,7 +218,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
         }
         self.log.info(
             "Flow campaign %s: subscriber %s has %s.",
-            self.flow_campaign_id,
+            self.campaign_id,
             self.subscriber_id,
             reason[progress],
         )
@@ -228,4 +236,4 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
         return self._answers() or None
 
     def _answers(self) -> list[FlowAnswer]:
-        return self.hook.get_subscriber_flow_answers(self.flow_campaign_id, self.subscriber_id)["data"]
+        return self.hook.get_subscriber_flow_answers(self.campaign_id, self.subscriber_id)["data"]

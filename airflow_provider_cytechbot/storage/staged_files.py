@@ -37,17 +37,18 @@ class StagedFile:
 
     :param location: Where the file is to appear. Missing folders are made, missing buckets are not.
     :param overwrite: Whether an existing file is replaced.
+    :param content_type: The media type, for S3 and Google Cloud Storage.
     :raises CyTechBotStorageError: The location cannot be written, or has a file already.
     """
 
-    def __init__(self, location: StorageLocation, *, overwrite: bool = True) -> None:
+    def __init__(self, location: StorageLocation, *, overwrite: bool = True, content_type: str = "") -> None:
         self.size = 0
         self._is_committed = False
         self._failures = location.failures
         if not overwrite:
             location.refuse_existing()
         with self._failures.translate_errors():
-            self._writer = _writer_for(location.path)(location.path, overwrite)
+            self._writer = _writer_for(location.path)(location.path, overwrite, content_type)
 
     def write(self, data: bytes) -> int:
         """Write the next bytes."""
@@ -77,7 +78,9 @@ class StagedFile:
 
 
 @contextmanager
-def whole_or_nothing(location: StorageLocation, *, overwrite: bool = True) -> Iterator[StagedFile]:
+def whole_or_nothing(
+    location: StorageLocation, *, overwrite: bool = True, content_type: str = ""
+) -> Iterator[StagedFile]:
     """
     Open a file for writing that appears at its location only if the block ends without an error.
 
@@ -85,8 +88,9 @@ def whole_or_nothing(location: StorageLocation, *, overwrite: bool = True) -> It
 
     :param location: Where the file is to appear.
     :param overwrite: Whether an existing file is replaced.
+    :param content_type: The media type, for S3 and Google Cloud Storage.
     """
-    staged = StagedFile(location, overwrite=overwrite)
+    staged = StagedFile(location, overwrite=overwrite, content_type=content_type)
     try:
         yield staged
         staged.finish()
@@ -147,12 +151,16 @@ class _UploadId:
 class _Upload:
     """An upload to an object store, which is completed or aborted as a whole."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, content_type: str) -> None:
         self._path = path
         # The store itself refuses to complete an exclusive upload if an object exists at that moment.
         self._mode = "wb" if overwrite else "xb"
         self.file: Any = path.fs.open(path.path, self._mode, block_size=UPLOAD_BLOCK_SIZE, autocommit=False)
         self.file.offset = 0
+        if content_type and path.protocol in _S3:
+            self.file.s3_additional_kwargs["ContentType"] = content_type
+        elif content_type:
+            self.file.content_type = content_type
         self._id = _UploadId(path, self.file)
         try:
             # Begun before the first block, so that a store that refuses it does so at once.
@@ -189,7 +197,7 @@ class _Upload:
 class _AzureUpload:
     """Blocks of a blob, which appears when their list is committed. adlfs does so when it closes a file."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, _content_type: str) -> None:
         mode = "wb" if overwrite else "xb"
         self.file: Any = path.fs.open(path.path, mode, block_size=UPLOAD_BLOCK_SIZE)
         self.file.offset = 0
@@ -224,7 +232,7 @@ class _AzureUpload:
 class _HiddenFile:
     """A file with a hidden name in the same folder, which is renamed at the end."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, _content_type: str) -> None:
         self._path, self._fs, self._target = path, path.fs, path.path
         self._overwrite = overwrite
         self._is_local = path.protocol in _LOCAL

@@ -11,8 +11,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import encode_number, read_switch
+from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
-from airflow_provider_cytechbot.hooks.task_errors import as_task_error
+from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
+from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ ALL = "all"
 OUTCOMES = "outcomes"
 
 
-class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArgumentsMeta):
+class CyTechBotFlowAnswersToObjectStorageOperator(
+    CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
+):
     """
     Export all answers of flow campaigns to files on any object storage.
 
@@ -50,7 +54,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         exported as a whole or not at all. If one fails, the others are still exported, and then the task
         fails. Either way the XCom ``outcomes`` has ``{"flow_campaign_id", "manifest", "error"}`` for each.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
-        ``s3://aws_default@bucket/flows/{{ ds }}/answers.parquet`` or ``file:///data/answers.csv``.
+        ``s3://aws_default@bucket/flows/{{ run_id }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
         a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
     :param file_format: ``jsonl`` (JSON Lines), ``csv`` (RFC 4180 with a header), ``parquet`` (extra
@@ -103,6 +107,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
+    operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
 
     def __init__(
         self,
@@ -143,7 +148,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(BaseOperator, metaclass=OwnArg
         """Export, and return the manifest or manifests."""
         from airflow_provider_cytechbot.exports.export import Export
 
-        hook = CyTechBotHook(self.cytechbot_conn_id)
+        hook = self.hook
         ids = self._named_ids(hook)
         options, file_type = self._options(hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)

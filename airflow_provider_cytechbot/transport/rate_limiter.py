@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_cytechbot.transport import metrics
+
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.transport.settings import Settings
 
@@ -39,6 +41,7 @@ class RateLimiter:
         while True:
             paused_until = self._paused_until
             if wait := self.reserve():
+                metrics.count_rate_limit_wait(wait)
                 yield wait
             if self._paused_until <= paused_until:
                 return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import (
@@ -18,6 +20,7 @@ from tenacity import (
 )
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
+from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -40,6 +43,7 @@ def send_with_retries(
     call: Call[T],
     max_retries: int,
     limiter: RateLimiter | None = None,
+    ends_before_long_wait: Callable[[], bool] | None = None,
 ) -> R:
     """
     Send a call, and send it again as often as the policy allows.
@@ -49,18 +53,20 @@ def send_with_retries(
     :param call: The call.
     :param max_retries: How often a call is repeated at most.
     :param limiter: Is paused when the server answers that there are too many requests.
+    :param ends_before_long_wait: Returns whether the caller waits for a ``Retry-After`` above
+        :data:`MAX_RETRY_AFTER` itself. Then the call ends with the error.
     :raises CyTechBotError: The error of the last attempt.
     """
     attempts = _Attempts(call, limiter)
 
     def once() -> R:
         try:
-            return send(call, attempts.answer_was_lost)
+            return attempts.succeeded(send(call, attempts.begin()))
         except CyTechBotError as error:
             failure = attempts.failed(error)
         raise failure
 
-    return Retrying(**_policy(call, max_retries))(once)
+    return Retrying(**_policy(call, max_retries, ends_before_long_wait))(once)
 
 
 async def send_with_retries_async(
@@ -82,7 +88,7 @@ async def send_with_retries_async(
 
     async def once() -> R:
         try:
-            return await send(call, attempts.answer_was_lost)
+            return attempts.succeeded(await send(call, attempts.begin()))
         except CyTechBotError as error:
             failure = attempts.failed(error)
         raise failure
@@ -100,9 +106,21 @@ class _Attempts:
         self._call = call
         self._limiter = limiter
         self._rate_limited = 0
+        self._begun_at = 0.0
+
+    def begin(self) -> bool:
+        """Begin an attempt, and return whether an earlier one may have acted although its answer was lost."""
+        self._begun_at = time.monotonic()
+        return self.answer_was_lost
+
+    def succeeded(self, result: R) -> R:
+        """Return the result of an attempt."""
+        metrics.count_call(self._call.endpoint.name, time.monotonic() - self._begun_at)
+        return result
 
     def failed(self, error: CyTechBotError) -> CyTechBotError:
         """Return the error of the call for the error of an attempt. To be raised outside the ``except``."""
+        metrics.count_call(self._call.endpoint.name, time.monotonic() - self._begun_at, error)
         failure = error
         if isinstance(error, CyTechBotUnansweredError):
             self._pause_all_calls(error)
@@ -124,26 +142,32 @@ class _Attempts:
         self._limiter.pause(wait if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER))
 
 
-def _policy(call: Call[Any], max_retries: int) -> dict[str, Any]:
+def _policy(
+    call: Call[Any], max_retries: int, ends_before_long_wait: Callable[[], bool] | None = None
+) -> dict[str, Any]:
     """
     Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
 
     :param call: The call; a create is repeated only if it cannot have been sent.
     :param max_retries: How often a call is repeated at most.
+    :param ends_before_long_wait: As for :func:`send_with_retries`.
     """
 
     def may_repeat(error: BaseException) -> bool:
-        return (
-            isinstance(error, CyTechBotUnansweredError)
-            and error.is_transient
-            and (call.is_repeatable or not error.was_sent)
-        )
+        if (
+            not isinstance(error, CyTechBotUnansweredError)
+            or not error.is_transient
+            or (error.was_sent and not call.is_repeatable)
+        ):
+            return False
+        is_long = (error.retry_after or 0.0) > MAX_RETRY_AFTER
+        return not (is_long and ends_before_long_wait is not None and ends_before_long_wait())
 
     return {
         "retry": retry_if_exception(may_repeat),
         "stop": stop_after_attempt(max_retries + 1),
         "wait": _wait,
-        "before_sleep": _log_retry,
+        "before_sleep": partial(_log_retry, call.endpoint.name),
         "reraise": True,
     }
 
@@ -155,7 +179,8 @@ def _wait(state: RetryCallState) -> float:
     return (wait_exponential(FIRST_WAIT, max=MAX_WAIT) + wait_random(0, FIRST_WAIT))(state)
 
 
-def _log_retry(state: RetryCallState) -> None:
+def _log_retry(endpoint: str, state: RetryCallState) -> None:
+    metrics.count_retry(endpoint)
     wait = state.next_action.sleep if state.next_action else 0.0
     log.warning("%s Retrying in %.1f s (attempt %d failed).", _error(state), wait, state.attempt_number)
 

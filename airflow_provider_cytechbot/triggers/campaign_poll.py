@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.api.flow_progress import ProgressCounts, Questionnaire
+from airflow_provider_cytechbot.transport import metrics
 from airflow_provider_cytechbot.triggers.waiters import PollResult, backoff
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class CampaignPoll:
                     participants, is_whole = self._choose()
                     self._last_poll = time.monotonic()
                     await self._poll(session, participants, is_whole)
+                    metrics.count_poll("triggerer")
                     is_first = False
                     self._failed_polls = 0
                     await self._until_due()
@@ -137,6 +139,7 @@ class CampaignPoll:
             failure = error
         except Exception as error:  # noqa: BLE001 (no exception may leave the waiters without an answer)
             failure = self._convert(error)
+        metrics.count_poll("triggerer", failure)
         if not failure.retryable and not is_first:
             # The connection, for example its key, may have changed since it was read.
             return None

@@ -270,7 +270,7 @@ class CyTechBotFlowCampaignTrigger(_FlowAnswersTrigger):
             schedule,
             arguments["flow_campaign_id"],
             arguments["min_subscribers"],
-            Progress.wanted(arguments["complete"]),
+            Progress.required_if(arguments["complete"]),
         )
 
 
@@ -324,4 +324,6 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
 
     def waiter(self, schedule: PollSchedule, arguments: dict[str, Any]) -> _SensorWaiter:
         """Return a waiter for the subscriber."""
-        return _SubscriberWaiter(schedule, arguments["subscriber_id"], Progress.wanted(arguments["complete"]))
+        return _SubscriberWaiter(
+            schedule, arguments["subscriber_id"], Progress.required_if(arguments["complete"])
+        )

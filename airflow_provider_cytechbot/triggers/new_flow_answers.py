@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
@@ -28,9 +29,16 @@ except ImportError:
     ) from None
 
 if TYPE_CHECKING:
-    from airflow.triggers.shared_stream import SharedStreamProducer
+    from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
     from airflow_provider_cytechbot.api.fields import IdInput
+else:
+    try:
+        from airflow.triggers.shared_stream import SharedStreamProducer
+    except ImportError:
+        SharedStreamProducer = object  # before Airflow 3.3, which is the first to call the producer
+
+log = logging.getLogger(__name__)
 
 #: An event names at most this many of the new subscribers; it always has their number and digest.
 MAX_NAMED = 100
@@ -131,8 +139,6 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
         """Return the producer, which polls and writes the state once Airflow has stored the event."""
-        from airflow_provider_cytechbot.triggers.stored_events import StoredEventsProducer
-
         return StoredEventsProducer(cls(**kwargs).poll_results)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -162,7 +168,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         # Not above: DAG files import this module.
         from airflow_provider_cytechbot.triggers.campaign_poll import joined_poll
 
-        waiter = EventWaiter(PollSchedule(self.poll_interval), Progress.wanted(self.complete))
+        waiter = EventWaiter(PollSchedule(self.poll_interval), Progress.required_if(self.complete))
         async with joined_poll(self.cytechbot_conn_id, self.flow_campaign_id, waiter):
             while True:
                 yield await waiter.next()
@@ -245,6 +251,43 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         if (stored := await self._load()) is not None:
             seen = await asyncio.to_thread(stored.union, seen)
         await store.aset(self._state_key, await asyncio.to_thread(seen.to_state))
+
+
+class StoredEventsProducer(SharedStreamProducer):
+    """
+    Passes poll results to a trigger, and writes its state once the trigger's event is in the database.
+
+    :param open_results: Starts polling.
+    """
+
+    def __init__(self, open_results: Callable[[], AsyncGenerator[NewAnswers, None]]) -> None:
+        self._open_results = open_results
+
+    async def open_stream(self) -> AsyncIterator[tuple[NewAnswers, NewAnswers]]:
+        """Yield each result twice: for the trigger, and as what :meth:`advance` receives later."""
+        async with aclosing(self._open_results()) as results:
+            async for result in results:
+                yield result, result
+
+    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        """
+        Write the state of the newest result that had new subscribers.
+
+        :param batch: Results whose events are stored or have failed.
+        """
+        remember = [
+            item.broker_payload.remember
+            for item in batch
+            if item.broker_payload.remember is not None and item.outcome.is_clean
+        ]
+        if not remember:
+            return
+        try:
+            await remember[-1]()  # the newest state includes the older ones
+        except Exception as error:  # noqa: BLE001 (an exception would end the trigger; the next event writes the whole state)
+            log.error(
+                "The state of seen subscribers could not be stored (%s): %s", type(error).__name__, error
+            )
 
 
 def _compare(subscriber_ids: list[str], seen: SeenSubscribers | None) -> tuple[list[str], SeenSubscribers]:

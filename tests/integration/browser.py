@@ -21,7 +21,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-#: Milliseconds in which a page does what was asked of it, on a busy machine too.
+#: Milliseconds in which a page does what a test requires, on a busy machine too.
 PATIENCE = 60_000
 
 needs_chromium = pytest.mark.skipif(

@@ -45,7 +45,7 @@ class ConnectionForm:
         self.airflow = airflow
 
     def rest(self, path: str, *, method: str = "GET") -> Any:
-        """Ask Airflow's REST API, as any script may."""
+        """Call Airflow's REST API, as any script may."""
         request = urllib.request.Request(
             f"{self.airflow.url}/{self.api}/{path}", method=method, headers=self._headers()
         )
@@ -128,7 +128,7 @@ class ReactForm(ConnectionForm):
         if not answer.ok:
             return Answer(None, answer.json()["detail"], answer.status)
         works, message = answer.json()["status"], answer.json()["message"]
-        if works:  # the button turns green, and no more is said
+        if works:  # the button turns green, and there is no message
             expect(self.page.get_by_text("Test Connection Failed")).to_have_count(0)
         else:
             expect(self.page.get_by_text(message)).to_be_visible()
@@ -151,7 +151,7 @@ class ReactForm(ConnectionForm):
 
     def _list(self) -> None:
         self.page.goto(f"{self.airflow.url}/")
-        # Airflow 3.1 leads whoever comes first to its home page, a while after it has been loaded.
+        # Airflow 3.1 redirects the first visitor to its home page, a while after it has been loaded.
         expect(self.page.get_by_text("Admin", exact=True).first).to_be_visible()
         self.page.goto(f"{self.airflow.url}/connections")
 

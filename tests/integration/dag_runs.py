@@ -40,6 +40,8 @@ from urllib.parse import quote, quote_plus
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_dags"
+#: Reads DAGs in YAML, which Airflow 3.4 and newer can, if they are configured to.
+YAML_IMPORTER = "airflow.sdk.importers.yaml_importer.YamlDagImporter"
 #: Seconds within which the stem is ready, and within which a run ends.
 START_TIMEOUT = 180
 RUN_TIMEOUT = 300
@@ -67,7 +69,7 @@ class DagRun:
     What a DAG run left behind.
 
     `tasks` goes by task id, that of a mapped task with its index: `export[0]`. `state` is None where there
-    was no run, because the DAG could not be read for instance: `log` says why.
+    was no run, because the DAG could not be read for instance: `log` has the reason.
     """
 
     state: str | None
@@ -85,13 +87,13 @@ class DagRun:
 
     def find_text(self, secret: str) -> list[str]:
         """Return where the run left a secret, in whichever form it travels: `log`, or the name of a file."""
-        assert len(secret) >= 4, "too short to be told from other text"
+        assert len(secret) >= 4, "too short to be distinguished from other text"
         percent = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
         forms = {secret, json.dumps(secret)[1:-1], *percent, *(quote(form, safe="") for form in percent)}
         wanted = [form.encode().lower() for form in forms]
         log = self.log
         if version("apache-airflow").startswith("3.0."):
-            # It shows there, unmasked, what its own processes tell each other: even what is to be masked.
+            # It shows there, unmasked, what its own processes send each other: even what is to be masked.
             log = re.sub(
                 r"^.*\[debug +\] (Sending request|Received message from task runner) .*",
                 "",
@@ -122,6 +124,7 @@ class DagRunner:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DAG_PROCESSOR__DAG_IMPORTER_CONFIGS": json.dumps([{"classpath": YAML_IMPORTER}]),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         }
@@ -191,7 +194,7 @@ class DagRunner:
         """
         Run a DAG in a new database and return what it left, whether it succeeded or failed.
 
-        :param dag: The name of an example DAG, or the path of a file.
+        :param dag: The name of an example DAG in Python, or the path of a file.
         :param dag_id: The DAG's id, where it is not the file's name.
         :param conf: The run's conf.
         :param env: Environment variables of the run, such as connections.
@@ -229,7 +232,7 @@ class DagRunner:
             path.unlink()
 
     def _hear(self, timeout: float) -> int:
-        """Return the next number that the stem says."""
+        """Return the next number that the stem writes."""
         if not select.select([self._stem.stdout], [], [], timeout)[0]:
             raise TimeoutError
         line = self._stem.stdout.readline()
@@ -279,7 +282,7 @@ def _xcom(value: Any) -> Any:
 
 
 def main() -> None:
-    """Get Airflow ready; then fork for each request, and tell the child's process id and its exit code."""
+    """Get Airflow ready; then fork for each request, and write the child's process id and its exit code."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     _warm_up()
@@ -323,14 +326,14 @@ def _warm_up() -> None:
     except ImportError:
         return
 
-    async def ask() -> None:
+    async def send_first_request() -> None:
         # The first request is what makes the API build its routes. This leaves no thread behind.
         transport = in_process_api_server().atransport
         async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
             await client.get("/health")
 
     try:
-        asyncio.run(ask())
+        asyncio.run(send_first_request())
     except Exception:  # noqa: BLE001 - each run then makes them itself
         traceback.print_exc()
 

@@ -22,7 +22,7 @@ class Block:
     A piece of code on a page.
 
     :param where: Page and line, for messages.
-    :param language: What it is said to be.
+    :param language: The language that the block declares.
     :param file: The name of the file that it is, where it has one.
     :param text: The code.
     """
@@ -35,7 +35,7 @@ class Block:
 
 def of_markdown(page: Path) -> list[Block]:
     """
-    Return the code blocks of a page that is no part of the site.
+    Return the code blocks of a page outside the site.
 
     :param page: Its path. The file's name is what follows the language: ``python test_it.py``.
     """

@@ -1,5 +1,5 @@
 """
-Does what README and docs say, in the place of somebody who reads them.
+Follows README and docs as a reader would.
 
 What a page names and only its reader has, such as an address and a key, is replaced by a sandbox's. The
 Python of a page makes one DAG, which runs. What has a file's name becomes that file; pytest runs the tests.
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import closing
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -51,9 +51,9 @@ with DAG("page", schedule=None):
 """
 
 
-class Decoder:
+class PageReader:
     """
-    Does what a page says, block after block, in a folder of its own.
+    Follows a page, block after block, in a folder of its own.
 
     :param folder: The folder, which is empty.
     :param sandbox: The API.
@@ -68,7 +68,7 @@ class Decoder:
             "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": self.make_warehouse()}),
         }
-        #: What the last command said.
+        #: The output of the last command.
         self.output = ""
         self.code: list[str] = []
         dag_runner.reset()
@@ -85,7 +85,7 @@ class Decoder:
         return str(path)
 
     def read_page(self, blocks: Iterable[Block]) -> None:
-        """Do what each block says, then run what they have put together."""
+        """Follow each block, then run what they have put together."""
         for block in blocks:
             self.read(block)
         if self.code:
@@ -94,7 +94,7 @@ class Decoder:
             self.run_tests()
 
     def read(self, block: Block) -> None:
-        """Do what a block says."""
+        """Follow a block."""
         kinds = {
             "python": self.python,
             "console": self.console,
@@ -136,7 +136,7 @@ class Decoder:
             run(*arguments)
 
     def sql(self, text: str, block: Block) -> None:
-        """Ask DuckDB, of the files that the example writes to that place."""
+        """Query DuckDB, over the files that the example writes to that place."""
         example = self.dag_runner.run(
             "cytechbot_export_to_s3", conf={"folder": self.folder.as_uri()}, env=self.env
         )
@@ -146,13 +146,13 @@ class Decoder:
         self.dag_runner.reset()
 
     def json(self, text: str, block: Block) -> None:
-        assert block.file, f"{block.where}: say by its caption which file it is"
+        assert block.file, f"{block.where}: name the file in its caption"
         json.loads(text)
 
     def text(self, text: str, block: Block) -> None:
-        """Compare with what the command before it has said."""
+        """Compare with the output of the command before it."""
         expected = re.escape(text.strip()).replace(r"\.\.\.", ".*")
-        assert re.search(expected, self.output), f"{block.where}: it said {self.output!r}"
+        assert re.search(expected, self.output), f"{block.where}: the output was {self.output!r}"
 
     # Commands.
 
@@ -160,15 +160,17 @@ class Decoder:
         for argument in arguments:
             name, is_setting, _ = argument.partition("=")
             known = rf"\$\({name}\)" if is_setting else rf"^{name}:"
-            assert re.search(known, MAKEFILE, re.MULTILINE), f"make knows no {name}"
+            assert re.search(known, MAKEFILE, re.MULTILINE), f"make has no target {name}"
 
     def run_pip(self, command: str, *arguments: str) -> None:
         assert command == "install"
         extras = PROJECT["optional-dependencies"]
         known = {Requirement(each).name for each in chain(PROJECT["dependencies"], *extras.values())}
         known |= set(re.findall(r"^ +import (\w+)", BENCHMARKS, re.MULTILINE))
-        for argument in arguments:
-            if argument != ".":
+        for option, argument in pairwise(("", *arguments)):
+            if option == "--constraint":
+                assert argument.startswith("https://raw.githubusercontent.com/apache/airflow/constraints-")
+            elif argument not in (".", "--constraint"):
                 requirement = Requirement(argument)
                 assert requirement.name in known | {PROJECT["name"]}
                 assert requirement.extras <= set(extras)
@@ -215,7 +217,7 @@ class Decoder:
                 )
 
     def start_sandbox(self, *options: str) -> None:
-        """Start one, on a free port, until it says that it serves."""
+        """Start one, on a free port, until it serves."""
         command = [sys.executable, "-m", "airflow_provider_cytechbot.sandbox", *options, "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
             try:
@@ -226,7 +228,7 @@ class Decoder:
         assert sandbox.returncode == 0
 
     def run(self, *command: str) -> str:
-        """Run a command and return what it said."""
+        """Run a command and return its output."""
         done = subprocess.run(
             command, cwd=ROOT, env=os.environ | self.env, capture_output=True, text=True, check=False
         )

@@ -49,7 +49,7 @@ def listening(session):
     return found
 
 
-def test_a_run_tells_state_result_templates_and_log(airflow):
+def test_a_run_has_state_result_templates_and_log(airflow):
     run = airflow.trigger(
         "services_plain", conf={"numbers": [1, 2]}, logical_date="2026-01-02T00:00:00+00:00"
     )
@@ -130,7 +130,7 @@ with AirflowServices(sys.argv[2], home=Path(sys.argv[3]), components=["triggerer
     assert members(session) == []
 
 
-def test_what_does_not_come_up_says_why(tmp_path):
+def test_the_error_of_a_component_that_does_not_start_has_the_reason(tmp_path):
     services = AirflowServices(
         DAGS, home=tmp_path, components=["scheduler"], env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"}
     )

@@ -33,7 +33,7 @@ WIDGETS = {
     "proxy": "password",
     "allow_http": "switch",
 }
-if AIRFLOW < (3, 2):  # these make the fields from WTForms, which know less
+if AIRFLOW < (3, 2):  # these make the fields from WTForms, which support less
     WIDGETS["requests_per_second"] = "text"
     if AIRFLOW < (3, 0):
         WIDGETS |= dict.fromkeys(("port", "timeout", "max_retries"), "text")
@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.slow, needs_chromium]
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory):
-    """Airflow's web server, which lets connections be tested and asks nobody who they are."""
+    """Airflow's web server, which lets connections be tested and needs no login."""
     env = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     component = "webserver" if AIRFLOW < (3, 0) else "api-server"
     with AirflowServices(
@@ -159,7 +159,7 @@ def test_a_proxy_with_a_password_is_hidden_and_survives_an_edit(form, airflow):
 
 @pytest.mark.skipif(AIRFLOW != (3, 3), reason="a fault of the form of Airflow 3.3")
 def test_without_a_port_airflow_itself_refuses_the_test(form, airflow, cytechbot_sandbox):
-    """It takes the empty port that its form sends for another than is stored; so our caption asks for one."""
+    """It takes the empty port that its form sends for another than is stored; so our caption requires one."""
     form.add()
     form.fill(host=cytechbot_sandbox.base_url, password=cytechbot_sandbox.api_key)
     form.save()

@@ -30,7 +30,7 @@ def dag(tmp_path):
     return write
 
 
-def test_tells_states_results_and_fields_of_mapped_tasks_too(dag_runner, dag):
+def test_returns_states_results_and_fields_of_mapped_tasks_too(dag_runner, dag):
     run = dag_runner.run(
         dag("""
 @task

@@ -76,7 +76,7 @@ def test_interrupted_stops_what_it_started(clone):
     assert is_gone(sandbox)
 
 
-def test_failing_step_says_what_to_do(clone):
+def test_the_error_of_a_failing_step_names_what_to_do(clone):
     (clone / "example_dags" / "cytechbot_export_flow_answers.py").write_text("1 / 0")
     home = clone / ".airflow" / "demo"
     home.mkdir(parents=True)

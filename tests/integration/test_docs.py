@@ -1,4 +1,4 @@
-"""README and docs: all that they say is done, all that they list is there, and the site is built."""
+"""README and docs: their commands run, what they list exists, and the site is built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from tests.provider_modules import provider_modules
 
 from .doc_blocks import DOCS, ROOT, of_markdown, of_site
-from .doc_reader import PROJECT, Decoder
+from .doc_reader import PROJECT, PageReader
 
 pytest.importorskip("sphinx", reason="sphinx is not installed: the extra docs")
 
@@ -35,7 +35,7 @@ PAGES = sorted(
 
 @pytest.fixture
 def reader(tmp_path, cytechbot_sandbox, dag_runner):
-    return Decoder(tmp_path, cytechbot_sandbox, dag_runner)
+    return PageReader(tmp_path, cytechbot_sandbox, dag_runner)
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +54,17 @@ def test_site_is_built_without_warnings(site):
     assert (site / "warnings.txt").read_text() == ""
 
 
-def test_what_the_readme_says(reader):
+def test_the_readme_works(reader):
     reader.read_page(of_markdown(README))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("reference/")])
-def test_what_the_site_says(page, site, reader):
+def test_the_site_works(page, site, reader):
     reader.read_page(of_site(site / "doctrees", page))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("reference/")])
-def test_what_the_docstrings_say(page, site, cytechbot_sandbox, monkeypatch):
+def test_the_docstrings_work(page, site, cytechbot_sandbox, monkeypatch):
     """They show Python, which runs where it stands, and a seed of the sandbox."""
     monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", cytechbot_sandbox.connection_json())
     for block in of_site(site / "doctrees", page):
@@ -133,7 +133,7 @@ def test_errors_page_has_every_error():
     assert listed == defined - {errors.CyTechBotError, errors.CyTechBotUnansweredError}
 
 
-def test_connection_page_quotes_what_the_test_button_says(cytechbot_sandbox, monkeypatch):
+def test_connection_page_quotes_the_answer_of_the_test_button(cytechbot_sandbox, monkeypatch):
     page = " ".join((DOCS / "connection.rst").read_text().split())
     look_up = socket.getaddrinfo
 

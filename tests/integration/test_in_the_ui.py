@@ -53,7 +53,7 @@ def sandbox():
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory, store, sandbox):
-    """Airflow with two of the example DAGs, which run when a test says so and not by their schedule."""
+    """Airflow with two of the example DAGs, which run when a test triggers them and not by their schedule."""
     dags = tmp_path_factory.mktemp("dags")
     for name in ("cytechbot_export_flow_answers", "cytechbot_export_to_s3"):
         text = (EXAMPLES / f"{name}.py").read_text()
@@ -107,7 +107,7 @@ def test_graph_and_manifest_of_a_run(airflow, run, page):
     screenshot(page, "export-manifest")
 
 
-def test_asset_event_says_how_many_rows_there_are(airflow, run, page, store):
+def test_asset_event_has_the_number_of_rows(airflow, run, page, store):
     run("cytechbot_export_to_s3")
     page.set_viewport_size({"width": 1280, "height": 860})
     page.goto(f"{airflow.url}/assets")

@@ -1,4 +1,4 @@
-"""What OpenLineage is told of real DAG runs."""
+"""The OpenLineage events of real DAG runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EVENTS = "openlineage.jsonl"
 
 
 @pytest.fixture
-def export_told(run_dag, cytechbot_sandbox, tmp_path):
-    """Export a campaign, and return what OpenLineage is told when that has ended."""
+def export_event(run_dag, cytechbot_sandbox, tmp_path):
+    """Export a campaign, and return its last OpenLineage event."""
 
-    def export_told(flow_campaign_id, event_type):
+    def export_event(flow_campaign_id, event_type):
         run = run_dag(
             "cytechbot_export_flow_answers",
             conf={"flow_campaign_id": flow_campaign_id, "folder": tmp_path.as_uri()},
@@ -36,7 +36,7 @@ def export_told(run_dag, cytechbot_sandbox, tmp_path):
         ]
         return event
 
-    return export_told
+    return export_event
 
 
 def body_size(sandbox):
@@ -45,8 +45,8 @@ def body_size(sandbox):
         return len(answer.read())
 
 
-def test_an_export_with_its_columns_rows_and_size(export_told, cytechbot_sandbox, tmp_path):
-    event = export_told("1", "COMPLETE")
+def test_an_export_with_its_columns_rows_and_size(export_event, cytechbot_sandbox, tmp_path):
+    event = export_event("1", "COMPLETE")
     (read,) = event["inputs"]
     assert (read["namespace"], read["name"]) == (
         f"cytechbot://127.0.0.1:{cytechbot_sandbox.port}",
@@ -65,7 +65,7 @@ def test_an_export_with_its_columns_rows_and_size(export_told, cytechbot_sandbox
     assert (statistics["rowCount"], statistics["size"]) == (24, file.stat().st_size)
 
 
-def test_an_export_that_failed_has_written_nothing(export_told):
-    event = export_told("404", "FAIL")
+def test_an_export_that_failed_has_written_nothing(export_event):
+    event = export_event("404", "FAIL")
     assert "CyTechBotNotFoundError" in event["run"]["facets"]["errorMessage"]["stackTrace"]
     assert (event["inputs"], event["outputs"]) == ([], [])

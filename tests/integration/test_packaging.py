@@ -19,16 +19,17 @@ from packaging.utils import canonicalize_name
 from readme_renderer import markdown
 
 import airflow_provider_cytechbot
-from tests.integration.brought_along import brought_along
+from scripts.brought_along import brought_along
 from tests.provider_modules import DAG_FILE_MODULES
 
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints" / "airflow-3.3.2.txt"
 TEST_TOOLS = ROOT / "constraints" / "test-tools.txt"
+SUPPLY_CHAIN = ROOT / "scripts" / "supply_chain.py"
 NAME = "airflow-provider-cytechbot"
-#: Bytes. It is 195,000 now: who goes beyond this has probably packed what nobody runs.
+#: Bytes. It was 195,000 when this was written; much more means that files were packed by mistake.
 SMALL = 350_000
-#: What a worker needs. Whoever adds to it makes everybody install it.
+#: What a worker needs. A package that is added here is installed by every user.
 DEPENDENCIES = {
     "aiohttp",
     "apache-airflow",
@@ -38,7 +39,7 @@ DEPENDENCIES = {
     "requests",
     "tenacity",
 }
-#: What comes with it to an Airflow 3.3 that has nothing else: aiohttp, and what aiohttp itself asks for.
+#: What comes with it to an Airflow 3.3 that has nothing else: aiohttp, and what aiohttp itself requires.
 BROUGHT_ALONG = {
     NAME,
     "aiohappyeyeballs",
@@ -95,7 +96,7 @@ def metadata(wheel) -> email.message.Message:
 
 @pytest.fixture(scope="module")
 def empty_environment(tmp_path_factory, wheel):
-    """Python with nothing but the wheel and what it asks for."""
+    """Python with nothing but the wheel and what it requires."""
     directory = tmp_path_factory.mktemp("environment")
     # Without pip: the tests' own installs as well, and is there already.
     run(sys.executable, "-m", "venv", "--without-pip", directory / "venv", cwd=directory)
@@ -167,7 +168,7 @@ def test_change_log_begins_with_what_comes_next_or_with_this_version():
 
 def test_sdist_holds_all_that_the_repository_does(sdist):
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no clone")
+        pytest.skip("this is not a clone")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tracked = set(run("git", "ls-files", "-z", cwd=ROOT).split("\0")) - {""}
@@ -204,6 +205,76 @@ def test_nothing_is_pinned_twice(path):
     assert pinned(path) & pinned(TEST_TOOLS) == set()
 
 
+@pytest.fixture(scope="module")
+def bill(tmp_path_factory):
+    """The bill of materials, as `make dist` puts it beside the wheel."""
+    folder = tmp_path_factory.mktemp("bill")
+    run(sys.executable, SUPPLY_CHAIN, "sbom", folder, cwd=folder)
+    (path,) = folder.iterdir()
+    assert path.name == f"airflow_provider_cytechbot-{airflow_provider_cytechbot.__version__}.cdx.json"
+    return json.loads(path.read_text())
+
+
+def test_bill_of_materials_lists_what_an_installation_brings_along(bill):
+    scopes = {canonicalize_name(each["name"]): each["scope"] for each in bill["components"]}
+    assert {name for name, scope in scopes.items() if scope == "required"} == brought_along(NAME) - {NAME}
+    extras = "compression,parquet,s3,sandbox,sql"
+    assert set(scopes) == brought_along(f"{NAME}[{extras}]") - {NAME}
+    assert {"s3fs", "pyarrow"} <= {name for name, scope in scopes.items() if scope == "optional"}
+    assert {"pytest", "ruff", "sphinx"} & set(scopes) == set()
+
+
+def test_bill_of_materials_is_whole(bill):
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", NAME)
+    assert bill["metadata"]["component"]["version"] == airflow_provider_cytechbot.__version__
+    references = [each["bom-ref"] for each in bill["components"]]
+    assert len(references) == len(set(references))
+    edges = {each["ref"]: each["dependsOn"] for each in bill["dependencies"]}
+    assert set(edges) == {*references, bill["metadata"]["component"]["bom-ref"]}
+    assert {to for targets in edges.values() for to in targets} <= set(references)
+    assert str(ROOT) not in json.dumps(bill)
+
+
+def audit(program: str) -> str:
+    """Run Python with the module of the audit as `supply_chain`, and return what it prints."""
+    code = f"import sys; sys.path.insert(0, {str(SUPPLY_CHAIN.parent)!r}); import supply_chain; {program}"
+    return run(sys.executable, "-c", code, cwd=ROOT).strip()
+
+
+def test_all_licences_are_allowed(bill):
+    names = [f"{each['name']} {each['version']}" for each in bill["components"]]
+    listed = audit("print(supply_chain.licence_problems(supply_chain.bill_of_materials()['components']))")
+    *lines, problems = listed.splitlines()
+    assert problems == "[]"
+    assert sorted(" ".join(line.split()[:2]) for line in lines) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "licences",
+    [
+        [],
+        [{"license": {"id": "GPL-3.0-only"}}],
+        [{"license": {"name": "License :: Other/Proprietary License"}}],
+        [{"expression": "AGPL-3.0-or-later"}],
+    ],
+)
+def test_other_licences_are_a_problem(licences):
+    component = {"name": "abc", "version": "1", "scope": "required", "licenses": licences}
+    assert "licence" in audit(f"print(supply_chain.licence_problems([{component}]))").splitlines()[-1]
+
+
+def test_vulnerable_packages_are_a_problem():
+    found = {"name": "abc", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["1.1"]}]}
+    sound = {"name": "abd", "version": "1", "vulns": []}
+    printed = audit(f"print(supply_chain.audit_problems([{found}, {sound}]))")
+    assert printed == "['abc 1: CVE-1, fixed in 1.1']"
+
+
+def test_packages_that_are_not_looked_up_are_a_problem():
+    skipped = {"name": "abc", "skip_reason": "Dependency not found"}
+    assert "1 of 1 packages were not looked up" in audit(f"print(supply_chain.audit_problems([{skipped}]))")
+
+
 def test_airflow_shows_the_provider(empty_environment):
     shown = airflow(empty_environment, "providers", "get", "airflow-provider-cytechbot")
     assert shown[0]["Provider"] == "airflow-provider-cytechbot"
@@ -218,7 +289,7 @@ def test_airflow_lists_the_hook(empty_environment):
 
 def test_nothing_but_aiohttp_comes_with_it(empty_environment):
     python = empty_environment / "venv/bin/python"
-    program = Path(__file__).with_name("brought_along.py")
+    program = ROOT / "scripts" / "brought_along.py"
     airflow, both = (
         set(json.loads(run(python, program, *request, cwd=empty_environment)))
         for request in (["apache-airflow"], ["apache-airflow", NAME])

@@ -1,4 +1,4 @@
-"""The hooks for commits run what is installed here, put right what they can, and stop the rest."""
+"""The hooks for commits run what is installed here, fix what they can, and stop the rest."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SEED = {
     ]
 }
 #: Seconds for which one poll is kept waiting: were the event loop kept waiting with it, its debug mode would
-#: say so.
+#: log it.
 SLOW = 4.5
 #: Seconds after which something will never happen, even on a busy machine.
 PATIENCE = 180
@@ -145,7 +145,7 @@ def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
     assert [each["answer"] for each in run.xcom("worker")] == ["answer of 21"] * 2
     assert run.xcom("deferred") == run.xcom("worker")
     assert not request(server, "2", ALL)  # the cheap endpoint is enough for one
-    assert "answer of 21" not in airflow.piece_log("triggerer")
+    assert "answer of 21" not in airflow.component_log("triggerer")
 
 
 def test_what_is_there_is_not_deferred_for(airflow, server):
@@ -233,6 +233,6 @@ def test_a_broken_server_is_borne_for_so_many_polls_in_both_modes(broken_server,
 def test_at_the_end_no_key_is_anywhere_and_nothing_blocked_the_loop(airflow):
     for form in (KEY, KEY.replace(" ", "%20").replace("+", "%2B").replace("/", "%2F"), "1-wrong"):
         assert airflow.find_text(form) == []
-    slow = re.findall(r"Executing <(.*?)> took ([0-9.]+) seconds", airflow.piece_log("triggerer"))
+    slow = re.findall(r"Executing <(.*?)> took ([0-9.]+) seconds", airflow.component_log("triggerer"))
     # On a busy machine each callback waits its turn, Airflow's own too; none waits as long as that poll.
     assert [each for each in slow if "cytechbot" in each[0] and float(each[1]) > SLOW - 0.5] == []

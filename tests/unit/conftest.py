@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
 from .stores import FakeAzure, FakeS3, Memory, store
 
 
 class HookLineage:
-    """What Airflow's own collector has been told."""
+    """What Airflow's own collector has recorded."""
 
     @property
     def inputs(self) -> list[str]:
@@ -36,13 +40,13 @@ def hook_lineage(monkeypatch):
     except ImportError:
         from airflow.lineage import hook as lineage
     collector = lineage.HookLineageCollector()
-    for module in (lineage, sdk):  # ObjectStoragePath asks the one, providers the other
+    for module in (lineage, sdk):  # ObjectStoragePath uses the one, providers the other
         monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector, raising=False)
     monkeypatch.setattr(sdk, "get_current_context", dict, raising=False)
     return HookLineage()
 
 
-class Place:
+class StoreFolder:
     """A folder on some store: what is in it, and its paths."""
 
     def __init__(self, base: str) -> None:
@@ -75,7 +79,7 @@ def s3(monkeypatch):
 
 @pytest.fixture
 def memory(monkeypatch):
-    """A filesystem that knows neither renames nor folders to speak of."""
+    """A filesystem that has neither renames nor folders to speak of."""
     fs = Memory()
     monkeypatch.setitem(store._STORE_CACHE, "memory", store.ObjectStore("memory", None, fs=fs))
     return fs
@@ -84,9 +88,31 @@ def memory(monkeypatch):
 @pytest.fixture(params=["file", "memory", "s3", "abfs"])
 def place(request, tmp_path):
     if request.param == "file":
-        return Place(f"file://{tmp_path}")
+        return StoreFolder(f"file://{tmp_path}")
     if request.param == "memory":
         request.getfixturevalue("memory")
-        return Place("memory://bucket")
+        return StoreFolder("memory://bucket")
     request.getfixturevalue("s3")
-    return Place(f"{request.param}://bucket")
+    return StoreFolder(f"{request.param}://bucket")
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Define a connection in the environment and return a hook for it."""
+
+    def connect(
+        conn_id="cytechbot_default", *, host="https://cytechbot.com", password="1-the-api-key", **extra
+    ):
+        connection = {"conn_type": "cytechbot", "host": host, "password": password, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return CyTechBotHook(conn_id)
+
+    return connect
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Replace all waits, and return their seconds."""
+    seconds = []
+    monkeypatch.setattr("time.sleep", lambda wait: seconds.append(wait) if wait else None)
+    return seconds

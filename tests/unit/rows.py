@@ -12,7 +12,7 @@ ODD_ANSWERS = [
     "plain",
     "",
     "a,b;c\td",
-    'She said "never", he said ""again""',
+    'She wrote "never", he wrote ""again""',
     '"',
     "two\nlines",
     "two\r\nlines",

@@ -92,7 +92,7 @@ class FakeAzure(FakeS3):
     """
     Blobs that appear when the list of their blocks is committed, as adlfs does whenever it closes a file.
 
-    It knows nothing of autocommit. Blocks on no list cost nothing: nobody has to discard them.
+    It has no autocommit. Blocks on no list cost nothing and need not be discarded.
     """
 
     protocol = "abfs"

@@ -19,7 +19,7 @@ LAYERS = (
     ("api", "assets", "connection_form"),
     ("transport",),
     ("hooks", "storage", "formats"),
-    ("exports", "bulk"),
+    ("exports", "bulk", "reports"),
     ("operators", "sensors", "triggers", "transfers"),
 )
 #: The imports between folders of one layer. Sensors defer to triggers; one base holds what operators share.
@@ -156,6 +156,7 @@ def test_sees_a_circle(tmp_path):
         ("operators", "exports", True),
         ("transfers", "storage", True),
         ("exports", "bulk", False),
+        ("reports", "exports", False),
         ("formats", "hooks", False),
         ("operators", "sensors", False),
         ("api", "assets", False),

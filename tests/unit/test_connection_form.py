@@ -167,7 +167,7 @@ def test_the_stand_ins_of_airflow_3_1_are_enough(airflow_2):
     assert list(connection_form_widgets()) == list(CONN_FIELDS)
 
 
-def test_airflow_2_is_told_that_a_secret_is_unchanged_and_shown_none(airflow_2):
+def test_airflow_2_gets_a_mark_for_an_unchanged_secret_and_never_the_secret(airflow_2):
     form = type("ConnectionForm", (wtforms.Form,), connection_form_widgets())
     shown = form(data={"proxy": "http://kim:s3cret@proxy"}).proxy()
     assert 'type="password"' in shown

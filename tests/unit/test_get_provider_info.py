@@ -36,7 +36,7 @@ def airflow_schema(name: str) -> dict[str, Any]:
 
 
 def misspelt_keys(value: Any) -> Iterator[str]:
-    """Yield the keys that Airflow would ignore in silence, for it knows kebab-case only."""
+    """Yield the keys that Airflow would ignore in silence, for it reads kebab-case only."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if ("_" in key and key not in SPELT_WITH_UNDERSCORES) or key != key.lower():
@@ -126,6 +126,7 @@ def test_integrations_named_belong_to_an_installed_provider():
         for kind in info.values()
         if isinstance(kind, list)
         for item in kind
+        if isinstance(item, dict)
         for key, value in item.items()
         if key.endswith("integration-name")
     }

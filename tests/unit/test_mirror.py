@@ -21,6 +21,7 @@ TESTED_THROUGH_THE_OPERATOR = {
     "exports/test_earlier_export.py",
     "exports/test_export.py",
     "exports/test_files.py",
+    "reports/test_flow_report.py",
 }
 
 

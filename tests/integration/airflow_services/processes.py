@@ -25,7 +25,7 @@ def is_member(pid: int, session: int) -> bool:
 
 
 def session_members(session: int) -> list[int]:
-    """The living processes of a session, whatever group or parent they have got by now."""
+    """The living processes of a session, whatever group or parent they have."""
     return [pid for pid in psutil.pids() if is_member(pid, session)]
 
 

@@ -52,11 +52,11 @@ class AirflowServices:
     """Airflow's four components under a home of their own, from `with` to the end of it.
 
     `env` reaches all components and tasks: connections and variables (`AIRFLOW_CONN_…`), and any setting
-    (`AIRFLOW__…`), over those that are set here. Of the tests' own environment, nothing that concerns Airflow
+    (`AIRFLOW__…`), over those that are set here. Nothing of the tests' own environment that concerns Airflow
     is passed on.
 
-    `home` (a directory of pytest's, say) stays, with database and logs; without one, a temporary directory is
-    taken, and kept only if the `with` ends in an error. `apps="all"` also serves REST API and UI at `url`,
+    `home` (such as a directory of pytest's) stays, with database and logs; without one, a temporary directory
+    is taken, and kept only if the `with` ends in an error. `apps="all"` also serves REST API and UI at `url`,
     without a login, for six seconds more. `heartbeat_timeout` is how long a worker, or the scheduler, must be
     silent to be taken for dead: lower, and one that a busy machine holds up is taken for dead too. Where none
     is killed, `NO_TIMEOUT` lets a machine stand still for minutes.
@@ -199,7 +199,7 @@ class AirflowServices:
     ) -> Run:
         """Start a run as `airflow dags trigger` would, once the DAG has been read.
 
-        With a `logical_date` (ISO 8601, with offset) templates know `ds` and the like.
+        With a `logical_date` (ISO 8601, with offset) templates have `ds` and the like.
         """
         self.wait_for_dag(dag_id, timeout)
         answer = self._request(do="trigger", dag_id=dag_id, conf=dict(conf or {}), logical_date=logical_date)

@@ -1,4 +1,4 @@
-"""What a fault server can be told to do with a request: answer well, badly, in part or not at all."""
+"""What a fault server can do with a request: answer well, badly, in part or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 
 
 def raw(*pieces: bytes, seconds: float = 0, goes_on: bool = False):
-    """Answer with these bytes, with so many seconds between them."""
+    """Answer with these bytes, with a number of seconds between them."""
 
     def answer(connection, server):
         for number, piece in enumerate(pieces):

@@ -26,7 +26,7 @@ KEY = 'a b/c+d%e"é&<f>'
 
 @pytest.fixture(scope="session")
 def answers():
-    """What a fault server can be told to do."""
+    """What a fault server can do."""
     return kinds_of_answers
 
 

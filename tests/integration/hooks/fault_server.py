@@ -26,7 +26,7 @@ class Request:
 
 class FaultServer:
     """
-    A server on a raw socket that answers as it is told and writes down what it was asked.
+    A server on a raw socket that answers as the test sets it up and records its requests.
 
     An answer is a function of the connection's socket; it returns whether the connection goes on.
     """

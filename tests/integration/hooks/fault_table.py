@@ -77,7 +77,7 @@ FAULTS = {
     "bomb": ok(BOMB, "Content-Encoding: gzip"),
     "bomb as an error page": ok(BOMB, "Content-Encoding: gzip", status="500 Oops"),
     "negative length": raw(HEAD + b"Content-Length: -5\r\n\r\n{}"),
-    "length that is no number": raw(HEAD + b"Content-Length: many\r\n\r\n{}"),
+    "length that is not a number": raw(HEAD + b"Content-Length: many\r\n\r\n{}"),
     "header of 200 kB": raw(HEAD + b"X: " + b"x" * 200_000 + b"\r\n\r\n{}"),
     "refusal": ok('{"status":"error","message":"Something is wrong"}'),
     "bad key": ok('{"status":"error","message":"API Key is required"}'),

@@ -95,14 +95,14 @@ class TestEveryEndpoint:
         assert sandbox.journal.received("get_all_packages") == 1
 
     def test_a_bad_field_is_refused_before_anything_is_sent(self, sandbox, hook):
-        for ask in (
+        for send in (
             lambda: hook.get_contact(1.0),
             lambda: hook.update_contact(1),
             lambda: hook.get_user(),
             lambda: list(hook.iter_flow_answers("one")),
         ):
             with pytest.raises(CyTechBotFieldError, match="cytechbot_default"):
-                ask()
+                send()
         assert not sandbox.requests()
 
     def test_a_ceiling_of_requests(self, sandbox, connect):
@@ -180,7 +180,7 @@ class TestTestConnection:
         assert connect(fault_server.base_url).test_connection() == (False, sentence)
         assert len(fault_server.requests) == 1
 
-    def test_a_server_in_trouble_is_asked_once(self, fault_server, answers, connect):
+    def test_a_server_in_trouble_gets_one_request(self, fault_server, answers, connect):
         fault_server.will(answers.ok("", "Retry-After: 60", status="503 Service Unavailable"))
         start = time.monotonic()
         works, sentence = connect(fault_server.base_url, max_retries=4).test_connection()

@@ -1,4 +1,4 @@
-"""The asynchronous hook over real HTTP: it tells faults as the synchronous one does, and shows no key."""
+"""The asynchronous hook over real HTTP: it reports faults as the synchronous one does, and shows no key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAMPAIGN = '{"id":"1","flow_name":"Feedback","questions":["How?"]}'
 ANSWERS = '{"id":"1","flow_name":"Feedback","data":{"31":[{"id":"4","question":"How?","answer":"So"}]}}'
 
 
-async def ask():
+async def send():
     async with CyTechBotAsyncHook() as hook:
         return await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
 
@@ -29,13 +29,13 @@ async def stream():
 
 @pytest.fixture
 def same_error(holds_no_key):
-    """Ask with both hooks, check that they fail alike, and return the error's text."""
+    """Call both hooks, check that they fail alike, and return the error's text."""
 
     def check(hook):
         with pytest.raises(CyTechBotError) as sync:
             hook.get_flow_campaign("1")
         with pytest.raises(CyTechBotError) as asynchronous:
-            asyncio.run(ask())
+            asyncio.run(send())
         assert type(asynchronous.value).__name__ == type(sync.value).__name__
         for attribute in ("hint", "request", "was_sent", "was_rejected", "is_transient"):
             assert getattr(asynchronous.value, attribute, None) == getattr(sync.value, attribute, None)
@@ -45,20 +45,20 @@ def same_error(holds_no_key):
     return check
 
 
-def test_asks_as_the_synchronous_hook_does(fault_server, answers, connect, key):
+def test_sends_what_the_synchronous_hook_sends(fault_server, answers, connect, key):
     fault_server.will(answers.ok(CAMPAIGN))
     hook = connect(fault_server.base_url)
-    assert asyncio.run(ask()) == hook.get_flow_campaign("1")
+    assert asyncio.run(send()) == hook.get_flow_campaign("1")
     first, second = fault_server.requests
     assert (first.verb, first.target) == (second.verb, second.target)
     assert first.query == {"api_key": key, "flow_campaign_id": "1"}
     assert first.headers["user-agent"] == second.headers["user-agent"]
 
 
-def test_repeats_as_the_policy_says(fault_server, answers, connect):
+def test_repeats_by_the_policy(fault_server, answers, connect):
     fault_server.will(answers.ok(status="503 Busy"), answers.close, answers.ok(CAMPAIGN))
     connect(fault_server.base_url)
-    assert asyncio.run(ask())["flow_name"] == "Feedback"
+    assert asyncio.run(send())["flow_name"] == "Feedback"
 
 
 def test_streams(fault_server, answers, connect):
@@ -67,11 +67,11 @@ def test_streams(fault_server, answers, connect):
     assert asyncio.run(stream()) == ["31"]
 
 
-def test_only_what_can_be_checked_is_asked_for(fault_server, answers, connect):
+def test_only_what_can_be_checked_is_requested(fault_server, answers, connect):
     compressed = gzip.compress(CAMPAIGN.encode()), gzip.compress(ANSWERS.encode())
     fault_server.will(*(answers.ok(body, "Content-Encoding: gzip") for body in compressed))
     connect(fault_server.base_url)
-    assert asyncio.run(ask())["flow_name"] == "Feedback"
+    assert asyncio.run(send())["flow_name"] == "Feedback"
     assert asyncio.run(stream()) == ["31"]
     assert [request.headers["accept-encoding"] for request in fault_server.requests] == ["gzip", "gzip"]
 
@@ -117,7 +117,7 @@ def test_a_stream_that_is_cut_off(fault_server, answers, connect, holds_no_key):
 def test_nobody_is_there(connect, holds_no_key):
     connect("http://127.0.0.1:9", max_retries=0)
     with pytest.raises(CyTechBotError, match="no connection") as caught:
-        asyncio.run(ask())
+        asyncio.run(send())
     assert not caught.value.was_sent
     holds_no_key(caught.value)
 
@@ -150,15 +150,15 @@ class TestTls:
 
     def test_ca_bundle(self, authority, server, connect):
         connect(server.base_url, ca_bundle=authority.bundle)
-        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        assert asyncio.run(send())["flow_name"] == "Feedback"
 
     def test_the_bundle_of_the_environment(self, authority, server, connect, monkeypatch):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.bundle)
         connect(server.base_url)
-        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        assert asyncio.run(send())["flow_name"] == "Feedback"
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
         with pytest.raises(CyTechBotSettingsError, match="variable REQUESTS_CA_BUNDLE"):
-            asyncio.run(ask())
+            asyncio.run(send())
 
     @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
     def test_a_file_of_junk_in_the_environment(self, name, connect, monkeypatch, tmp_path):
@@ -169,7 +169,7 @@ class TestTls:
         with pytest.raises(CyTechBotSettingsError, match="is no PEM file of certificates"):
             hook.get_flow_campaign("1")
         with pytest.raises(CyTechBotSettingsError, match="is no PEM file of certificates"):
-            asyncio.run(ask())
+            asyncio.run(send())
         with pytest.raises(CyTechBotSettingsError, match="'cytechbot_default'"):
             connect("https://127.0.0.1:1").get_conn()
 
@@ -177,7 +177,7 @@ class TestTls:
         server = start_server(authority.server("example.com", -1))
         server.will(answers.ok(CAMPAIGN))
         connect(server.base_url, verify_tls=False)
-        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        assert asyncio.run(send())["flow_name"] == "Feedback"
 
     def test_a_server_that_speaks_no_tls(self, cytechbot_sandbox, connect, same_error):
         host = cytechbot_sandbox.base_url.replace("http:", "https:")
@@ -193,7 +193,7 @@ class TestProxies:
 
     def test_of_the_connection(self, fault_server, proxy, connect, key):
         connect(fault_server.base_url, proxy=f"http://user:pass-word@127.0.0.1:{proxy.port}")
-        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        assert asyncio.run(send())["flow_name"] == "Feedback"
         (request,) = proxy.requests
         assert request.target.startswith(f"{fault_server.base_url}/get_flow_campaign_info/?")
         assert request.query["api_key"] == key
@@ -206,10 +206,10 @@ class TestProxies:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
         fault_server.will(answers.ok(CAMPAIGN))
         connect(fault_server.base_url)
-        asyncio.run(ask())
+        asyncio.run(send())
         assert (len(fault_server.requests), len(proxy.requests)) == (1, 0)
         connect("http://bot.example/api", allow_http=True)
-        asyncio.run(ask())
+        asyncio.run(send())
         assert proxy.requests[0].target.startswith("http://bot.example/api/get_flow_campaign_info/?")
 
     def test_a_tunnel(self, start_server, answers, proxy, connect, tmp_path, key):
@@ -218,7 +218,7 @@ class TestProxies:
         server.will(answers.ok(CAMPAIGN))
         proxy.will(tunnel_to(server.port))
         connect("https://bot.example", proxy=f"http://127.0.0.1:{proxy.port}", ca_bundle=authority.bundle)
-        assert asyncio.run(ask())["flow_name"] == "Feedback"
+        assert asyncio.run(send())["flow_name"] == "Feedback"
         assert [request.target for request in proxy.requests] == ["bot.example:443"]
         assert [request.query["api_key"] for request in server.requests] == [key]
 

@@ -99,7 +99,7 @@ def body(subscribers=5000):
 @pytest.mark.parametrize("end", ["reset", "close"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "until the close", "gzip", "JSON"])
 def test_a_cut_in_the_body(framing, end, fault_server, answers, connect, holds_no_key):
-    """Rows came before it; the error says that they are not all."""
+    """Rows came before it; the error states that they are not all."""
     sent = body()[:200_000]
     head = {
         "length": b"Content-Length: 999999\r\n\r\n",

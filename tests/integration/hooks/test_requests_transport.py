@@ -32,7 +32,7 @@ class TestRedirects:
         base_url = fault_server.base_url if to == "same host" else other.base_url
         location = f"Location: {base_url}/elsewhere/?api_key=leak-leak"
         hook = connect(fault_server.base_url)
-        for ask in (
+        for send in (
             hook.get_flow_campaigns,
             lambda: hook.create_contact_group(name="Riders"),
             lambda: hook.delete_contact(1),
@@ -40,7 +40,7 @@ class TestRedirects:
         ):
             fault_server.will(answers.ok("", location, status=f"{status} Moved"))
             with pytest.raises(CyTechBotResponseError, match=r"a redirect to .*never followed") as caught:
-                ask()
+                send()
             assert len(fault_server.requests) == 1
             assert "leak-leak" not in str(caught.value)
             holds_no_key(caught.value)
@@ -63,14 +63,14 @@ class TestTls:
     def authority(self, tmp_path):
         return Authority(tmp_path)
 
-    def test_an_unknown_authority_is_a_clear_error_and_not_asked_again(
+    def test_an_unknown_authority_is_a_clear_error_and_not_retried(
         self, authority, start_server, connect, holds_no_key, caplog
     ):
         server = start_server(authority.server("127.0.0.1"))
         hook = connect(server.base_url)
-        for ask in (hook.get_flow_campaigns, lambda: hook.create_contact_group(name="Riders")):
+        for send in (hook.get_flow_campaigns, lambda: hook.create_contact_group(name="Riders")):
             with pytest.raises(CyTechBotTransportError) as caught:
-                ask()
+                send()
             assert f"the TLS certificate of 127.0.0.1:{server.port} is not trusted: " in str(caught.value)
             assert "extra 'ca_bundle'" in str(caught.value)
             holds_no_key(caught.value)
@@ -127,7 +127,7 @@ class TestCredentialsAndProxies:
         connect(fault_server.base_url).get_flow_campaigns()
         assert "authorization" not in fault_server.requests[0].headers
 
-    def test_the_environments_proxy_is_not_asked_for_loopback(
+    def test_the_environments_proxy_is_not_used_for_loopback(
         self, fault_server, start_server, connect, monkeypatch
     ):
         proxy = start_server()
@@ -136,7 +136,7 @@ class TestCredentialsAndProxies:
         assert connect(fault_server.base_url).get_flow_campaigns() == []
         assert not proxy.requests
 
-    def test_the_environments_proxy_is_asked_for_other_hosts(self, start_server, connect, monkeypatch):
+    def test_the_environments_proxy_is_used_for_other_hosts(self, start_server, connect, monkeypatch):
         proxy = start_server()
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
         assert connect("http://bot.example/api", allow_http=True).get_flow_campaigns() == []
@@ -230,9 +230,9 @@ class TestTimeouts:
     def test_a_gap_within_the_body(self, fault_server, answers, connect, holds_no_key):
         fault_server.will(answers.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[", b"]", seconds=9))
         hook = connect(fault_server.base_url, timeout=0.2, max_retries=0)
-        for ask in (hook.get_flow_campaigns, lambda: list(hook.iter_flow_answers(1))):
+        for send in (hook.get_flow_campaigns, lambda: list(hook.iter_flow_answers(1))):
             with pytest.raises(CyTechBotTransportError, match=r"no data came for 0\.2 s") as caught:
-                ask()
+                send()
             holds_no_key(caught.value)
 
     def test_a_body_that_trickles_may_take_longer_than_the_timeout(self, fault_server, answers, connect):
@@ -294,11 +294,11 @@ class TestKeepAlive:
 
 
 class TestErrorPagesThatAreCutOff:
-    """Their status says what happened, whatever there is of the page."""
+    """Their status shows what happened, whatever there is of the page."""
 
     PAGE = b"HTTP/1.1 %s\r\nRetry-After: 0\r\nLocation: /login\r\nContent-Length: 500\r\n\r\n<html>"
 
-    def test_a_read_is_repeated_when_the_server_asked_for_it(self, fault_server, answers, connect):
+    def test_a_read_is_repeated_when_the_server_requires_it(self, fault_server, answers, connect):
         fault_server.will(answers.raw(self.PAGE % b"429 Too Many Requests"), answers.ok("[]"))
         assert connect(fault_server.base_url).get_flow_campaigns() == []
         assert len(fault_server.requests) == 2
@@ -312,7 +312,7 @@ class TestErrorPagesThatAreCutOff:
 
 
 class TestHeaders:
-    def test_who_asks(self, fault_server, connect):
+    def test_the_user_agent(self, fault_server, connect):
         connect(fault_server.base_url).get_flow_campaigns()
         headers = fault_server.requests[0].headers
         airflow = importlib.metadata.version("apache-airflow")

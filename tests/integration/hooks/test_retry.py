@@ -146,10 +146,10 @@ class TestAnswersLost:
     ):
         hook = connect(fault_server.base_url, timeout=0.2)
         fault_server.will(answers.hang)
-        for ask in (hook.get_flow_answers, lambda campaign: list(hook.iter_flow_answers(campaign))):
+        for send in (hook.get_flow_answers, lambda campaign: list(hook.iter_flow_answers(campaign))):
             fault_server.requests.clear()
             with pytest.raises(CyTechBotTransportError, match="takes the server minutes") as caught:
-                ask(1)
+                send(1)
             assert len(fault_server.requests) == 1
             holds_no_key(caught.value)
 
@@ -175,10 +175,10 @@ class TestTurnedAway:
     def test_another_server_answered(self, status, fault_server, answers, connect, holds_no_key):
         fault_server.will(answers.ok(HTML, status=status))
         hook = connect(fault_server.base_url)
-        for ask in (REPEATABLE["read"], CREATES["group"], REPEATABLE["stream"]):
+        for send in (REPEATABLE["read"], CREATES["group"], REPEATABLE["stream"]):
             fault_server.requests.clear()
             with pytest.raises(CyTechBotResponseError, match='a web page titled "Log in"') as caught:
-                ask(hook)
+                send(hook)
             assert len(fault_server.requests) == 1
             holds_no_key(caught.value)
 
@@ -294,7 +294,8 @@ class TestAgainstTheSandbox:
         assert sandbox.journal.received("update_contact") == 2
         assert hook.get_contact(1)["first_name"] == "Nora"
         (line,) = reason
-        assert line.startswith("update_contact changed nothing: ")
+        assert line.startswith("Updated contact 1 over connection ")
+        assert ": unchanged (" in line
 
     def test_an_assignment_is_repeated(self, sandbox, hook):
         sandbox.fault("reset_after", "assign_label", times=2)

@@ -42,7 +42,7 @@ class TestAServerThatRepeatsTheKey:
     def hunt(self, server, answer, connect, holds_no_key):
         server.will(answer)
         hook = connect(server.base_url, max_retries=1)
-        for ask in (
+        for send in (
             hook.get_packages,
             lambda: hook.create_contact_group(name="Riders"),
             lambda: hook.update_contact(1, first_name="Ann"),
@@ -50,7 +50,7 @@ class TestAServerThatRepeatsTheKey:
             lambda: list(hook.iter_flow_answers(1)),
         ):
             with pytest.raises(CyTechBotError) as caught:
-                ask()
+                send()
             assert "***" in str(caught.value)
             holds_no_key(caught.value)
         works, sentence = hook.test_connection()
@@ -98,20 +98,20 @@ def test_no_error_of_the_settings_shows_the_key(connect, holds_no_key, key):
         (f"https://{quote(key, safe='')}@cytechbot.com", {}),
     ):
         hook = connect(host, **extra)
-        asks = [
+        calls = [
             hook.get_conn,
             hook.get_packages,
             partial(list, hook.iter_flow_answers(1)),
             partial(getattr, hook, "settings"),
         ]
-        for ask in asks:
+        for send in calls:
             with pytest.raises(CyTechBotError) as caught:
-                ask()
+                send()
             holds_no_key(caught.value)
         assert not hook.test_connection()[0]
 
 
-def test_urllib3_at_debug_tells_of_the_call_without_the_key(fault_server, connect, caplog):
+def test_urllib3_at_debug_logs_the_call_without_the_key(fault_server, connect, caplog):
     connect(fault_server.base_url).get_flow_campaigns()
     assert '"GET /api/get_flow_campaigns/?api_key=*** HTTP/1.1" 200' in caplog.text
 

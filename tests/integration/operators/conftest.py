@@ -76,7 +76,7 @@ def connect(monkeypatch):
 
 class CountingServer:
     """
-    Counts the requests that arrive, whole or in part, and does to each connection what it is told.
+    Counts the requests that arrive, whole or in part, and does to each connection what the test sets.
 
     It shares nothing with the sandbox, so that the two cannot err alike.
     """

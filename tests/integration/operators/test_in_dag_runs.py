@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_cytechbot.operators.links import INSTALLATION_KEY
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
 DAG = Path(__file__).parents[1] / "dags/operators/operators_going_wrong.py"
@@ -80,6 +81,7 @@ def test_results(run, sandbox):
     assert run.tasks["user_made"].result == emails["made@example.com"]
     assert run.tasks["user_lost"].result == emails["lost@example.com"]
     assert "ops@example.com" not in emails
+    assert run.tasks["user_made"].xcoms[INSTALLATION_KEY] == f"http://127.0.0.1:{sandbox.port}"
     assert sandbox.state.users[emails["made@example.com"]]["expired_date"].startswith("2027-01-14")
     counts = run.tasks["some_refused"].xcoms["return_value"]["counts"]
     assert (counts["refused"], counts["succeeded"]) == (1, 2)
@@ -90,7 +92,7 @@ LINES = (
 POST create_system_user (connection 'wrong_key'): the API refused: "Either API Key Invalid or Member Validity
  Expired". Check the API key in the connection and the member's validity. This endpoint needs an admin's key.
 POST delete_contact_group (connection 'cytechbot_default'): the API refused: "The contact type ID does not
- exist". Check the id.
+ exist". Nothing was found for contact_type_id '4711': check it.
 POST create_contact_group (connection 'unreachable'): no connection to 127.0.0.1:9 could be made.
  Check the host in the connection, and whether the server can be reached from the worker.
 127.0.0.1:PORT closed the connection before its answer was whole. It is not sent again. The API cannot list

@@ -24,7 +24,7 @@ def server():
 
 class People(threading.Thread):
     """
-    Answer the campaign, one subscriber after the other, only once it was asked for in vain.
+    Answer the campaign, one subscriber after the other, only after a first request without answers.
 
     :param server: The server of the campaign.
     """

@@ -116,7 +116,7 @@ class TestOverHttp:
             export("100", tmp_path / "answers.csv")
         assert list(tmp_path.iterdir()) == []
 
-    def test_answer_that_comes_at_the_second_asking(self, sandbox, tmp_path, monkeypatch):
+    def test_answer_that_comes_with_the_second_request(self, sandbox, tmp_path, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", sandbox.connection_json(max_retries=1))
         monkeypatch.setattr("airflow_provider_cytechbot.transport.retry.FIRST_WAIT", 0.01)
         sandbox.fault("reset_before", ENDPOINT)
@@ -329,7 +329,7 @@ class TestInADagRun:
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 9, 100])
 def test_gzip_without_its_trailer_is_not_whole(missing, tmp_path, monkeypatch):
-    """The length is right and the JSON may be there up to its last brace: only the check sum tells."""
+    """The length is right and the JSON may be there up to its last brace: only the check sum shows it."""
     answer = {"id": "1", "flow_name": "F", "data": {"7": [{"id": "1", "question": "Q", "answer": "a" * 500}]}}
     whole = gzip.compress(json.dumps(answer).encode())
 
@@ -345,7 +345,7 @@ def test_gzip_without_its_trailer_is_not_whole(missing, tmp_path, monkeypatch):
             self.wfile.write(body)
 
         def log_message(self, *_):
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

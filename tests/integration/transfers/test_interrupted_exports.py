@@ -112,7 +112,7 @@ def store(running_store, connections):
 
 @pytest.fixture(scope="module")
 def exporter(connections):
-    """Export in another process, which may be killed, and say how that went."""
+    """Export in another process, which may be killed, and return its outcome."""
     command = [sys.executable, "-c", textwrap.dedent(EXPORTER)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
@@ -301,7 +301,7 @@ class CuttingHandler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         elif server.framing == "length":
             self.send_header("Content-Length", str(len(server.body)))
-        elif server.framing == "wrong length":  # so that only what is inside tells of the end
+        elif server.framing == "wrong length":  # so that only the content has an end
             self.send_header("Content-Length", str(len(server.sent)))
         self.end_headers()
         self.close_connection = True
@@ -315,7 +315,7 @@ class CuttingHandler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def store(running_store, monkeypatch):
     running_store.clear()
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", running_store.connection())
     monkeypatch.setenv("AIRFLOW_CONN_AWS_READER", running_store.connection(READER_KEY, READER_SECRET))
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_WRONG", running_store.connection("who", "nobody-knows-this"))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_WRONG", running_store.connection("who", "no-such-secret-key"))
     return running_store
 
 
@@ -107,7 +107,7 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
         ("aws_unknown", BUCKET, "'aws_unknown', which Airflow does not know"),
     ],
 )
-def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
+def test_place_that_takes_nothing_is_found_before_the_api_is_called(
     store, sandbox, tmp_path, field, connection, bucket, reason
 ):
     places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
@@ -116,7 +116,7 @@ def test_place_that_takes_nothing_is_found_out_before_the_api_is_asked(
     with pytest.raises(AirflowFailException, match=rf"^Field '{field}', .*{reason}") as caught:
         operator.execute({})
     assert isinstance(caught.value, CyTechBotStorageRefusedError)
-    assert "nobody-knows-this" not in str(caught.value)
+    assert "no-such-secret-key" not in str(caught.value)
     assert caught.value.__context__ is None
     assert sandbox.requests() == []
     assert (store.objects(), store.uploads(), list(tmp_path.iterdir())) == ({}, [], [])
@@ -159,7 +159,7 @@ def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
     assert (store.objects(), store.uploads()) == (before, [])
 
 
-def test_what_must_not_be_overwritten_is_found_before_the_api_is_asked(store, sandbox):
+def test_what_must_not_be_overwritten_is_found_before_the_api_is_called(store, sandbox):
     store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"old")
     with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
         export("a.csv", overwrite=False)

@@ -51,6 +51,6 @@ def test_the_tally_counts_each_progress():
     for progress in (Progress.NOTHING, Progress.ANSWERED, Progress.COMPLETED, Progress.COMPLETED):
         counts.add(progress)
     assert (counts.answered, counts.completed) == (3, 2)
-    assert counts.reached(3, Progress.wanted(complete=False))
-    assert not counts.reached(3, Progress.wanted(complete=True))
+    assert counts.reached(3, Progress.required_if(complete=False))
+    assert not counts.reached(3, Progress.required_if(complete=True))
     assert counts.reached(2, Progress.COMPLETED)

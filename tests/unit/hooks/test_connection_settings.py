@@ -50,7 +50,7 @@ def refusal(**fields):
 
 
 class TestDefaults:
-    def test_all(self):
+    def test_all_defaults(self):
         settings = settings_of()
         assert settings.connection == "mine"
         assert settings.base_url == "https://cytechbot.com/api"
@@ -69,7 +69,7 @@ class TestDefaults:
         assert settings_of(host=empty, schema=empty, **dict.fromkeys(CONN_FIELDS, empty)) == settings_of()
 
     @pytest.mark.parametrize("extra", [None, "", "{}"])
-    def test_no_extra_at_all(self, extra):
+    def test_an_empty_extra(self, extra):
         connection = Connection(conn_id="mine", conn_type="cytechbot", password=KEY, extra=extra)
         assert read_settings(connection) == settings_of()
 
@@ -116,7 +116,7 @@ class TestHost:
             ("https://bücher.example", "https://bücher.example/api"),
         ],
     )
-    def test_forms(self, host, base_url):
+    def test_each_form_of_the_host_is_read(self, host, base_url):
         assert settings_of(host=host).base_url == base_url
 
     @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ class TestHost:
             ("https://[::1", "is not a host or URL"),
         ],
     )
-    def test_refused(self, host, reason):
+    def test_an_unusable_host_is_refused(self, host, reason):
         text = refusal(host=host)
         assert f"the base URL (its host field) {reason}" in text
         assert "abcdef" not in text
@@ -191,7 +191,7 @@ class TestHost:
         assert "plain http" in refusal(host="example.com", schema="http")
 
     @pytest.mark.parametrize("host", ["http://localhost@evil.com", "http://evil.com\\@localhost"])
-    def test_no_user_passes_for_a_host(self, host):
+    def test_a_user_in_the_url_is_refused(self, host):
         assert "must not hold a user" in refusal(host=host)
 
     @pytest.mark.parametrize(
@@ -210,19 +210,19 @@ class TestHost:
 
 class TestKey:
     @pytest.mark.parametrize("password", [None, "", "  "])
-    def test_missing(self, password):
+    def test_a_missing_key_is_refused(self, password):
         assert "the API key (its password field) is missing" in refusal(password=password)
 
-    def test_surrounding_space_is_no_part_of_it(self):
+    def test_surrounding_white_space_is_removed(self):
         assert settings_of(password=f" {KEY}\n").api_key == KEY
 
     @pytest.mark.parametrize("character", ["\n", "\x00", "\x7f", NO_CHARACTER])
-    def test_control_characters(self, character):
+    def test_control_characters_in_the_key_are_refused(self, character):
         text = refusal(password=f"1-abc{character}def")
         assert "control characters" in text
         assert "abc" not in text
 
-    def test_repr_hides_it(self):
+    def test_repr_hides_the_key(self):
         text = repr(settings_of(proxy=PROXY))
         assert "base_url='https://cytechbot.com/api'" in text
         assert "a b" not in text
@@ -242,20 +242,20 @@ EXTRAS = {
 
 class TestExtras:
     @pytest.mark.parametrize("name", EXTRAS)
-    def test_as_text_and_as_their_type(self, name):
+    def test_text_and_json_types_are_read(self, name):
         as_text, as_type, expected = EXTRAS[name]
         for given in (as_text, as_type):
             assert str(getattr(settings_of(**{name: given}), name)) == str(expected)
 
     @pytest.mark.parametrize("text", ["true", "True", "TRUE", "yes", "on", "1", "t", 1])
-    def test_true(self, text):
+    def test_values_that_mean_true(self, text):
         assert settings_of(verify_tls=text).verify_tls is True
 
     @pytest.mark.parametrize("text", ["false", "False", "no", "off", "0", "f", 0])
-    def test_false(self, text):
+    def test_values_that_mean_false(self, text):
         assert settings_of(verify_tls=text).verify_tls is False
 
-    def test_no_retries(self):
+    def test_zero_retries(self):
         assert settings_of(max_retries=0).max_retries == 0
 
     @pytest.mark.parametrize(
@@ -279,11 +279,11 @@ class TestExtras:
             ),
         ],
     )
-    def test_unreadable(self, name, values):
+    def test_an_unreadable_extra_is_refused(self, name, values):
         for value in values:
             assert f"extra {name!r} " in refusal(**{name: value})
 
-    def test_errors_say_what_would_do(self):
+    def test_errors_name_the_accepted_values(self):
         assert "must be a number above 0 and at most 86400, not 'soon'" in refusal(timeout="soon")
         assert "such as Asia/Singapore, not 'Mars/Phobos'" in refusal(server_timezone="Mars/Phobos")
         assert "is no PEM file of certificates" in refusal(ca_bundle=__file__)
@@ -292,7 +292,7 @@ class TestExtras:
     def test_a_proxy_without_a_scheme(self):
         assert settings_of(proxy="proxy.example.com:3128").proxy == "http://proxy.example.com:3128"
 
-    def test_unknown_ones_are_named_in_one_warning_without_their_values(self, caplog):
+    def test_one_warning_names_the_unknown_extras_without_values(self, caplog):
         with caplog.at_level(logging.WARNING):
             assert settings_of(time_out="hush", zebra="hush", timeout=5).timeout == 5
         (record,) = caplog.records
@@ -301,12 +301,12 @@ class TestExtras:
             == "Connection 'mine' has unknown extras, which are ignored: 'time_out', 'zebra'"
         )
 
-    def test_known_ones_warn_of_nothing(self, caplog):
+    def test_known_extras_cause_no_warning(self, caplog):
         settings_of(**{name: given for name, (_, given, _) in EXTRAS.items()}, allow_http=True)
         assert not caplog.records
 
     @pytest.mark.parametrize("extra", ["[]", "5", '"text"'])
-    def test_an_extra_that_is_no_object(self, extra):
+    def test_an_extra_that_is_not_an_object_is_refused(self, extra):
         connection = Connection(conn_id="mine", conn_type="cytechbot", password=KEY)
         connection.extra = extra
         with pytest.raises(CyTechBotSettingsError, match=r"'mine'.*its extra is not a JSON object"):
@@ -331,7 +331,7 @@ class TestAsAirflowReadsIt:
             ("cytechbot://:1-key-of-mine@http%3A%2F%2F127.0.0.1%3A80%2Fapi/", "http://127.0.0.1:80/api"),
         ],
     )
-    def test_uri(self, uri, base_url, connect, monkeypatch):
+    def test_a_connection_uri_is_read(self, uri, base_url, connect, monkeypatch):
         hook = connect()
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", uri)
         assert hook.settings.base_url == base_url
@@ -356,7 +356,7 @@ class TestAsAirflowReadsIt:
         )
         assert hook.settings.server_timezone.key == "Asia/Dhaka"
 
-    def test_json(self, connect):
+    def test_a_json_connection_is_read(self, connect):
         hook = connect(host="example.com", password=KEY, timeout=5, verify_tls=False, ca_bundle=None)
         assert hook.settings.base_url == "https://example.com/api"
         assert hook.settings.api_key == KEY
@@ -382,14 +382,14 @@ class TestProxyInClear:
 @pytest.mark.parametrize(
     "proxy", [True, False, 1, 3128, 1.5, "true", "off", "-1", "http:/x", "http:x", "a\u202eb"]
 )
-def test_what_is_no_proxy_is_refused(proxy):
+def test_an_invalid_proxy_is_refused(proxy):
     assert "must be the URL of an http proxy" in refusal(proxy=proxy)
 
 
 @pytest.mark.parametrize(
     "host", ["http:/bot.example", "https//bot.example", "http:bot.example", "HTTPS:/bot.example", "https/bot"]
 )
-def test_half_a_scheme_is_refused(host):
+def test_an_incomplete_scheme_is_refused(host):
     assert "must begin with https://" in refusal(host=host)
 
 

@@ -13,7 +13,7 @@ def test_an_update_sends_only_the_fields_that_are_given(connect, requests_mock):
     assert requests_mock.last_request.text == "api_key=1-the-api-key&first_name=Nora"
 
 
-def test_a_contact_needs_an_address_or_a_number(connect):
+def test_a_contact_needs_an_address_or_a_phone_number(connect):
     with pytest.raises(CyTechBotFieldError):
         connect().create_contact(contact_type_id=1, first_name="Nora")
 

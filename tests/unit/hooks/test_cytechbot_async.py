@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 
 import pytest
 
@@ -9,6 +8,8 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+
+from ..frames import shown_by_error_trackers
 
 
 async def create():
@@ -24,16 +25,11 @@ def test_no_frame_shows_a_secret(extra, connect):
     connect(host="http://127.0.0.1:9", max_retries=0, **extra)
     with pytest.raises(CyTechBotError) as caught:
         asyncio.run(create())
-    shown = "".join(
-        repr(value)
-        for frame, _ in traceback.walk_tb(caught.value.__traceback__)
-        if frame.f_code.co_filename != __file__
-        for value in frame.f_locals.values()
-    )
+    shown = "".join(shown_by_error_trackers(caught.value))
     for secret in ("1-the-api-key", "the-new-users-password", "pass-word"):
         assert secret not in shown
 
 
-def test_it_is_the_same_kind_of_hook():
+def test_both_hooks_have_the_same_connection_type():
     assert CyTechBotAsyncHook.conn_type == CyTechBotHook.conn_type
     assert CyTechBotAsyncHook().cytechbot_conn_id == CyTechBotHook.default_conn_name

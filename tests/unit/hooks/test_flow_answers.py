@@ -41,7 +41,7 @@ def test_rows_of_the_long_layout(hook, requests_mock):
     assert second["answer"] is None
 
 
-def test_what_a_stream_knows_of_itself(hook, requests_mock):
+def test_a_stream_has_name_time_and_size(hook, requests_mock):
     body = json.dumps(ANSWER)
     requests_mock.get(URL, text=body)
     with hook.open_flow_answers("1") as stream:
@@ -51,8 +51,8 @@ def test_what_a_stream_knows_of_itself(hook, requests_mock):
         assert stream.bytes_read == len(body)
 
 
-def test_the_name_may_come_last(hook, requests_mock):
-    """Behind more answers than are read at once it cannot be awaited: the campaign is asked for it."""
+def test_the_name_can_follow_the_answers(hook, requests_mock):
+    """If more answers precede it than are read at once, the campaign is requested for it."""
     many = {str(each): ANSWER["data"]["24994546734902201"] for each in range(1, 3000)}
     requests_mock.get(URL, json={"data": many, "id": "1", "flow_name": "Feedback"})
     campaign = "https://cytechbot.com/api/get_flow_campaign_info/"
@@ -70,7 +70,7 @@ def test_the_name_may_come_last(hook, requests_mock):
         "[1]",
     ],
 )
-def test_a_wrong_shape(body, hook, requests_mock):
+def test_an_answer_of_another_shape_is_an_error(body, hook, requests_mock):
     requests_mock.get(URL, text=body)
     with pytest.raises(CyTechBotResponseError) as caught:
         list(hook.iter_flow_answers(1))
@@ -78,13 +78,13 @@ def test_a_wrong_shape(body, hook, requests_mock):
     assert caught.value.connection == "cytechbot_default"
 
 
-def test_a_bad_field_is_found_when_the_first_row_is_asked_for(hook):
+def test_a_wrong_field_raises_at_the_first_row(hook):
     rows = hook.iter_flow_answers(1.5)
     with pytest.raises(CyTechBotFieldError):
         next(rows)
 
 
-def test_an_error_of_the_reader_of_the_rows_passes_and_the_answer_is_closed(hook, requests_mock, monkeypatch):
+def test_an_exception_in_the_consumer_closes_the_response(hook, requests_mock, monkeypatch):
     requests_mock.get(URL, json=ANSWER)
     closed = []
     monkeypatch.setattr("requests.Response.close", lambda response: closed.append(True))

@@ -1,4 +1,4 @@
-"""Which campaigns a task has read is told to Airflow's lineage."""
+"""The campaigns that a task reads are reported to Airflow's lineage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMPTY = {"id": None, "flow_name": None, "data": []}
         lambda hook: list(hook.iter_flow_answers("7")),
     ],
 )
-def test_answers_that_were_read(connect, requests_mock, hook_lineage, read):
+def test_reading_answers_is_reported(connect, requests_mock, hook_lineage, read):
     requests_mock.get(f"{API}/get_all_subscriber_flow_info/", json=EMPTY)
     requests_mock.get(f"{API}/get_single_subscriber_flow_info/", json=EMPTY)
     requests_mock.get(f"{API}/get_flow_campaigns/", json=[])

@@ -35,23 +35,23 @@ def settings(**fields):
         "a%2520b%252Fc%252Bd%2525e%2522%25C3%25A9",
     ],
 )
-def test_the_masker_gets_the_key_in_every_form_that_travels(masked, form):
+def test_airflows_masker_gets_the_key_in_every_encoding(masked, form):
     keep_secret(settings())
     assert form in masked
 
 
-def test_the_masker_gets_the_password_of_the_proxy(masked):
+def test_airflows_masker_gets_the_password_of_the_proxy(masked):
     keep_secret(settings(proxy="http://user:p%40ss-word@proxy.example.com"))
     assert {"p%40ss-word", "p@ss-word"} <= set(masked)
 
 
-def test_nothing_is_masked_for_what_is_not_there(masked):
+def test_without_a_proxy_only_the_key_is_masked(masked):
     keep_secret(settings(proxy="http://proxy.example.com"))
     assert all(masked)
     assert not any("proxy" in each for each in masked)
 
 
-def test_airflows_own_masker_masks_it():
+def test_airflows_masker_masks_the_key():
     from airflow.providers.common.compat.sdk import redact
 
     keep_secret(Settings("mine", "https://cytechbot.com/api", 'x y/z+1%2"ß'))
@@ -59,8 +59,8 @@ def test_airflows_own_masker_masks_it():
     assert shown == "raw *** quoted *** plus ***"
 
 
-def test_all_loggers_of_urllib3_are_known():
-    import requests  # noqa: F401 - it brings the modules of urllib3 that log
+def test_every_logger_of_urllib3_is_filtered():
+    import requests  # noqa: F401 - it imports the modules of urllib3 that log
 
     loggers = {
         module.log.name
@@ -71,7 +71,7 @@ def test_all_loggers_of_urllib3_are_known():
     assert loggers - {"urllib3.http2.connection", "urllib3.contrib.pyopenssl"} == known
 
 
-def test_the_loggers_of_aiohttp_are_known():
+def test_the_loggers_of_aiohttp_are_filtered():
     from aiohttp.log import client_logger
 
     assert {client_logger.name, "asyncio"} <= set(secrecy._LOGGERS_OF_URLS)
@@ -79,7 +79,7 @@ def test_the_loggers_of_aiohttp_are_known():
 
 @pytest.mark.parametrize("logger", secrecy._LOGGERS_OF_URLS)
 class TestLoggersOfUrls:
-    def test_they_show_no_key(self, logger, caplog):
+    def test_the_key_is_masked_in_messages(self, logger, caplog):
         keep_secret(settings())
         with caplog.at_level(logging.DEBUG):
             logging.getLogger(logger).debug(
@@ -98,7 +98,7 @@ class TestLoggersOfUrls:
         keep_secret(settings())
         assert logging.getLogger(logger).filters.count(secrecy._REDACT_SECRETS) == 1
 
-    def test_they_show_no_key_in_a_traceback(self, logger, caplog):
+    def test_the_key_is_masked_in_tracebacks(self, logger, caplog):
         keep_secret(settings())
         with caplog.at_level(logging.DEBUG):
             try:
@@ -109,7 +109,7 @@ class TestLoggersOfUrls:
         assert "unparsed data: 'header ***'" in shown
         assert "Traceback" in shown
 
-    def test_they_keep_a_traceback_that_holds_none(self, logger, caplog):
+    def test_a_traceback_without_a_secret_is_kept(self, logger, caplog):
         keep_secret(settings())
         with caplog.at_level(logging.DEBUG):
             try:

@@ -4,7 +4,7 @@ from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.hooks.secrets import Secret, hide, hide_fields, reveal
 
 
-def test_a_secret_shows_its_value_to_reveal_only():
+def test_only_reveal_returns_the_value():
     secret = hide("pass-word")
     assert reveal(secret) == "pass-word"
     assert "pass-word" not in f"{secret} {secret!r} {[secret]}"

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import traceback
-
 import pytest
 import requests
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+
+from ..frames import shown_by_error_trackers
 
 URL = "https://cytechbot.com/api/create_system_user"
 PASSWORD = "the-new-users-password"
@@ -26,28 +26,21 @@ def create(hook, **changed):
     return hook.create_user(password=PASSWORD, **{**user, **changed})
 
 
-def variables(error):
-    return [
-        f"{frame.f_code.co_name}.{name} = {value!r}"
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename != __file__
-        for name, value in frame.f_locals.items()
-    ]
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_frame_shows_the_password_or_the_key(fault, connect, requests_mock, waits):
     requests_mock.post(URL, **FAULTS[fault])
     with pytest.raises((CyTechBotError, KeyboardInterrupt)) as caught:
         create(connect(max_retries=1))
-    shown = [each for each in variables(caught.value) if PASSWORD in each or "1-the-api-key" in each]
+    shown = [
+        each for each in shown_by_error_trackers(caught.value) if PASSWORD in each or "1-the-api-key" in each
+    ]
     assert shown == []
 
 
 def test_no_frame_shows_the_password_of_a_call_that_is_not_sent(connect):
     with pytest.raises(CyTechBotError) as caught:
         create(connect(), expired_date="soon")
-    assert PASSWORD not in "".join(variables(caught.value))
+    assert PASSWORD not in "".join(shown_by_error_trackers(caught.value))
 
 
 def test_the_password_is_sent(connect, requests_mock):

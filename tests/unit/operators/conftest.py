@@ -1,4 +1,4 @@
-"""What the operators' unit tests share: a hook that answers from a script, and the context of a try."""
+"""Fixtures of the operators' unit tests: a hook with scripted answers, and the context of a try."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 
 
 class ScriptedHook(CyTechBotHook):
-    """Checks each call as the real hook does, writes it down, and answers with what the test says."""
+    """Checks each call like the real hook, records it, and returns the test's answer."""
 
     settings = SimpleNamespace(base_url="https://cytechbot.com/api")
 
@@ -55,7 +55,7 @@ class ScriptedHook(CyTechBotHook):
 
 
 class StateStore:
-    """As Airflow's: what was set is there in the next try."""
+    """Like Airflow's: a value that was set is there in the next try."""
 
     def __init__(self):
         self.entries = {}
@@ -80,7 +80,7 @@ class StateStore:
 
 
 class Tries:
-    """The tries of one task: `context()` is that of the first, `retry()` and `clear()` lead to the next."""
+    """The tries of one task: `context()` returns the first one's, `retry()` and `clear()` start another."""
 
     def __init__(self, retries, store):
         self.retries = retries
@@ -110,7 +110,7 @@ class Tries:
 
 @pytest.fixture(autouse=True)
 def log(monkeypatch):
-    """Let the operators log where pytest sees it, as before Airflow 3."""
+    """Send the operators' log to pytest, as before Airflow 3."""
     logger = logging.getLogger("operator")
     logger.setLevel(logging.INFO)
     monkeypatch.setattr(CyTechBotBaseOperator, "log", logger, raising=False)
@@ -135,7 +135,7 @@ def tries_without_store():
 
 @pytest.fixture
 def run(hook, tries):
-    """Execute an operator with the scripted hook, in the first try unless told otherwise."""
+    """Execute an operator with the scripted hook, by default in the first try."""
 
     def run(operator, context=None):
         operator.__dict__["hook"] = hook

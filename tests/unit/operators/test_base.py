@@ -1,4 +1,4 @@
-"""What holds for every operator."""
+"""Rules for every operator."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import pkgutil
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowException, BaseOperator
+import requests
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowTaskTimeout, BaseOperator
+from requests_mock import ANY
 
 import airflow_provider_cytechbot.operators as package
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotSettingsError
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
+
+from ..frames import provider_frames, shown_by_error_trackers
 
 MODULES = [
     importlib.import_module(f"{package.__name__}.{each.name}")
@@ -38,12 +43,12 @@ def own_parameters(operator):
 
 
 def make(operator, **kwargs):
-    """An operator whose every parameter is a template, so that nothing can be known of it yet."""
+    """An operator whose parameters are all templates."""
     given = {name: f"{{{{ params.{name} }}}}" for name in own_parameters(operator)}
     return operator(task_id="t", **given | kwargs)
 
 
-def test_these_are_the_ten():
+def test_the_operators_are_complete():
     assert [operator.__name__ for operator in OPERATORS] == sorted(
         f"CyTechBot{verb}{noun}Operator"
         for noun, verbs in {
@@ -70,7 +75,7 @@ class TestEach:
         for name in own_parameters(operator):
             assert getattr(task, name) == f"{{{{ params.{name} }}}}"
 
-    def test_what_is_not_text_reaches_it_by_native_rendering(self, operator):
+    def test_native_rendering_keeps_lists(self, operator):
         values = {name: ["a", {"b": [1, name]}] for name in own_parameters(operator)}
         with DAG("d", schedule=None, render_template_as_native_obj=True, params=values):
             task = make(operator)
@@ -87,10 +92,10 @@ class TestEach:
             assert f":param {name}:" in doc
         assert ":return:" in doc
 
-    def test_it_has_a_colour_of_its_own(self, operator):
+    def test_it_has_its_own_colour(self, operator):
         assert operator.ui_color != BaseOperator.ui_color
 
-    def test_it_is_mapped(self, operator):
+    def test_it_can_be_mapped(self, operator):
         *partial, last = own_parameters(operator)
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
             mapped = operator.partial(task_id="t", **dict.fromkeys(partial, "x")).expand(**{last: ["1", "2"]})
@@ -98,7 +103,7 @@ class TestEach:
         task = mapped.unmap({**dict.fromkeys(partial, "x"), last: "2"})
         assert getattr(task, last) == "2"
 
-    def test_it_is_a_setup_or_a_teardown(self, operator):
+    def test_it_can_be_setup_or_teardown(self, operator):
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
             setup = operator(task_id="setup", **dict.fromkeys(own_parameters(operator), "x")).as_setup()
             teardown = operator(task_id="teardown", **dict.fromkeys(own_parameters(operator), "x"))
@@ -106,7 +111,7 @@ class TestEach:
         assert setup.is_setup
         assert teardown.is_teardown
 
-    def test_a_mistyped_parameter_is_an_error_when_the_dag_is_read(self, operator):
+    def test_an_unknown_parameter_is_an_error_when_the_dag_is_read(self, operator):
         with pytest.raises((TypeError, AirflowException)):  # the latter before Airflow 3
             make(operator, mistyped=1)
 
@@ -145,3 +150,99 @@ def test_a_dag_of_it_can_be_serialized(operator):
         make(operator)
     text = json.dumps(to_dict(dag))
     assert "{{ params.cytechbot_conn_id }}" in text
+
+
+#: By failure: what the server does.
+FAULTS = {
+    "refused": {"text": '{"status":"error","message":"Not today"}'},
+    "not found": {"text": '{"status":"error","message":"The contact ID does not exist"}'},
+    "wrong key": {"text": '{"status":"error","message":"API Key Invalid"}'},
+    "echo": {"text": lambda request, _: json.dumps({"status": "error", "message": str(request.text)})},
+    "web page": {"text": "<title>Login</title>"},
+    "cut off": {"text": '{"status":"succ'},
+    "empty": {"text": ""},
+    "500": {"status_code": 500},
+    "429": {"status_code": 429, "headers": {"Retry-After": "1"}},
+    "redirect": {
+        "status_code": 302,
+        "headers": {"Location": "https://elsewhere.example/?api_key=1-the-api-key"},
+    },
+    "no answer": {"exc": requests.ReadTimeout},
+    "reset": {"exc": requests.ConnectionError},
+    "not connected": {"exc": requests.ConnectTimeout},
+    "killed": {"exc": KeyboardInterrupt},
+    "execution_timeout": {"exc": AirflowTaskTimeout},
+}
+VALUES = {"expired_date": "2030-01-01", "label_ids": "5", "password": "the-new-users-password"}
+NOT_GIVEN = {"label_names", "rows", "path", "sql", "sql_conn_id", "sql_parameters", "columns", "where"}
+NOT_GIVEN |= {"report_path", "retry_report"}
+DEFAULTS = {"missing_ok", "create_missing", "plan_only", "max_new_labels", "max_concurrency", "on_error"}
+
+
+def with_values(operator, **changed):
+    """An operator with a valid value of each parameter."""
+    names = [name for name in own_parameters(operator) if name not in NOT_GIVEN | DEFAULTS]
+    values = {name: VALUES.get(name, "7") for name in names if name != "cytechbot_conn_id"}
+    return operator(task_id="t", **values | changed)
+
+
+def assert_no_secret_is_shown(error):
+    found = [
+        each
+        for each in [*shown_by_error_trackers(error), str(error), repr(error)]
+        if "the-new-users-password" in each or "1-the-api-key" in each
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+class TestFramesOfErrors:
+    """Error trackers print the variables of each frame."""
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_show_no_secret_after_a_failed_call(self, operator, fault, connect, requests_mock, waits, tries):
+        connect(max_retries=1)
+        requests_mock.register_uri(ANY, ANY, **FAULTS[fault])
+        page = '{"status":"success","label_info":[{"label_id":"5","label_name":"VIP"}]}'
+        requests_mock.get("https://cytechbot.com/api/get_all_labels/", text=page)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - also KeyboardInterrupt
+            with_values(operator).execute(tries.context())
+        assert "execute" in provider_frames(caught.value)
+        assert requests_mock.called
+        assert_no_secret_is_shown(caught.value)
+
+    def test_show_no_secret_after_an_invalid_field(self, operator, connect, tries):
+        connect()
+        others = [name for name in operator.template_fields if name not in NOT_GIVEN | DEFAULTS]
+        for name in others:
+            if name in ("password", "cytechbot_conn_id"):
+                continue
+            with pytest.raises(CyTechBotFieldError) as caught:
+                with_values(operator, **{name: {"an": "object"}}).execute(tries.context())
+            assert_no_secret_is_shown(caught.value)
+
+    @pytest.mark.parametrize("extra", [{"timeout": "soon"}, {"proxy": "http://u:1-the-api-key@"}])
+    def test_show_no_secret_with_an_unusable_connection(self, operator, extra, connect, tries):
+        connect(**extra)
+        with pytest.raises(CyTechBotSettingsError) as caught:
+            with_values(operator).execute(tries.context())
+        assert_no_secret_is_shown(caught.value)
+
+    def test_show_no_secret_if_the_masker_fails(self, operator, connect, tries, monkeypatch):
+        def mask_secret(secret):
+            raise BrokenPipeError
+
+        connect()
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.mask_secret", mask_secret)
+        with pytest.raises(BrokenPipeError) as caught:
+            with_values(operator).execute(tries.context())
+        assert_no_secret_is_shown(caught.value)
+
+    def test_show_no_secret_if_the_state_store_fails(self, operator, connect, requests_mock, tries):
+        connect()
+        tries.store.failing = ("get", "set")
+        if operator.__name__.startswith(("CyTechBotUpdate", "CyTechBotAssign")):
+            pytest.skip("an update stores no state")
+        with pytest.raises(RuntimeError) as caught:
+            with_values(operator).execute(tries.context())
+        assert_no_secret_is_shown(caught.value)

@@ -18,7 +18,7 @@ from airflow_provider_cytechbot.operators.contacts import (
 CONTACT = {"id": "4", "email": "a@b.org", "phone_number": "+1", "first_name": "A", "last_name": None}
 
 
-def test_create_sends_what_is_given_and_returns_the_id(run, hook):
+def test_create_sends_the_given_fields_and_returns_the_id(run, hook):
     hook.answers["create_contact"] = "4"
     operator = CyTechBotCreateContactOperator(
         task_id="t", contact_type_id=1, contact_email="a@b.org", first_name="A"
@@ -29,12 +29,12 @@ def test_create_sends_what_is_given_and_returns_the_id(run, hook):
     ]
 
 
-def test_create_needs_a_way_to_reach_the_contact(run):
+def test_create_needs_an_address_or_a_phone_number(run):
     with pytest.raises(CyTechBotFieldError, match="email, phone_number"):
         run(CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, first_name="A"))
 
 
-def test_a_lost_create_names_the_contact(run, hook, tries, lost):
+def test_the_error_of_an_ambiguous_create_names_the_contact(run, hook, tries, lost):
     operator = CyTechBotCreateContactOperator(task_id="t", contact_type_id=1, phone_number="+1")
     hook.answers["create_contact"] = lost()
     with pytest.raises(CyTechBotAmbiguousWriteError):
@@ -55,17 +55,20 @@ class TestRefusedUpdate:
     def update(self, **fields):
         return CyTechBotUpdateContactOperator(task_id="t", contact_id=4, **fields)
 
-    def test_is_a_success_where_all_already_has(self, run, hook, caplog):
+    def test_succeeds_if_the_contact_has_all_values(self, run, hook, caplog):
         caplog.set_level("INFO")
         hook.answers |= {
             "update_contact": CyTechBotRequestError("Please try a different email"),
             "get_contact": CONTACT,
         }
         assert run(self.update(contact_email="a@b.org", first_name="A")) == "4"
-        assert "The contact already has these values, though Please try a different email" in caplog.text
+        line = (
+            "Contact 4 over connection 'cytechbot_default': unchanged. It has these values, although Please"
+        )
+        assert line in caplog.text
 
     @pytest.mark.parametrize("other", [{"first_name": "B"}, {"last_name": "B"}])
-    def test_is_a_failure_where_anything_is_not(self, run, hook, other):
+    def test_fails_if_any_value_differs(self, run, hook, other):
         hook.answers |= {
             "update_contact": CyTechBotRequestError("Please try a different email"),
             "get_contact": CONTACT,
@@ -73,13 +76,13 @@ class TestRefusedUpdate:
         with pytest.raises(CyTechBotRequestError, match="try a different email"):
             run(self.update(contact_email="a@b.org", **other))
 
-    def test_is_a_failure_where_there_is_no_contact(self, run, hook):
+    def test_fails_if_the_contact_does_not_exist(self, run, hook):
         gone = CyTechBotNotFoundError("The contact ID does not exist")
         hook.answers |= {"update_contact": gone, "get_contact": gone}
         with pytest.raises(CyTechBotNotFoundError):
             run(self.update(contact_email="a@b.org"))
 
-    def test_is_the_error_that_is_told_when_the_look_fails(self, run, hook):
+    def test_raises_the_refusal_if_the_lookup_fails(self, run, hook):
         hook.answers |= {
             "update_contact": CyTechBotRequestError("no"),
             "get_contact": CyTechBotTransportError("x"),
@@ -87,7 +90,7 @@ class TestRefusedUpdate:
         with pytest.raises(CyTechBotRequestError, match="no"):
             run(self.update(contact_email="a@b.org"))
 
-    def test_is_not_looked_at_where_nothing_was_sent(self, run, hook):
+    def test_does_not_look_up_if_nothing_was_sent(self, run, hook):
         with pytest.raises(CyTechBotFieldError):
             run(self.update())
         assert hook.calls == []
@@ -104,22 +107,21 @@ class TestDelete:
         assert hook.calls == [("delete_contact", {"contact_id": "4"})]
 
     @pytest.mark.parametrize("missing_ok", [False, "False"])
-    def test_what_is_missing_is_an_error(self, run, hook, missing_ok):
+    def test_a_missing_contact_is_an_error(self, run, hook, missing_ok):
         hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
         with pytest.raises(CyTechBotNotFoundError):
             run(self.delete(missing_ok=missing_ok))
 
     @pytest.mark.parametrize("missing_ok", [True, "True"])
-    def test_what_is_missing_is_a_success_where_asked_for(self, run, hook, missing_ok, caplog):
+    def test_a_missing_contact_is_a_success_with_missing_ok(self, run, hook, missing_ok, caplog):
         caplog.set_level("INFO")
         hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
         assert run(self.delete(missing_ok=missing_ok)) == "4"
-        assert f"Nothing to delete: {self.GONE}" in caplog.text
+        line = f"Nothing to delete for contact_id '4' over connection 'cytechbot_default': {self.GONE}"
+        assert line in caplog.text
 
     @pytest.mark.parametrize("store", [True, False])
-    def test_what_is_missing_in_a_retry_was_deleted_by_the_try_before(
-        self, run, hook, tries, tries_without_store, store
-    ):
+    def test_a_missing_contact_in_a_retry_is_a_success(self, run, hook, tries, tries_without_store, store):
         tries = tries if store else tries_without_store
         hook.answers["delete_contact"] = (
             CyTechBotTransportError("cut off."),
@@ -129,7 +131,7 @@ class TestDelete:
             run(self.delete(), tries.context())
         assert run(self.delete(), tries.retry()) == "4"
 
-    def test_what_is_missing_after_clearing_is_an_error(self, run, hook, tries):
+    def test_a_missing_contact_after_a_clear_is_an_error(self, run, hook, tries):
         run(self.delete())
         hook.answers["delete_contact"] = (
             CyTechBotNotFoundError(self.GONE),
@@ -142,14 +144,14 @@ class TestDelete:
             run(self.delete(), tries.clear())
         assert run(self.delete(), tries.retry()) == "4"
 
-    def test_a_try_that_reached_no_server_excuses_nothing(self, run, hook, tries, not_sent):
+    def test_a_missing_contact_is_an_error_if_the_earlier_try_was_not_sent(self, run, hook, tries, not_sent):
         hook.answers["delete_contact"] = (not_sent(), CyTechBotNotFoundError(self.GONE))
         with pytest.raises(CyTechBotTransportError):
             run(self.delete())
         with pytest.raises(CyTechBotNotFoundError):
             run(self.delete(), tries.retry())
 
-    def test_a_try_that_reached_no_server_does_not_forget_the_one_before_it(self, run, hook, tries, not_sent):
+    def test_a_try_that_was_not_sent_keeps_the_state_of_the_one_before(self, run, hook, tries, not_sent):
         lost = CyTechBotTransportError("cut off.")
         hook.answers["delete_contact"] = (lost, not_sent(), CyTechBotNotFoundError(self.GONE))
         for context in (tries.context, tries.retry):
@@ -157,13 +159,13 @@ class TestDelete:
                 run(self.delete(), context())
         assert run(self.delete(), tries.retry()) == "4"
 
-    def test_what_a_killed_worker_deleted_is_missing_in_the_retry(self, run, hook, tries):
-        run(self.delete())  # and its worker dies before Airflow hears of it
+    def test_a_missing_contact_after_a_killed_worker_is_a_success(self, run, hook, tries):
+        run(self.delete())  # then the worker dies before Airflow gets the result
         hook.answers["delete_contact"] = CyTechBotNotFoundError(self.GONE)
         assert run(self.delete(), tries.retry()) == "4"
 
     @pytest.mark.parametrize("store", [True, False])
-    def test_retries_that_were_raised_in_the_run_make_no_retry_of_the_first_try(
+    def test_raised_retries_do_not_turn_the_first_try_into_a_retry(
         self, run, hook, tries, tries_without_store, store
     ):
         tries = tries if store else tries_without_store
@@ -172,7 +174,7 @@ class TestDelete:
         with pytest.raises(CyTechBotNotFoundError):
             run(self.delete(), tries.context())
 
-    def test_another_refusal_is_an_error_whatever_was_asked_for(self, run, hook):
+    def test_another_refusal_is_an_error_with_missing_ok(self, run, hook):
         hook.answers["delete_contact"] = CyTechBotRequestError("no")
         with pytest.raises(CyTechBotRequestError):
             run(self.delete(missing_ok=True))

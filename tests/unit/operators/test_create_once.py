@@ -26,7 +26,7 @@ GROUP = {"id": "7", "deleted": "0"}
 
 
 class Killed(BaseException):
-    """The worker dies: nothing of the operator's runs any more."""
+    """The worker dies, and no more code of the operator runs."""
 
 
 def group(name="Leads", **kwargs):
@@ -42,7 +42,7 @@ def labels(*ids):
 
 
 def kill_at(monkeypatch, tries, moment):
-    """Let the worker die `before` or `after` it stores what the create begins or finishes with."""
+    """Kill the worker `before` or `after` it stores the begin or the end of the create."""
     real = tries.store.set
 
     def set_or_die(key, value, **kwargs):
@@ -58,7 +58,7 @@ def kill_at(monkeypatch, tries, moment):
 
 
 def assert_has_steps(error):
-    """Check that the error says what to do in both cases."""
+    """Check that the error has the steps for both cases."""
     for step in (
         "If it is there",
         "XCom return_value",
@@ -88,7 +88,7 @@ def test_a_lost_response_is_an_error_with_all_steps(run, hook, tries, lost, oper
     assert_has_steps(raised.value)
 
 
-def test_the_start_is_left_out_where_it_is_not_known(run, hook, tries_without_store):
+def test_an_unknown_start_is_left_out(run, hook, tries_without_store):
     hook.answers["create_contact_group"] = CyTechBotAmbiguousWriteError("The answer was lost.")
     with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
         run(group(), tries_without_store.retry())
@@ -112,13 +112,13 @@ class TestKilledGroup:
             run(group())
         revive()
 
-    def test_before_anything_was_begun(self, run, hook, monkeypatch, tries):
+    def test_killed_before_the_create_began(self, run, hook, monkeypatch, tries):
         self.die(run, hook, monkeypatch, tries, "before begin")
         assert hook.calls == []
         assert run(group(), tries.retry()) == "7"
 
     @pytest.mark.parametrize("moment", ["after begin", "before finish"])
-    def test_between_begin_and_result(self, run, hook, monkeypatch, tries, moment):
+    def test_killed_between_begin_and_result(self, run, hook, monkeypatch, tries, moment):
         self.die(run, hook, monkeypatch, tries, moment)
         sent = len(hook.calls)
         with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
@@ -134,36 +134,36 @@ class TestKilledGroup:
         assert_has_steps(raised.value)
         assert len(hook.calls) == sent
 
-    def test_after_the_result_was_stored(self, run, hook, monkeypatch, tries):
+    def test_killed_after_the_result_was_stored(self, run, hook, monkeypatch, tries):
         self.die(run, hook, monkeypatch, tries, "after finish")
         assert run(group(), tries.retry()) == "7"
         assert run(group(), tries.retry()) == "7"
         assert hook.count("create_contact_group") == 1
 
-    def test_a_template_that_differs_from_try_to_try_changes_nothing(self, run, hook, monkeypatch, tries):
+    def test_fields_that_changed_between_tries_do_not_send_it_again(self, run, hook, monkeypatch, tries):
         self.die(run, hook, monkeypatch, tries, "before finish")
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(group("Leads, second try"), tries.retry())
         assert hook.count("create_contact_group") == 1
 
-    def test_an_id_is_returned_whatever_the_templates_say_now(self, run, hook, monkeypatch, tries):
+    def test_a_stored_id_is_returned_although_fields_changed(self, run, hook, monkeypatch, tries):
         self.die(run, hook, monkeypatch, tries, "after finish")
         assert run(group("Leads, second try"), tries.retry()) == "7"
 
-    def test_who_clears_without_having_been_told_is_told(self, run, hook, monkeypatch, tries):
-        # With retries=0 nobody has seen an error of ours: clearing it is no decision to make it twice.
+    def test_a_clear_before_the_error_was_reported_is_not_confirmation(self, run, hook, monkeypatch, tries):
+        # With retries=0 the error was never shown, so a clear does not confirm a second create.
         self.die(run, hook, monkeypatch, tries, "before finish")
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(group(), tries.clear())
         assert hook.count("create_contact_group") == 1
         assert run(group(), tries.clear()) == "8"
 
-    def test_who_clears_with_other_fields_is_told_all_the_same(self, run, hook, monkeypatch, tries):
+    def test_a_clear_with_other_fields_still_reports_the_open_create(self, run, hook, monkeypatch, tries):
         self.die(run, hook, monkeypatch, tries, "before finish")
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(group("New leads"), tries.clear())
 
-    def test_a_retry_after_the_telling_is_no_clearing(self, run, hook, monkeypatch, tries):
+    def test_a_retry_after_the_report_is_not_a_clear(self, run, hook, monkeypatch, tries):
         self.die(run, hook, monkeypatch, tries, "before finish")
         for _ in range(2):
             with pytest.raises(CyTechBotAmbiguousWriteError):
@@ -171,7 +171,7 @@ class TestKilledGroup:
         assert hook.count("create_contact_group") == 1
 
 
-class TestLostAnswerOfAGroup:
+class TestLostResponseOfAGroup:
     def test_fails_at_once_and_is_sent_again_only_when_cleared(self, run, hook, lost, tries):
         hook.answers["create_contact_group"] = (lost(), "8")
         with pytest.raises(CyTechBotAmbiguousWriteError):
@@ -183,7 +183,7 @@ class TestLostAnswerOfAGroup:
         assert run(group(), tries.retry()) == "8"
         assert hook.count("create_contact_group") == 2
 
-    def test_cleared_and_then_not_sent_may_be_retried(self, run, hook, lost, not_sent, tries):
+    def test_cleared_and_not_sent_is_retried(self, run, hook, lost, not_sent, tries):
         hook.answers["create_contact_group"] = (lost(), not_sent(), "8")
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(group())
@@ -191,7 +191,7 @@ class TestLostAnswerOfAGroup:
             run(group(), tries.clear())
         assert run(group(), tries.retry()) == "8"
 
-    def test_cleared_and_then_killed_is_told_again(self, run, hook, lost, tries):
+    def test_cleared_and_killed_is_reported_again(self, run, hook, lost, tries):
         hook.answers["create_contact_group"] = (lost(), Killed(), "8")
         for context, error in (
             (tries.context, CyTechBotAmbiguousWriteError),
@@ -202,19 +202,19 @@ class TestLostAnswerOfAGroup:
                 run(group(), context())
         assert hook.count("create_contact_group") == 2
 
-    def test_a_timeout_of_the_task_is_a_lost_answer(self, run, hook):
+    def test_an_execution_timeout_is_a_lost_response(self, run, hook):
         hook.answers["create_contact_group"] = AirflowTaskTimeout()
         with pytest.raises(CyTechBotAmbiguousWriteError, match="execution_timeout ended it"):
             run(group())
 
-    def test_a_timeout_of_the_task_before_airflow_3_3_too(self, run, hook, tries_without_store):
+    def test_an_execution_timeout_is_a_lost_response_before_airflow_3_3(self, run, hook, tries_without_store):
         hook.answers["create_contact_group"] = AirflowTaskTimeout()
         with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
             run(group(), tries_without_store.context())
         assert isinstance(raised.value, AirflowFailException)
 
 
-class TestFailedBeforeItWasMade:
+class TestNotCreated:
     @pytest.mark.parametrize(
         "error",
         [
@@ -223,14 +223,14 @@ class TestFailedBeforeItWasMade:
             CyTechBotTransportError("x", was_sent=False),
         ],
     )
-    def test_leaves_nothing_behind(self, run, hook, tries, error):
+    def test_the_stored_state_is_removed(self, run, hook, tries, error):
         hook.answers["create_contact_group"] = (error, "7")
         with pytest.raises(type(error)):
             run(group())
         assert tries.store.entries == {}
         assert run(group(), tries.retry()) == "7"
 
-    def test_a_memory_that_cannot_be_undone_only_makes_the_next_try_careful(self, run, hook, not_sent, tries):
+    def test_a_state_that_cannot_be_removed_makes_the_next_try_ambiguous(self, run, hook, not_sent, tries):
         hook.answers["create_contact_group"] = (not_sent(), "7")
         tries.store.failing = ("delete",)
         with pytest.raises(CyTechBotTransportError):
@@ -241,7 +241,7 @@ class TestFailedBeforeItWasMade:
 
 class TestFailingStore:
     @pytest.mark.parametrize("verb", ["get", "set"])
-    def test_nothing_is_sent(self, run, hook, tries, verb):
+    def test_nothing_is_sent_without_a_working_store(self, run, hook, tries, verb):
         tries.store.failing = (verb,)
         with pytest.raises(RuntimeError):
             run(group())
@@ -256,50 +256,50 @@ class TestFailingStore:
         assert run(group()) == "7"
         assert "The task state store could not be written (RuntimeError)" in caplog.text
 
-    def test_a_foreign_entry_is_nothing(self, run, hook, tries):
+    def test_an_unreadable_entry_is_ignored(self, run, hook, tries):
         tries.store.entries["cytechbot_create"] = "what is this"
         hook.answers["create_contact_group"] = "7"
         assert run(group()) == "7"
 
 
 class TestClearedAfterSuccess:
-    def test_returns_what_exists(self, run, hook, tries):
+    def test_returns_the_existing_record(self, run, hook, tries):
         hook.answers |= {"create_contact_group": "7", "get_contact_group": GROUP}
         run(group())
         assert run(group(), tries.clear()) == "7"
         assert [name for name, _ in hook.calls] == ["create_contact_group", "get_contact_group"]
 
-    def test_makes_what_is_gone(self, run, hook, tries):
+    def test_creates_again_if_the_record_is_gone(self, run, hook, tries):
         gone = CyTechBotNotFoundError("The contact type ID does not exist")
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": gone}
         run(group())
         assert run(group(), tries.clear()) == "8"
 
-    def test_makes_what_is_there_but_deleted(self, run, hook, tries):
+    def test_creates_again_if_the_record_is_marked_deleted(self, run, hook, tries):
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": {**GROUP, "deleted": "1"}}
         run(group())
         assert run(group(), tries.clear()) == "8"
 
-    def test_is_noticed_though_the_retries_were_changed(self, run, hook, tries):
+    def test_a_clear_is_detected_after_the_retries_were_changed(self, run, hook, tries):
         gone = CyTechBotNotFoundError("The contact type ID does not exist")
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": gone}
         run(group())
-        tries.retries = tries.ti.task.retries = 1  # so that clearing leaves max_tries as it was
+        tries.retries = tries.ti.task.retries = 1  # so that a clear does not change max_tries
         assert run(group(), tries.clear()) == "8"
 
-    def test_makes_another_where_the_fields_were_mended(self, run, hook, tries):
+    def test_creates_again_if_the_fields_were_corrected(self, run, hook, tries):
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": GROUP}
         run(group())
         assert run(group("New leads"), tries.clear()) == "8"
 
-    def test_makes_another_where_the_connection_was_mended(self, run, hook, tries):
-        # Id 7 of one server is another's group on the other.
+    def test_creates_again_if_the_connection_was_changed(self, run, hook, tries):
+        # The same id names another group on another server.
         hook.answers |= {"create_contact_group": ("7", "8"), "get_contact_group": GROUP}
         run(group())
         hook.cytechbot_conn_id = "cytechbot_production"
         assert run(group(), tries.clear()) == "8"
 
-    def test_a_server_that_does_not_answer_is_no_server_without_it(self, run, hook, not_sent, tries):
+    def test_a_failed_lookup_does_not_create_again(self, run, hook, not_sent, tries):
         hook.answers |= {"create_contact_group": "7", "get_contact_group": not_sent()}
         run(group())
         with pytest.raises(CyTechBotTransportError):
@@ -307,10 +307,10 @@ class TestClearedAfterSuccess:
         assert hook.count("create_contact_group") == 1
 
 
-class TestLookable:
+class TestWithSearch:
     """A label is found by its name."""
 
-    def test_a_lost_answer_is_looked_up(self, run, hook, lost, tries, caplog):
+    def test_after_a_lost_response_the_record_is_looked_up(self, run, hook, lost, tries, caplog):
         caplog.set_level("INFO")
         hook.answers |= {"create_label": lost(), "get_all_labels": labels("5")}
         assert run(label()) == "5"
@@ -319,25 +319,25 @@ class TestLookable:
         assert run(label(), tries.retry()) == "5"
         assert hook.count("create_label") == 1
 
-    def test_a_lost_answer_that_left_nothing_yet_fails_at_once(self, run, hook, lost):
+    def test_after_a_lost_response_without_a_record_the_task_fails_at_once(self, run, hook, lost):
         hook.answers |= {"create_label": lost(), "get_all_labels": []}
         with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
             run(label())
         assert isinstance(raised.value, AirflowFailException)
 
-    def test_a_look_that_fails_leaves_the_first_error(self, run, hook, lost, not_sent):
+    def test_a_failed_lookup_raises_the_first_error(self, run, hook, lost, not_sent):
         hook.answers |= {"create_label": lost(), "get_all_labels": not_sent()}
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(label())
 
-    def test_a_timeout_of_the_task_is_left_to_the_next_try(self, run, hook, tries):
+    def test_after_an_execution_timeout_the_next_try_searches(self, run, hook, tries):
         hook.answers |= {"create_label": AirflowTaskTimeout(), "get_all_labels": labels("5")}
         with pytest.raises(AirflowTaskTimeout):
             run(label())
         assert run(label(), tries.retry()) == "5"
 
     @pytest.mark.parametrize("store", [True, False])
-    def test_killed_and_made(self, run, hook, tries, tries_without_store, store):
+    def test_killed_and_created(self, run, hook, tries, tries_without_store, store):
         tries = tries if store else tries_without_store
         hook.answers |= {"create_label": Killed(), "get_all_labels": labels("5")}
         with pytest.raises(Killed):
@@ -346,14 +346,14 @@ class TestLookable:
         assert hook.count("create_label") == 1
 
     @pytest.mark.parametrize("store", [True, False])
-    def test_killed_and_not_made(self, run, hook, tries, tries_without_store, store):
+    def test_killed_and_not_created(self, run, hook, tries, tries_without_store, store):
         tries = tries if store else tries_without_store
         hook.answers |= {"create_label": (Killed(), "6"), "get_all_labels": []}
         with pytest.raises(Killed):
             run(label(), tries.context())
         assert run(label(), tries.retry()) == "6"
 
-    def test_killed_and_made_only_after_the_look(self, run, hook, tries):
+    def test_killed_and_created_after_the_lookup(self, run, hook, tries):
         refusal = CyTechBotRequestError("(#100) Label name already exists.")
         hook.answers |= {"create_label": (Killed(), refusal), "get_all_labels": ([], labels("5"))}
         with pytest.raises(Killed):
@@ -368,7 +368,7 @@ class TestLookable:
         with pytest.raises(CyTechBotRequestError, match="No Enabled Bot"):
             run(label(), tries.retry())
 
-    def test_a_try_that_was_not_sent_does_not_forget_the_one_before_it(self, run, hook, not_sent, tries):
+    def test_a_try_that_was_not_sent_keeps_the_state_of_the_one_before(self, run, hook, not_sent, tries):
         refusal = CyTechBotRequestError("(#100) Label name already exists.")
         hook.answers |= {
             "create_label": (Killed(), not_sent(), refusal),
@@ -380,15 +380,15 @@ class TestLookable:
             run(label(), tries.retry())
         assert run(label(), tries.retry()) == "5"
 
-    def test_what_existed_before_is_refused_in_a_first_try(self, run, hook):
+    def test_an_existing_record_is_refused_in_the_first_try(self, run, hook):
         refusal = CyTechBotRequestError("(#100) Label name already exists.")
         hook.answers |= {"create_label": refusal, "get_all_labels": labels("5")}
         with pytest.raises(CyTechBotRequestError):
             run(label())
         assert hook.count("get_all_labels") == 0
 
-    def test_a_template_that_differs_from_try_to_try_looks_for_nothing(self, run, hook, tries):
-        # It would look for what this try wants, not for what the first one may have made.
+    def test_fields_that_changed_between_tries_are_not_looked_up(self, run, hook, tries):
+        # The search would use the fields of this try, not those of the first one.
         hook.answers |= {"create_label": (Killed(), "6"), "get_all_labels": []}
         with pytest.raises(Killed):
             run(label())
@@ -405,7 +405,7 @@ class TestLookable:
 
 
 class TestWithoutStore:
-    def test_a_retry_makes_a_group_as_nothing_is_known(self, run, hook, not_sent, tries_without_store):
+    def test_a_retry_creates_the_group_again(self, run, hook, not_sent, tries_without_store):
         hook.answers["create_contact_group"] = (not_sent(), "7")
         with pytest.raises(CyTechBotTransportError):
             run(group(), tries_without_store.context())
@@ -417,7 +417,7 @@ class TestWithoutStore:
         assert hook.count("get_all_labels") == 0
 
 
-def test_no_password_in_what_is_stored_or_shown(run, hook, tries, time_machine):
+def test_the_password_is_neither_stored_nor_shown(run, hook, tries, time_machine):
     user = CyTechBotCreateUserOperator(
         task_id="t",
         name="Kim",
@@ -435,9 +435,9 @@ def test_no_password_in_what_is_stored_or_shown(run, hook, tries, time_machine):
     tries.store.entries.clear()
     run(user)
     assert json.dumps(tries.store.entries) == first  # not even a digest of it
-    assert "hunter2" not in repr(Create("user", Call(CREATE_USER, {"password": "hunter2"}), exists=bool))
+    assert "hunter2" not in repr(Create("user", Call(CREATE_USER, {"password": "hunter2"}), is_present=bool))
 
 
-def test_a_name_of_another_type_is_refused_as_such(run):
+def test_a_name_of_another_type_is_refused(run):
     with pytest.raises(CyTechBotFieldError, match="'name' must be text, not dict"):
         run(group({1: "a", "b": 2}))

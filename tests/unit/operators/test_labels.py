@@ -46,16 +46,16 @@ class TestLabels:
     @pytest.mark.parametrize(
         "label_ids", [["5", "10"], [5, 10], "5,10", " 5 , 10 ", ["5", "10", "5"], ("5", 10)]
     )
-    def test_by_id(self, run, hook, label_ids):
+    def test_labels_are_assigned_by_id(self, run, hook, label_ids):
         assert run(assign(label_ids=label_ids)) == "111"
         assert sent(hook) == [("111", "5,10")]
         assert hook.count("get_all_labels") == 1
 
-    def test_one_id_that_native_rendering_made_a_number(self, run, hook):
+    def test_a_single_integer_id_is_accepted(self, run, hook):
         run(assign(label_ids=5))
         assert sent(hook) == [("111", "5")]
 
-    def test_unknown_ids_are_named_before_anything_is_sent(self, run, hook):
+    def test_unknown_ids_fail_before_any_write(self, run, hook):
         with pytest.raises(CyTechBotRequestError) as raised:
             run(assign(label_ids=["5", "55", "56"]))
         assert isinstance(raised.value, AirflowFailException)
@@ -64,7 +64,7 @@ class TestLabels:
         assert sent(hook) == []
 
     @pytest.mark.parametrize("names", ["VIP", ["VIP"], ["VIP", "VIP"]])
-    def test_by_name(self, run, hook, names):
+    def test_labels_are_assigned_by_name(self, run, hook, names):
         run(assign(label_names=names))
         assert sent(hook) == [("111", "5")]
 
@@ -74,18 +74,18 @@ class TestLabels:
         assert [set(label_ids.split(",")) for _, label_ids in sent(hook)] == [{"5", "10"}, {"5", "10"}]
 
     @pytest.mark.parametrize("names", [2024, [2024]])
-    def test_a_name_that_native_rendering_made_a_number_is_refused(self, run, names):
+    def test_a_number_as_name_is_refused(self, run, names):
         with pytest.raises(CyTechBotFieldError, match=r"must be text, not int.* tojson"):
             run(assign(label_names=names))
 
-    def test_an_unknown_name_lists_the_known(self, run, hook):
+    def test_the_error_of_an_unknown_name_lists_the_known_names(self, run, hook):
         with pytest.raises(CyTechBotRequestError) as raised:
             run(assign(label_names=["VIP", "Vip"]))
         assert "does not have: 'Vip'." in str(raised.value)
         assert "'Dog people' (10), 'VIP' (5)" in str(raised.value)
         assert sent(hook) == []
 
-    def test_where_there_are_no_labels_at_all(self, run, hook):
+    def test_an_unknown_name_on_a_page_without_labels(self, run, hook):
         hook.answers["get_all_labels"] = []
         with pytest.raises(CyTechBotRequestError, match="It has: none"):
             run(assign(label_names="VIP"))
@@ -135,7 +135,7 @@ class TestLabels:
             {"label_ids": {"5": 1}},
         ],
     )
-    def test_what_cannot_be_meant_fails_at_once(self, run, hook, fields):
+    def test_invalid_parameters_fail_at_once(self, run, hook, fields):
         with pytest.raises(CyTechBotFieldError) as raised:
             run(assign(**fields))
         assert isinstance(raised.value, AirflowFailException)
@@ -143,7 +143,7 @@ class TestLabels:
 
     @pytest.mark.parametrize("text", ["['5', '10']", "[5, 10]", '["VIP"]', "[]", " ['a'] "])
     @pytest.mark.parametrize("name", ["label_ids", "label_names", "rows"])
-    def test_a_list_that_a_template_made_text_of_is_no_name(self, run, hook, name, text):
+    def test_a_list_rendered_as_text_is_refused(self, run, hook, name, text):
         fields = {"label_ids": ["5"]} if name == "rows" else {}
         with pytest.raises(CyTechBotFieldError, match="render_template_as_native_obj") as raised:
             run(assign(**fields, **{name: text}, create_missing=True))
@@ -154,7 +154,7 @@ class TestLabels:
 class TestCreateMissing:
     @pytest.fixture(autouse=True)
     def server(self, hook):
-        """Let create_label do its work."""
+        """A server that creates labels."""
         self.labels = list(LABELS)
 
         def create(fields):
@@ -164,23 +164,23 @@ class TestCreateMissing:
         hook.answers |= {"get_all_labels": lambda _: self.labels, "create_label": create}
 
     @pytest.mark.parametrize("create_missing", [True, "True", "true"])
-    def test_makes_what_is_missing_and_only_that(self, run, hook, create_missing):
+    def test_only_missing_labels_are_created(self, run, hook, create_missing):
         run(assign(label_names=["New", "VIP", "New"], create_missing=create_missing))
         assert hook.count("create_label") == 1
         assert sent(hook) == [("111", "11,5")]
 
     @pytest.mark.parametrize("create_missing", [False, "False", "false", " False "])
-    def test_text_of_false_is_false(self, run, hook, create_missing):
+    def test_the_text_false_is_false(self, run, hook, create_missing):
         with pytest.raises(CyTechBotRequestError, match="does not have: 'New'"):
             run(assign(label_names="New", create_missing=create_missing))
         assert hook.count("create_label") == 0
 
     @pytest.mark.parametrize("create_missing", ["", "None", None, "yes", 1])
-    def test_other_text_is_refused(self, run, create_missing):
+    def test_a_value_other_than_true_or_false_is_refused(self, run, create_missing):
         with pytest.raises(CyTechBotFieldError, match="must be true or false"):
             run(assign(label_names="New", create_missing=create_missing))
 
-    def test_another_task_makes_it_at_the_same_moment(self, run, hook):
+    def test_a_label_created_by_another_task_meanwhile_is_used(self, run, hook):
         def field_error(fields):
             self.labels = [*self.labels, {"label_id": "12", "label_name": fields["label_name"]}]
             return CyTechBotRequestError("(#100) Label name already exists.")
@@ -189,7 +189,7 @@ class TestCreateMissing:
         run(assign(label_names="New", create_missing=True))
         assert sent(hook) == [("111", "12")]
 
-    def test_of_two_that_were_made_both_tasks_take_the_older(self, run, hook):
+    def test_the_older_of_two_labels_with_one_name_is_used(self, run, hook):
         def accept_both(fields):
             self.labels = [
                 {"label_id": "100", "label_name": "New"},
@@ -202,46 +202,51 @@ class TestCreateMissing:
         run(assign(label_names="New", create_missing=True))
         assert sent(hook) == [("111", "99")]
 
-    def test_a_label_that_is_listed_late_is_used_all_the_same(self, run, hook):
+    def test_a_new_label_that_is_not_listed_yet_is_used(self, run, hook):
         hook.answers["create_label"] = "11"
         run(assign(label_names="New", create_missing=True))
         assert sent(hook) == [("111", "11")]
 
-    def test_a_lost_answer_is_looked_up(self, run, hook, lost):
-        def make_and_lose(fields):
+    def test_after_a_lost_response_the_label_is_looked_up(self, run, hook, lost):
+        def create_and_lose(fields):
             self.labels = [*self.labels, {"label_id": "13", "label_name": "New"}]
             return lost()
 
-        hook.answers["create_label"] = make_and_lose
+        hook.answers["create_label"] = create_and_lose
         run(assign(label_names="New", create_missing=True))
         assert sent(hook) == [("111", "13")]
 
-    def test_a_lost_answer_that_left_nothing_fails_at_once(self, run, hook, lost):
+    def test_after_a_lost_response_without_a_label_the_task_fails_at_once(self, run, hook, lost):
         hook.answers["create_label"] = lost()
         with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
             run(assign(label_names="New", create_missing=True))
         assert isinstance(raised.value, AirflowFailException)
         assert sent(hook) == []
 
-    def test_a_lost_answer_that_cannot_be_looked_up_fails_at_once(self, run, hook, lost, not_sent):
+    def test_after_a_lost_response_and_a_failed_lookup_the_task_fails_at_once(
+        self, run, hook, lost, not_sent
+    ):
         hook.answers |= {"create_label": lost(), "get_all_labels": (LABELS, not_sent())}
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(assign(label_names="New", create_missing=True))
 
     @pytest.mark.parametrize("name", ["vip", " ViP "])
-    def test_a_name_that_the_server_takes_for_another(self, run, hook, name, caplog):
+    def test_a_name_that_the_server_treats_as_equal_is_used(self, run, hook, name, caplog):
         caplog.set_level("INFO")
         hook.answers["create_label"] = CyTechBotRequestError("(#100) Label name already exists.")
         run(assign(label_names=name, create_missing=True))
         assert sent(hook) == [("111", "5")]
-        assert f"The page has no label {name.strip()!r}, but takes 'VIP' for it: id 5" in caplog.text
+        assert (
+            f"The page has no label {name.strip()!r}; using 'VIP', which the server treats as equal: id 5"
+            in caplog.text
+        )
 
-    def test_spaces_around_a_name_make_no_label(self, run, hook):
+    def test_spaces_around_a_name_are_ignored(self, run, hook):
         run(assign(label_names=[" VIP ", "VIP"], create_missing=True))
         assert sent(hook) == [("111", "5")]
         assert hook.count("create_label") == 0
 
-    def test_a_refusal_is_a_refusal(self, run, hook):
+    def test_a_refused_create_fails_the_task(self, run, hook):
         hook.answers["create_label"] = CyTechBotRequestError("No Enabled Bot Found")
         with pytest.raises(CyTechBotRequestError, match="No Enabled Bot Found"):
             run(assign(label_names="New", create_missing=True))
@@ -251,7 +256,7 @@ class TestRows:
     @pytest.fixture(autouse=True)
     def transport(self, hook, monkeypatch):
         """Let the bulk engine send through the scripted hook."""
-        hook.settings = SimpleNamespace(base_url="https://cytechbot.com/api", max_retries=0)
+        hook.settings = SimpleNamespace(base_url="https://cytechbot.com/api", max_retries=0, requests_per_second=None)
 
         class Sender:
             async def call(self, endpoint, *, max_retries, **fields):
@@ -277,23 +282,23 @@ class TestRows:
             [{"subscriber_id": Decimal(3)}, {"subscriber_id": " 1 ", "other": 5.5}],
         ],
     )
-    def test_each_kind_of_list_is_sent(self, run, hook, tries, rows):
+    def test_rows_of_each_kind_are_sent(self, run, hook, tries, rows):
         manifest = run(assign(label_ids=["5"], rows=rows))
         assert self.counts(manifest) == {"succeeded": 2}
         assert manifest["rows"] == manifest["source_rows"] == 2
         assert manifest["operations"] == {"assign": 2}
         assert sorted(sent(hook)) == [("1", "5"), ("3", "5")]
         assert hook.count("get_all_labels") == 1
-        assert tries.xcoms == {}  # Airflow pushes what execute returns
+        assert tries.xcoms == {}  # Airflow pushes the return value
 
-    def test_no_rows_are_no_error(self, run, hook):
+    def test_an_empty_source_is_a_success(self, run, hook):
         manifest = run(assign(label_ids=["5"], rows=[]))
         assert manifest["rows"] == 0
         assert set(manifest["counts"].values()) == {0}
         assert len(manifest["counts"]) == 7
         assert sent(hook) == []
 
-    def test_labels_of_each_row(self, run, hook):
+    def test_rows_can_name_their_labels(self, run, hook):
         rows = [
             {"subscriber_id": "1", "label_names": "VIP"},
             {"subscriber_id": "2", "label_ids": "5, 10"},
@@ -308,12 +313,12 @@ class TestRows:
         run(assign(rows=[{"subscriber_id": "1", "label_names": "Dogs, cats"}]))
         assert sent(hook) == [("1", "7")]
 
-    def test_columns_of_other_names(self, run, hook):
+    def test_columns_can_have_other_names(self, run, hook):
         rows = [{"psid": "1", "segment": "VIP"}]
         run(assign(rows=rows, columns={"subscriber_id": "psid", "label_names": "segment"}))
         assert sent(hook) == [("1", "5")]
 
-    def test_rows_of_one_subscriber_become_one_call(self, run, hook, tmp_path):
+    def test_rows_of_one_subscriber_are_sent_as_one_call(self, run, hook, tmp_path):
         rows = [
             {"subscriber_id": "1", "label_names": name} for name in ("VIP", "Dog people", "Nothing", "VIP")
         ]
@@ -349,7 +354,7 @@ class TestRows:
             {"subscriber_id": "1", "label_ids": "5"},
         ],
     )
-    def test_a_row_that_cannot_be_meant_does_not_stop_the_others(self, run, hook, row, tries):
+    def test_an_invalid_row_does_not_stop_the_others(self, run, hook, row, tries):
         fields = {"label_ids": ["5"]}
         if isinstance(row, dict) and "label_ids" in row:
             fields, row = {}, row | {"label_names": "VIP"}
@@ -402,7 +407,7 @@ class TestRows:
         assert manifest["report_uri"].endswith(path)
         assert report(tmp_path)[1]["reason"] == "(#100) *** is not valid"
 
-    def test_on_error_report_leaves_the_task_green(self, run, hook, tries):
+    def test_with_on_error_report_the_task_succeeds(self, run, hook, tries):
         self.refuse(hook, "2")
         manifest = run(assign(label_ids=["5"], rows=["1", "2"], on_error="report"))
         assert self.counts(manifest) == {"succeeded": 1, "refused": 1}
@@ -423,11 +428,11 @@ class TestRows:
         assert not isinstance(raised.value, AirflowFailException)
         assert self.counts(tries.xcoms["return_value"]) == {"succeeded": 1, "failed": 1}
 
-    def test_what_the_server_calls_unchanged(self, run, hook):
+    def test_the_manifest_counts_unchanged_rows(self, run, hook):
         hook.answers["assign_label"] = WriteOutcome(changed=False, message="nothing to do")
         assert self.counts(run(assign(label_ids=["5"], rows=["1"]))) == {"unchanged": 1}
 
-    def test_a_plan_sends_and_creates_nothing(self, run, hook, tmp_path):
+    def test_plan_only_sends_and_creates_nothing(self, run, hook, tmp_path):
         rows = [{"subscriber_id": "1", "label_names": "New"}, {"subscriber_id": "1.5E+3"}]
         manifest = run(
             assign(rows=rows, create_missing=True, plan_only=True, report_path=str(tmp_path / "report.csv"))
@@ -459,7 +464,7 @@ class TestRows:
             run(assign(rows=rows, create_missing=True, max_new_labels=limit))
         assert {name for name, _ in hook.calls} == {"get_all_labels"}
 
-    def test_where_chooses_rows_by_their_columns(self, run, hook):
+    def test_where_filters_rows_by_column(self, run, hook):
         rows = [
             {"subscriber_id": "1", "question_id": 46, "answer": "Dog"},
             {"subscriber_id": "2", "question_id": "46", "answer": "Cat"},
@@ -472,7 +477,7 @@ class TestRows:
         assert sorted(sent(hook)) == [("1", "5"), ("2", "5")]
         assert (manifest["rows"], manifest["source_rows"]) == (2, 5)
 
-    def test_a_file_and_the_report_of_an_earlier_run(self, run, hook, tmp_path):
+    def test_a_file_can_be_sent_again_with_its_report(self, run, hook, tmp_path):
         self.refuse(hook, "2")
         path = tmp_path / "rows.csv"
         path.write_text("subscriber_id\n1\n2\n2.5E+16\n3\n")
@@ -502,7 +507,7 @@ class TestRows:
             run(assign(label_ids=["5"], rows=["1"]))
         assert "The manifest could not be written as XCom (RuntimeError)" in caplog.text
 
-    def test_no_xcom_where_none_is_wanted(self, run, hook, tries):
+    def test_no_xcom_with_do_xcom_push_false(self, run, hook, tries):
         self.refuse(hook, "1")
         with pytest.raises(CyTechBotRequestError):
             run(assign(label_ids=["5"], rows=["1"], do_xcom_push=False))
@@ -514,7 +519,7 @@ def report(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_long_list_is_cut():
+def test_a_long_list_is_shortened():
     texts = [str(number) for number in range(MAX_LISTED + 5)]
     assert _listed(texts).endswith(f"{MAX_LISTED - 1} and 5 more")
     assert _listed(texts[:MAX_LISTED]).endswith(f"{MAX_LISTED - 1}")

@@ -39,7 +39,7 @@ HOSTILE = "from default_args"
 
 
 def parameters(operator):
-    """Every parameter that a class of ours declares, with whether it is required."""
+    """Every parameter that a class of this provider declares, and whether it is required."""
     found = {}
     for cls in reversed(operator.__mro__):
         if cls.__module__.startswith("airflow_provider_cytechbot") and "__init__" in vars(cls):
@@ -85,13 +85,13 @@ def through_partial(operator, defaults, **kwargs):
 WAYS = [through_dag, through_task_group, through_the_task, through_partial]
 
 
-def test_every_class_follows_the_rule():
+def test_every_operator_has_the_metaclass():
     assert len(CLASSES) >= 13
     assert all(type(each) is OwnArgumentsMeta for each in CLASSES)
 
 
 @pytest.mark.parametrize("operator", CLASSES)
-def test_what_is_protected_is_derived_from_the_signatures(operator):
+def test_protected_parameters_come_from_the_signatures(operator):
     airflow = {*inspect.signature(BaseOperator.__init__).parameters}
     if issubclass(operator, BaseSensorOperator):
         airflow |= {*inspect.signature(BaseSensorOperator.__init__).parameters}
@@ -100,7 +100,7 @@ def test_what_is_protected_is_derived_from_the_signatures(operator):
 
 
 @pytest.mark.parametrize("operator", CLASSES)
-def test_every_parameter_stands_in_the_signature_with_its_type(operator):
+def test_every_parameter_is_typed_in_the_signature(operator):
     shown = inspect.signature(operator).parameters
     assert parameters(operator).keys() <= shown.keys()
     assert all(shown[name].annotation is not inspect.Parameter.empty for name in parameters(operator))
@@ -121,7 +121,7 @@ def test_a_parameter_never_comes_from_default_args(operator, name, way):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("operator", "name"), CASES)
-def test_a_parameter_that_is_given_counts(operator, name, way):
+def test_an_explicit_parameter_is_used(operator, name, way):
     task = way(operator, {name: HOSTILE}, **required(operator) | {name: "own"})
     assert getattr(task, name) == "own"
 
@@ -153,7 +153,7 @@ def test_the_timing_of_a_sensor_comes_from_default_args(way):
     assert {name: getattr(task, name) for name in defaults} == defaults
 
 
-def test_default_args_of_other_operators_do_no_harm():
+def test_default_args_of_other_operators_are_ignored():
     defaults = {"name": "etl-pod", "image": "python", "mode": "reschedule", "status": "1", "path": "/data"}
     with DAG("d", schedule=None, default_args=defaults):
         user = CyTechBotUpdateUserOperator(task_id="u", user_id="1", expired_date="2027-01-01")
@@ -162,7 +162,7 @@ def test_default_args_of_other_operators_do_no_harm():
     assert export.path == "/a.csv"
 
 
-def test_one_warning_names_what_is_ignored(caplog):
+def test_one_warning_names_the_ignored_default_args(caplog):
     defaults = {"name": "etl-pod", "status": "1", "retries": 2, "image": "python"}
     with caplog.at_level(logging.WARNING), DAG("d", schedule=None, default_args=defaults):
         CyTechBotUpdateUserOperator(task_id="extend", user_id="1", expired_date="2027-01-01")
@@ -173,7 +173,7 @@ def test_one_warning_names_what_is_ignored(caplog):
     )
 
 
-def test_no_warning_where_nothing_is_ignored(caplog):
+def test_no_warning_without_ignored_default_args(caplog):
     with caplog.at_level(logging.WARNING), DAG("d", schedule=None, default_args={"name": "x", "retries": 1}):
         CyTechBotCreateContactGroupOperator(task_id="t", name="Leads")
     assert "default_args" not in caplog.text
@@ -187,7 +187,7 @@ class Leads(CyTechBotCreateContactGroupOperator):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_values_of_a_subclass_count_as_its_own(way):
+def test_values_set_by_a_subclass_are_used(way):
     assert way(Leads, {"name": HOSTILE}).name == "Leads of none"
 
 
@@ -196,7 +196,7 @@ def test_parameters_that_a_subclass_adds_come_from_default_args(way):
     assert way(Leads, {"team": "sales"}).name == "Leads of sales"
 
 
-def test_a_missing_parameter_is_named_as_airflow_names_it():
+def test_the_error_of_a_missing_parameter_is_worded_like_airflows():
     with pytest.raises(TypeError, match="missing keyword argument 'name'"):
         CyTechBotCreateContactGroupOperator(task_id="t")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from airflow_provider_cytechbot.operators.page_labels import PageLabels
 
 
-def test_of_two_labels_of_one_name_the_older_counts(hook):
+def test_the_older_of_two_labels_with_one_name_is_used(hook):
     hook.answers["get_all_labels"] = [
         {"label_id": "1000", "label_name": "VIP"},
         {"label_id": "999", "label_name": "VIP"},
@@ -14,7 +14,7 @@ def test_of_two_labels_of_one_name_the_older_counts(hook):
     assert labels.name_of == {"999": "VIP", "1000": "VIP", "1001": ""}
 
 
-def test_it_is_read_once(hook):
+def test_labels_are_read_once(hook):
     hook.answers["get_all_labels"] = []
     PageLabels(hook, "9")
     assert hook.calls == [("get_all_labels", {"page_id": "9"})]

@@ -5,13 +5,13 @@ import pytest
 from airflow_provider_cytechbot.operators.task_memory import STORE_KEY, TaskMemory, is_retry
 
 
-def test_a_first_try_is_no_retry_and_the_others_are(tries):
+def test_only_later_tries_are_retries(tries):
     assert not is_retry(tries.context())
     assert is_retry(tries.retry())
     assert is_retry(tries.retry())
 
 
-def test_clearing_counts_the_tries_from_there(tries):
+def test_after_a_clear_tries_are_counted_again(tries):
     tries.retry()
     assert not is_retry(tries.clear())
     assert is_retry(tries.retry())
@@ -24,7 +24,7 @@ def test_a_task_without_retries(tries):
     assert not is_retry(tries.clear())
 
 
-def test_what_is_remembered_is_a_digest(tries):
+def test_only_a_digest_of_the_call_is_stored(tries):
     memory = TaskMemory(tries.context(), {"name": "Leads"})
     memory.begin()
     assert "Leads" not in str(tries.store.entries[STORE_KEY])
@@ -37,12 +37,12 @@ def test_what_is_remembered_is_a_digest(tries):
 
 
 @pytest.mark.parametrize("call", [{"name": "Others"}, {"name": "Leads", "x": None}])
-def test_other_fields_are_another_call(tries, call):
+def test_other_fields_make_another_call(tries, call):
     TaskMemory(tries.context(), {"name": "Leads"}).begin()
     assert not TaskMemory(tries.context(), call).read_previous_try().is_same
 
 
-def test_undo_leaves_what_was_there_before(tries):
+def test_restore_stores_the_earlier_state(tries):
     first = TaskMemory(tries.context(), 1)
     first.read_previous_try()
     first.begin()
@@ -56,7 +56,7 @@ def test_undo_leaves_what_was_there_before(tries):
     assert STORE_KEY not in tries.store.entries
 
 
-def test_without_a_store_nothing_goes_wrong(tries_without_store):
+def test_works_without_a_store(tries_without_store):
     memory = TaskMemory(tries_without_store.context(), 1)
     assert not memory.read_previous_try().was_cut_off
     memory.begin()

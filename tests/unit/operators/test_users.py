@@ -49,7 +49,7 @@ def user(**fields):
 
 
 @pytest.mark.parametrize("expired_date", DATES)
-def test_create_takes_dates_of_all_kinds(run, hook, expired_date):
+def test_create_accepts_dates_of_all_types(run, hook, expired_date):
     hook.answers["create_system_user"] = "3"
     assert run(create(expired_date=expired_date)) == "3"
     ((_, fields),) = hook.calls
@@ -63,18 +63,18 @@ def test_create_takes_dates_of_all_kinds(run, hook, expired_date):
 
 
 @pytest.mark.parametrize("expired_date", DATES)
-def test_update_takes_dates_of_all_kinds(run, hook, expired_date):
+def test_update_accepts_dates_of_all_types(run, hook, expired_date):
     assert run(CyTechBotUpdateUserOperator(task_id="t", user_id=3, expired_date=expired_date)) == "3"
     assert hook.calls == [("update_user", {"user_id": "3", "expired_date": "2027-03-01"})]
 
 
 @pytest.mark.parametrize("expired_date", ["01.03.2027", "2027-3-1", "20270301", 20270301, ""])
-def test_other_dates_fail_at_once(run, expired_date):
+def test_an_invalid_date_fails_at_once(run, expired_date):
     with pytest.raises(CyTechBotFieldError):
         run(create(expired_date=expired_date))
 
 
-def test_update_sends_only_what_is_given(run, hook):
+def test_update_sends_only_the_given_fields(run, hook):
     run(CyTechBotUpdateUserOperator(task_id="t", user_id="3", status="1", address="Here"))
     assert hook.calls == [("update_user", {"user_id": "3", "address": "Here", "status": "1"})]
 
@@ -88,15 +88,15 @@ def test_the_password_is_masked_in_each_form(run, hook, monkeypatch):
 
 
 @pytest.mark.parametrize("field", ["password", "mobile", "name"])
-def test_text_that_native_rendering_made_a_number_is_refused(run, hook, field):
+def test_a_number_as_text_field_is_refused(run, hook, field):
     with pytest.raises(CyTechBotFieldError, match=r"must be text, not int.* tojson") as raised:
         run(create(**{field: 12345678}))
     assert "12345678" not in str(raised.value)
     assert hook.calls == []
 
 
-class TestLook:
-    def test_finds_what_was_made(self, run, hook, lost):
+class TestLookupAfterLostResponse:
+    def test_returns_the_created_user(self, run, hook, lost):
         hook.answers |= {"create_system_user": lost(), "get_user_info": user()}
         assert run(create(expired_date=pendulum.datetime(2027, 3, 1, 4), package_id=1, mobile=None)) == "3"
         assert hook.calls[-1] == ("get_user_info", {"email": "kim@example.com"})
@@ -112,13 +112,13 @@ class TestLook:
             {"mobile": ""},
         ],
     )
-    def test_a_user_that_had_the_address_before_is_no_success(self, run, hook, lost, other, caplog):
+    def test_a_user_with_other_fields_is_not_returned(self, run, hook, lost, other, caplog):
         hook.answers |= {"create_system_user": lost(), "get_user_info": user(**other)}
         with pytest.raises(CyTechBotAmbiguousWriteError):
             run(create(mobile="+1", address="Here"))
         assert f"User 3 has the e-mail address 'kim@example.com', but another {min(other)}" in caplog.text
 
-    def test_what_the_server_does_not_tell_contradicts_nothing(self, run, hook, lost):
+    def test_fields_missing_in_the_answer_are_not_compared(self, run, hook, lost):
         hook.answers |= {
             "create_system_user": lost(),
             "get_user_info": user(expired_date=None, package_id=None),
@@ -126,7 +126,7 @@ class TestLook:
         assert run(create(mobile="+1")) == "3"
 
     @pytest.mark.parametrize(("add_date", "is_ours"), [(-2, False), (-0.5, True), (0, True)])
-    def test_a_user_that_is_older_than_the_create_is_no_success(self, run, hook, lost, add_date, is_ours):
+    def test_a_user_older_than_the_create_is_not_returned(self, run, hook, lost, add_date, is_ours):
         added = (datetime.now(UTC) + timedelta(days=add_date)).isoformat()
         hook.answers |= {"create_system_user": lost(), "get_user_info": user(add_date=added)}
         if is_ours:
@@ -135,7 +135,7 @@ class TestLook:
             with pytest.raises(CyTechBotAmbiguousWriteError):
                 run(create())
 
-    def test_a_user_that_an_earlier_try_made_may_be_as_old_as_that(self, run, hook, tries, time_machine):
+    def test_a_user_as_old_as_the_earlier_try_is_returned(self, run, hook, tries, time_machine):
         time_machine.move_to("2026-03-01T12:00:00Z")
         hook.answers |= {"create_system_user": KeyboardInterrupt()}
         with pytest.raises(KeyboardInterrupt):
@@ -144,7 +144,7 @@ class TestLook:
         hook.answers["get_user_info"] = user(add_date="2026-03-01T12:00:01+00:00")
         assert run(create(), tries.retry()) == "3"
 
-    def test_no_such_user(self, run, hook, lost):
+    def test_without_a_user_the_create_is_ambiguous(self, run, hook, lost):
         hook.answers |= {
             "create_system_user": lost(),
             "get_user_info": CyTechBotNotFoundError("No Matching User Found"),
@@ -153,7 +153,7 @@ class TestLook:
             run(create())
 
 
-def test_cleared_after_success_returns_the_user_though_it_was_changed_since(run, hook, tries):
+def test_cleared_after_success_returns_a_user_that_was_changed_since(run, hook, tries):
     hook.answers |= {
         "create_system_user": "3",
         "get_user_info": user(expired_date="2030-01-01T00:00:00+00:00"),

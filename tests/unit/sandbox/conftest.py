@@ -1,4 +1,4 @@
-"""What the sandbox's tests share: a running server, and a plain client that knows nothing of the provider."""
+"""What the sandbox's tests share: a running server, and a plain client that does not use the provider."""
 
 from __future__ import annotations
 

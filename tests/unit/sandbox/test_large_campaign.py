@@ -11,7 +11,7 @@ from airflow_provider_cytechbot.sandbox.large_campaign import LargeCampaign
 
 @pytest.mark.parametrize("field", ["id", "question_id"])
 @pytest.mark.parametrize("subscribers", [1, 2, 999, 1000, 1001, 2000, 10_000])
-def test_well_formed_and_as_long_as_it_says(subscribers, field):
+def test_well_formed_and_of_the_declared_length(subscribers, field):
     campaign = LargeCampaign(subscribers)
     body = b"".join(campaign.chunks(field))
     assert len(body) == campaign.length(field)

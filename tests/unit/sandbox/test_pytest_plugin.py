@@ -7,17 +7,17 @@ CONFTEST = 'pytest_plugins = ["airflow_provider_cytechbot.sandbox.pytest_plugin"
 TESTS = """
 import requests
 
-def ask(sandbox):
+def send(sandbox):
     url = f"{sandbox.base_url}/get_flow_campaigns/"
     return requests.get(url, params={"api_key": sandbox.api_key}, timeout=5)
 
 def test_first(cytechbot_sandbox):
     cytechbot_sandbox.state.campaigns.clear()
-    assert ask(cytechbot_sandbox).json() == []
+    assert send(cytechbot_sandbox).json() == []
 
 def test_second(cytechbot_sandbox):
     assert cytechbot_sandbox.journal.received() == 0
-    assert len(ask(cytechbot_sandbox).json()) == 3
+    assert len(send(cytechbot_sandbox).json()) == 3
 """
 
 

@@ -6,21 +6,23 @@ import time
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseSensorOperator, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, TaskDeferred
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotFieldError
+from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.sensors.base import GRACE, CyTechBotBaseSensor
 from airflow_provider_cytechbot.sensors.flow_answers import (
     CyTechBotFlowCampaignSensor,
     CyTechBotSubscriberFlowSensor,
 )
+from airflow_provider_cytechbot.triggers.events import reached
 
 SENSORS = {CyTechBotFlowCampaignSensor: {}, CyTechBotSubscriberFlowSensor: {"subscriber_id": "31"}}
-NOBODY = "2"
+UNANSWERED = "2"
 
 
 def make(cls=CyTechBotFlowCampaignSensor, **options):
-    return cls(task_id="wait", **{"flow_campaign_id": NOBODY, **SENSORS[cls], **options})
+    return cls(task_id="wait", **{"flow_campaign_id": UNANSWERED, **SENSORS[cls], **options})
 
 
 @pytest.fixture
@@ -102,3 +104,48 @@ def test_a_resumed_wait_keeps_its_start(server):
     with pytest.raises(TaskDeferred) as deferred:
         sensor._defer(started_at)
     assert deferred.value.trigger.started_at == started_at
+
+
+class TestByName:
+    @pytest.mark.parametrize("cls", SENSORS)
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_an_unknown_name_fails_at_once(self, cls, deferrable, server):
+        sensor = make(cls, flow_campaign_id=None, flow_campaign_name="No such", deferrable=deferrable)
+        with pytest.raises(AirflowFailException, match="no flow campaign has the name 'No such'"):
+            sensor.execute({})
+        assert len(server.requests()) == 1
+
+    @pytest.mark.parametrize("cls", SENSORS)
+    @pytest.mark.parametrize("names", [{}, {"flow_campaign_id": "1", "flow_campaign_name": "Feedback"}])
+    def test_exactly_one_of_id_and_name_is_needed(self, cls, names, server):
+        with pytest.raises(CyTechBotFieldError):
+            make(cls, **{"flow_campaign_id": None, **names}).execute({})
+        assert server.requests() == []
+
+    def test_the_name_is_looked_up_once_in_a_wait(self, server, monkeypatch):
+        name = next(each["flow_name"] for each in CyTechBotHook().get_flow_campaigns() if each["id"] == "2")
+        sensor = make(flow_campaign_id=None, flow_campaign_name=name, deferrable=True)
+        with pytest.raises(TaskDeferred) as deferred:
+            sensor.execute({})
+        assert deferred.value.trigger.flow_campaign_id == "2"
+        assert deferred.value.kwargs["flow_campaign_id"] == "2"
+        resumed = make(
+            CyTechBotSubscriberFlowSensor,
+            flow_campaign_id=None,
+            flow_campaign_name="Renamed",
+            deferrable=True,
+        )
+        for question in ("51", "52"):
+            server.answer("2", "31", question, "Yes")
+        found = resumed.execute_complete({}, event=reached(), **deferred.value.kwargs)
+        assert len(found) == 2
+        assert len(server.requests("get_flow_campaigns")) == 2
+
+    def test_a_failed_lookup_is_tolerated_like_a_failed_poll(self, server, monkeypatch):
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        name = next(each["flow_name"] for each in CyTechBotHook().get_flow_campaigns() if each["id"] == "2")
+        server.fault("status", "get_flow_campaigns", status=503, times=2)
+        with pytest.raises(TaskDeferred) as deferred:
+            make(flow_campaign_id=None, flow_campaign_name=name, deferrable=True).execute({})
+        assert deferred.value.trigger.flow_campaign_id == "2"
+        assert len(server.requests("get_flow_campaigns")) == 4

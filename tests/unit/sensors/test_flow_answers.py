@@ -34,7 +34,7 @@ from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
 CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
 ONE = "get_single_subscriber_flow_info"
-FEEDBACK, NOBODY = "1", "2"
+FEEDBACK, UNANSWERED = "1", "2"
 SUBSCRIBER = "24994546734902201"
 #: Airflow's own, which the sensors here keep.
 POKE_INTERVAL = 60
@@ -60,9 +60,9 @@ def subscriber_sensor(flow_campaign_id=FEEDBACK, subscriber_id=SUBSCRIBER, **opt
 
 
 def answer_completely(server):
-    """Let the one subscriber of the campaign that nobody has answered answer all its questions."""
+    """Add a subscriber with all answers to the campaign without answers."""
     for question in ("51", "52"):
-        server.answer(NOBODY, SUBSCRIBER, question, "Yes")
+        server.answer(UNANSWERED, SUBSCRIBER, question, "Yes")
 
 
 def between_pokes(monkeypatch, do):
@@ -71,7 +71,7 @@ def between_pokes(monkeypatch, do):
 
 
 def resumed(event, started_at=None):
-    """What Airflow goes on with after a deferral."""
+    """Return the sensor that Airflow resumes after a deferral."""
     return "execute_complete", {"event": event, "started_at": started_at or time.time()}
 
 
@@ -88,11 +88,11 @@ def test_existing_answers_are_returned_at_once(server, deferrable):
 
 
 def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
-    """By which to choose the interval."""
+    """The log helps to choose the interval."""
     server.fault("delay", ALL, seconds=0.3)
     with caplog.at_level(logging.INFO):
         campaign_sensor().execute({})
-    shown = caplog.text + capsys.readouterr().out  # logged by the one or the other logging
+    shown = caplog.text + capsys.readouterr().out  # the logging depends on the version of Airflow
     line = r"8 of them completely; the request took (\S+) s. Required: 1 that have answered completely\."
     (seconds,) = set(re.findall(line, shown))
     assert float(seconds) >= 0.3
@@ -109,11 +109,11 @@ def test_the_log_shows_how_long_the_server_took(server, caplog, capsys):
 )
 def test_the_log_shows_how_far_the_subscriber_has_come(server, caplog, capsys, answers, complete, reason):
     for question_id in answers:
-        server.answer(NOBODY, SUBSCRIBER, question_id, "Yes")
+        server.answer(UNANSWERED, SUBSCRIBER, question_id, "Yes")
     with caplog.at_level(logging.INFO):
-        subscriber_sensor(NOBODY, complete=complete).poke({})
+        subscriber_sensor(UNANSWERED, complete=complete).poke({})
     shown = caplog.text + capsys.readouterr().out
-    assert f"Flow campaign {NOBODY}: subscriber {SUBSCRIBER} has {reason}." in shown
+    assert f"Flow campaign {UNANSWERED}: subscriber {SUBSCRIBER} has {reason}." in shown
 
 
 def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server, monkeypatch):
@@ -124,24 +124,24 @@ def test_the_questions_are_read_once_and_an_empty_campaign_is_not_yet(server, mo
             answer_completely(server)
 
     between_pokes(monkeypatch, answer_later)
-    result = campaign_sensor(NOBODY).execute({})
+    result = campaign_sensor(UNANSWERED).execute({})
     assert (result["answered"], result["completed"]) == (1, 1)
     assert len(server.requests(ALL)) == 4
     assert len(server.requests(CAMPAIGN)) == 1
 
 
 def test_any_answer_is_enough_with_complete_false(server):
-    server.answer(NOBODY, SUBSCRIBER, "51", "Yes")
-    assert subscriber_sensor(NOBODY, complete=False).execute({})[0]["answer"] == "Yes"
-    assert campaign_sensor(NOBODY, complete="False").execute({})["completed"] == 0
+    server.answer(UNANSWERED, SUBSCRIBER, "51", "Yes")
+    assert subscriber_sensor(UNANSWERED, complete=False).execute({})[0]["answer"] == "Yes"
+    assert campaign_sensor(UNANSWERED, complete="False").execute({})["completed"] == 0
     with pytest.raises(TaskDeferred):
-        subscriber_sensor(NOBODY, deferrable=True).execute({})
-    assert len(server.requests(CAMPAIGN)) == 2  # not for a subscriber of whom any answer was enough
+        subscriber_sensor(UNANSWERED, deferrable=True).execute({})
+    assert len(server.requests(CAMPAIGN)) == 2  # no such request for a subscriber with any answer
 
 
 def test_the_trigger_gets_the_sensors_parameters_and_no_secret(server):
     sensor = campaign_sensor(
-        NOBODY,
+        UNANSWERED,
         min_subscribers="3",
         deferrable=True,
         poke_interval=timedelta(minutes=5),
@@ -180,8 +180,8 @@ def test_an_unknown_campaign_fails_at_once(server, deferrable, options, raised):
     assert len(server.requests()) == 1
 
 
-def test_a_subscriber_of_an_unknown_campaign_too_even_if_it_answers_as_an_empty_one(server):
-    """Of such an answer nobody knows whether the campaign exists."""
+def test_an_unknown_campaign_with_an_empty_answer_fails_at_once(server):
+    """Such an answer does not show whether the campaign exists."""
     server.fault("body", ONE, body='{"id": null, "flow_name": null, "data": []}')
     with pytest.raises(AirflowFailException):
         subscriber_sensor("99", complete=False, deferrable=True).execute({})
@@ -196,13 +196,13 @@ def test_only_failed_polls_in_a_row_are_counted(server, monkeypatch):
     pokes = iter(range(20))
 
     def break_again():
-        if next(pokes) == MAX_FAILED_POLLS:  # there was one that did not fail
+        if next(pokes) == MAX_FAILED_POLLS:  # this poke does not fail
             server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
             answer_completely(server)
 
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
     between_pokes(monkeypatch, break_again)
-    assert campaign_sensor(NOBODY).execute({})["completed"] == 1
+    assert campaign_sensor(UNANSWERED).execute({})["completed"] == 1
     assert len(server.requests(ALL)) == 2 * MAX_FAILED_POLLS + 2
 
 
@@ -215,7 +215,7 @@ def test_only_failed_polls_in_a_row_are_counted(server, monkeypatch):
     ],
 )
 def test_one_failed_poll_too_many_fails_the_task(server, options, raised):
-    """In both modes: what `soft_fail` does not skip in Airflow's own loop, it does not skip here."""
+    """`soft_fail` skips the same errors as in Airflow's own loop, in both modes."""
     server.fault("status", ALL, status=503, times=-1)
     with pytest.raises(raised):
         campaign_sensor(**options).execute({})
@@ -250,9 +250,9 @@ def test_a_poll_that_fails_does_not_keep_a_deferral(server):
         ({"never_fail": True}, AirflowSkipException),
     ],
 )
-def test_timeout(server, options, raised):
+def test_a_sensor_times_out(server, options, raised):
     with pytest.raises(raised):
-        campaign_sensor(NOBODY, timeout=0, **options).execute({})
+        campaign_sensor(UNANSWERED, timeout=0, **options).execute({})
     with pytest.raises(raised):
         campaign_sensor(**options).resume_execution(*resumed(timed_out()), {})
 
@@ -283,11 +283,11 @@ def test_answers_that_cannot_be_read_after_the_wait_are_waited_for_again(server)
     server.fault("status", ONE, status=503)
     with pytest.raises(TaskDeferred) as deferred:
         subscriber_sensor(timeout=3000).resume_execution(*resumed(reached(), started_at), {})
-    assert deferred.value.kwargs == {"started_at": started_at}
-    assert deferred.value.trigger.started_at == started_at  # it is the same wait, with the same end
+    assert deferred.value.kwargs == {"started_at": started_at, "flow_campaign_id": FEEDBACK}
+    assert deferred.value.trigger.started_at == started_at  # the same wait with the same timeout
     assert 2000 <= deferred.value.timeout.total_seconds() - GRACE + 1 <= 2001
-    with pytest.raises(TaskDeferred):  # somebody has taken them back meanwhile
-        subscriber_sensor(NOBODY).resume_execution(*resumed(reached()), {})
+    with pytest.raises(TaskDeferred):  # the answers were deleted meanwhile
+        subscriber_sensor(UNANSWERED).resume_execution(*resumed(reached()), {})
 
 
 @pytest.mark.parametrize("event", [None, {"status": "success"}, {**reached(), "version": 99}])

@@ -1,4 +1,4 @@
-"""What the triggers' tests share: a server, and intervals of some milliseconds."""
+"""Fixtures of the triggers' tests: a server, and intervals of some milliseconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(cytechbot_sandbox, monkeypatch):
 
 @pytest.fixture
 def run():
-    """Run a coroutine, and see that nothing is left of its polls."""
+    """Run a coroutine, and check that no poll is left."""
 
     def run(coroutine):
         async def limited():

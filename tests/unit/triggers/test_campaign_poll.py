@@ -163,7 +163,7 @@ def test_a_poll_with_broken_waiters_only_is_stopped(run, hook):
         first, second = Broken(), Broken()
         await joined(first, lambda: first.aborted and second.aborted, [joined_poll("conn", "1", second)])
 
-    run(wait())  # which checks that no poll is left
+    run(wait())  # it also checks that no poll is left
 
 
 @pytest.mark.parametrize("subscriber_id", [None, "11"])

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotTransportError
-from airflow_provider_cytechbot.hooks.task_errors import as_task_error
+from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.triggers.events import (
     EVENT_VERSION,
     CyTechBotTriggerEventError,
@@ -18,11 +18,11 @@ from airflow_provider_cytechbot.triggers.events import (
 
 
 @pytest.mark.parametrize("event", [reached(), reached({"answered": 1}), timed_out()])
-def test_what_is_written_can_be_read(event):
+def test_a_written_event_is_valid(event):
     assert validate(event) == event
 
 
-def test_an_error_comes_back_as_what_it_was():
+def test_an_error_keeps_its_class_and_text():
     error = CyTechBotTransportError("it broke.", "Mend it.", "GET x/")
     expected = error_of(validate(failed(error, 6)))
     assert type(expected) is CyTechBotTransportError
@@ -30,7 +30,7 @@ def test_an_error_comes_back_as_what_it_was():
     assert (expected.hint, expected.request) == ("Mend it.", "GET x/")
 
 
-def test_an_error_made_for_a_task_goes_by_its_public_name():
+def test_a_task_error_is_written_by_its_public_name():
     event = failed(as_task_error(CyTechBotAuthError("no.")), 1)
     assert event["error"] == "CyTechBotAuthError"
     assert type(error_of(event)) is CyTechBotAuthError
@@ -54,7 +54,7 @@ def test_an_error_made_for_a_task_goes_by_its_public_name():
         (failed(CyTechBotAuthError("no."), 1) | {"error": "SystemExit"}, "SystemExit"),
     ],
 )
-def test_anything_else_is_rejected_by_name(event, problem):
+def test_an_invalid_event_is_rejected(event, problem):
     with pytest.raises(CyTechBotTriggerEventError) as caught:
         validate(event)
     assert problem in str(caught.value)

@@ -19,18 +19,18 @@ from airflow_provider_cytechbot.triggers.flow_answers import (
 )
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
 
-from .polls import until_asked
+from .polls import until_requested
 
 CAMPAIGN, ALL = "get_flow_campaign_info", "get_all_subscriber_flow_info"
 ONE = "get_single_subscriber_flow_info"
-FEEDBACK, NOBODY = "1", "2"
+FEEDBACK, UNANSWERED = "1", "2"
 
 
 @pytest.fixture
 def kwargs(interval):
     return {
         "cytechbot_conn_id": "cytechbot_default",
-        "flow_campaign_id": NOBODY,
+        "flow_campaign_id": UNANSWERED,
         "complete": True,
         "poke_interval": interval,
         "started_at": time.time(),
@@ -47,7 +47,7 @@ async def fire(trigger):
 
 def answer(server, subscriber, questions=("51", "52")):
     for question in questions:
-        server.answer(NOBODY, subscriber, question, "Yes")
+        server.answer(UNANSWERED, subscriber, question, "Yes")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def answer(server, subscriber, questions=("51", "52")):
         lambda kwargs: CyTechBotSubscriberFlowTrigger(subscriber_id="31", **kwargs),
     ],
 )
-def test_comes_back_from_the_database_as_it_was(kwargs, trigger):
+def test_a_trigger_is_deserialized_unchanged(kwargs, trigger):
     path, arguments = trigger(kwargs).serialize()
     name = path.rpartition(".")[2]
     again = getattr(flow_answers, name)(**json.loads(json.dumps(arguments)))
@@ -105,7 +105,7 @@ def test_a_few_subscribers_are_requested_singly_and_more_together(server, run, k
         ids = [str(number) for number in range(31, 31 + subscribers)]
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ids]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
-        await until_asked(server, endpoint, 3)
+        await until_requested(server, endpoint, 3)
         request = {entry.endpoint for entry in server.requests()}
         for each in ids:
             answer(server, each)
@@ -122,7 +122,7 @@ def test_a_refused_subscriber_does_not_fail_the_others(server, run, kwargs):
     async def wait():
         triggers = [CyTechBotSubscriberFlowTrigger(subscriber_id=each, **kwargs) for each in ("31", "32")]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
-        server.fault("body", ONE, body=refused)  # the first that is asked for
+        server.fault("body", ONE, body=refused)  # for the first request
         first = await tasks[0]
         answer(server, "32")
         return first, await tasks[1]
@@ -132,7 +132,7 @@ def test_a_refused_subscriber_does_not_fail_the_others(server, run, kwargs):
     assert second["status"] == "success"
 
 
-def test_gives_up_at_its_timeout(server, run, kwargs):
+def test_a_wait_ends_at_its_timeout(server, run, kwargs):
     kwargs["timeout"] = 0.5
     start = time.monotonic()
     event = run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
@@ -153,7 +153,7 @@ def test_a_successful_poll_resets_the_count_of_failed_polls(server, run, kwargs)
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
         for polls in (MAX_FAILED_POLLS + 1, 2 * (MAX_FAILED_POLLS + 1)):
             server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS)
-            await until_asked(server, ALL, polls)
+            await until_requested(server, ALL, polls)
         answer(server, "31")
         return await task
 
@@ -175,7 +175,7 @@ def test_one_failed_poll_too_many_fails_all_waits_with_the_last_error(server, ru
 
 
 def test_a_long_interval_does_not_fail_with_a_short_one(server, run, kwargs):
-    """An outage that lasts for six polls of the one has cost the other a single poll at the most."""
+    """An outage of six polls of one waiter costs the other at most one poll."""
     server.fault("status", ALL, status=503, times=MAX_FAILED_POLLS + 1)
 
     async def wait():
@@ -212,7 +212,7 @@ def test_a_permanent_error_fails_at_once(server, run, kwargs, wrong, error, capl
 def test_a_changed_key_is_read_again(server, run, kwargs, monkeypatch):
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
-        await until_asked(server, ALL, 2)
+        await until_requested(server, ALL, 2)
         monkeypatch.setattr(server, "api_key", "1-the-next-key")
         keys = server._installation.user_ids_by_key
         old = keys.copy()
@@ -243,7 +243,7 @@ def test_a_cancelled_trigger_closes_its_sockets(server, run, kwargs, moment):
 
     async def wait():
         task = asyncio.create_task(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs)))
-        await until_asked(server, ALL)
+        await until_requested(server, ALL)
         await asyncio.sleep(0.3)
         assert sockets()
         task.cancel()
@@ -270,7 +270,7 @@ def test_others_go_on_when_one_is_cancelled(server, run, kwargs):
 
 @pytest.fixture
 def warmed_up(server, run, kwargs):
-    """The imports, which a thread does, have held up the loop too: on a busy machine for seconds."""
+    """Import first: on a busy machine, the imports in a thread also delay the loop for seconds."""
     run(fire(CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs | {"timeout": 0.5})))
 
 
@@ -301,7 +301,7 @@ def test_no_poll_blocks_the_loop(server, run, kwargs, caplog):
     async def wait():
         loop = asyncio.get_running_loop()
         loop.set_debug(True)
-        loop.slow_callback_duration = 2.0  # much, for a busy machine; less than the server lets wait
+        loop.slow_callback_duration = 2.0  # long enough for a busy machine, shorter than the server's delay
         triggers = [CyTechBotFlowCampaignTrigger(min_subscribers=1, **kwargs) for _ in range(500)]
         tasks = [asyncio.create_task(fire(trigger)) for trigger in triggers]
         server.fault("delay", ALL, seconds=2.3)
@@ -317,7 +317,7 @@ def test_no_poll_blocks_the_loop(server, run, kwargs, caplog):
 
 @pytest.mark.usefixtures("warmed_up")
 def test_a_large_answer_is_read_in_slices(run, kwargs, monkeypatch):
-    """By the time that the loop itself has worked, which a busy machine does not change."""
+    """Measured in CPU time of the loop's thread, which a busy machine does not change."""
     subscribers, slices = 30_000, []
 
     async def watch():

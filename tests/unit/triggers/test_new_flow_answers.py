@@ -15,18 +15,22 @@ if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("event triggers are new in Airflow 3.0", allow_module_level=True)
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
-from airflow_provider_cytechbot.triggers.new_flow_answers import MAX_NAMED, CyTechBotNewFlowAnswersTrigger
+from airflow_provider_cytechbot.triggers.new_flow_answers import (
+    MAX_NAMED,
+    CyTechBotNewFlowAnswersTrigger,
+    StoredEventsProducer,
+)
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
 from airflow_provider_cytechbot.triggers.waiters import NewAnswers
 
-from .polls import until_asked
+from .polls import until_requested
 
 if AIRFLOW_V_3_3_PLUS:
     from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
 
 has_store = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the assets' state store is new in Airflow 3.3")
 
-NOBODY = "2"
+UNANSWERED = "2"
 ALL = "get_all_subscriber_flow_info"
 
 
@@ -47,7 +51,7 @@ class Store:
 def trigger(interval):
     def trigger(store=None, **options):
         made = CyTechBotNewFlowAnswersTrigger(
-            flow_campaign_id=NOBODY, complete=False, poll_interval=interval, **options
+            flow_campaign_id=UNANSWERED, complete=False, poll_interval=interval, **options
         )
         made.asset_state_store = store
         return made
@@ -56,12 +60,12 @@ def trigger(interval):
 
 
 async def polls(server, number=5):
-    """Wait for so many further polls."""
-    await until_asked(server, ALL, server.journal.received(ALL) + number)
+    """Wait for this number of further polls."""
+    await until_requested(server, ALL, server.journal.received(ALL) + number)
 
 
 async def live(trigger, server, during=None, store_events=True):
-    """Do for some polls, or during something, what Airflow does with a shared stream; return the events."""
+    """Read a shared stream like Airflow, for some polls or during an action; return the events."""
     events = []
     _, kwargs = trigger.serialize()
     producer = type(trigger).create_shared_stream_producer(kwargs)
@@ -70,7 +74,7 @@ async def live(trigger, server, during=None, store_events=True):
         async with aclosing(producer.open_stream()) as opened:
             async for raw, payload in opened:
                 yield raw
-                # Only now has the trigger moved past it.
+                # The trigger has handled it only now.
                 if store_events:
                     await producer.advance([AdvanceItem(payload, AdvanceOutcome(acked=1, failed=0))])
 
@@ -88,14 +92,14 @@ async def live(trigger, server, during=None, store_events=True):
 
 def answer(server, *subscribers):
     for subscriber in subscribers:
-        server.answer(NOBODY, subscriber, "51", "Yes")
+        server.answer(UNANSWERED, subscriber, "51", "Yes")
 
 
 def test_serialization_names_the_public_module(trigger, interval):
     path, kwargs = trigger().serialize()
     assert path == "airflow_provider_cytechbot.triggers.new_flow_answers.CyTechBotNewFlowAnswersTrigger"
     assert kwargs == {
-        "flow_campaign_id": NOBODY,
+        "flow_campaign_id": UNANSWERED,
         "complete": False,
         "poll_interval": interval,
         "cytechbot_conn_id": "cytechbot_default",
@@ -133,7 +137,7 @@ def test_an_interval_can_be_a_timedelta():
 
 
 @has_store
-def test_a_stream_of_its_own_where_there_is_a_store(trigger):
+def test_with_a_store_it_has_its_own_stream(trigger):
     assert trigger().shared_stream_key() is None
     assert trigger(Store()).shared_stream_key() == trigger(Store()).shared_stream_key() != None  # noqa: E711
 
@@ -150,10 +154,10 @@ def test_fires_once_for_new_subscribers_across_restarts(server, run, trigger):
         return first, second, await live(trigger(store), server)
 
     first, (event,), third = run(live_thrice())
-    assert first == third == []  # who was there at the very first start is not new
+    assert first == third == []  # subscribers of the first start are not new
     assert event["subscriber_ids"] == ["32", "33"]
     assert (event["count"], event["answered"], event["completed"]) == (2, 3, 0)
-    assert (event["flow_campaign_id"], event["flow_name"]) == (NOBODY, "Spring ride: sign up")
+    assert (event["flow_campaign_id"], event["flow_name"]) == (UNANSWERED, "Spring ride: sign up")
 
 
 @has_store
@@ -188,7 +192,7 @@ def test_a_state_of_a_newer_version_is_rejected_and_not_written_over(server, run
                 await anext(watch.filter_shared_stream(raw async for raw, _ in opened))
             return time.monotonic() - start
 
-    assert run(live_once()) >= interval  # it is begun anew at once, and must not spin
+    assert run(live_once()) >= interval  # Airflow restarts it at once
     assert store.values[key] == kept
 
 
@@ -316,7 +320,7 @@ def test_without_a_store_it_fires_for_later_answers_and_logs_that_once(server, r
         return event.payload
 
     assert run(first_event())["subscriber_ids"] == ["32"]
-    # Logged by the one or the other logging, and in Airflow 3.0 shown by both.
+    # The logging depends on the version of Airflow; 3.0 shows the line twice.
     shown = [
         text.count("after a restart, the trigger fires for later answers only")
         for text in (caplog.text, capsys.readouterr().out)
@@ -329,9 +333,37 @@ def test_on_airflow_2_only_the_event_trigger_cannot_be_imported(monkeypatch):
     monkeypatch.delattr("airflow.triggers.base.BaseEventTrigger")
     for name in ("flow_answers", "new_flow_answers"):
         module = sys.modules[f"{package}.{name}"]
-        monkeypatch.setattr(f"{package}.{name}", module)  # so that it is this one again afterwards
+        monkeypatch.setattr(f"{package}.{name}", module)  # monkeypatch restores this module afterwards
         monkeypatch.delitem(sys.modules, f"{package}.{name}")
     rest = importlib.import_module(f"{package}.flow_answers")
     assert rest.CyTechBotFlowCampaignTrigger
     with pytest.raises(ImportError, match=r"needs Airflow 3\.0 or newer"):
         importlib.import_module(f"{package}.new_flow_answers")
+
+
+@has_store
+def test_the_newest_state_of_a_batch_is_stored(run):
+    """Later results without a new subscriber come back in the same batch as the event."""
+    stored = []
+
+    def item(name, failed=0):
+        async def remember():
+            stored.append(name)
+
+        answers = NewAnswers([], None, 0, 0, remember if name else None)
+        return AdvanceItem(answers, AdvanceOutcome(acked=1, failed=failed))
+
+    producer = StoredEventsProducer(None)
+    run(producer.advance([item("old"), item("new"), item(None), item("not stored", failed=1)]))
+    run(producer.advance([item(None)]))
+    assert stored == ["new"]
+
+
+@has_store
+def test_a_store_that_fails_does_not_end_the_trigger(run, caplog):
+    async def remember():
+        raise OSError("full")
+
+    item = AdvanceItem(NewAnswers([], None, 0, 0, remember), AdvanceOutcome(acked=1, failed=0))
+    run(StoredEventsProducer(None).advance([item]))
+    assert "could not be stored (OSError)" in caplog.text

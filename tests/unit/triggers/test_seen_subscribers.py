@@ -9,25 +9,25 @@ from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers
 MANY = [str(24_994_546_734_000_000 + number) for number in range(100_000)]
 
 
-def test_tells_the_new_from_the_seen():
+def test_returns_the_subscribers_not_seen_yet():
     seen = SeenSubscribers().with_also(["1", "2"])
     assert seen.unseen(["2", "3", "1", "4"]) == ["3", "4"]
     assert SeenSubscribers().unseen(["1"]) == ["1"]
 
 
-def test_comes_back_from_the_store_as_it_was():
+def test_a_stored_state_is_read_back_unchanged():
     seen = SeenSubscribers().with_also(["1", "2", "abc-é"])
     again = SeenSubscribers.from_state(json.loads(json.dumps(seen.to_state())))
     assert len(again) == 3
     assert again.unseen(["abc-é", "3"]) == ["3"]
 
 
-def test_stores_the_same_whatever_the_order():
+def test_the_stored_state_does_not_depend_on_the_order():
     one, other = (SeenSubscribers().with_also(ids).to_state() for ids in (["1", "2"], ["2", "1"]))
     assert one == other
 
 
-def test_a_hundred_thousand_are_well_under_two_megabytes():
+def test_the_state_of_100000_subscribers_is_under_two_megabytes():
     state = SeenSubscribers().with_also(MANY).to_state()
     assert len(json.dumps(state)) < 1_100_000
     assert SeenSubscribers.from_state(state).unseen([*MANY, "1"]) == ["1"]
@@ -45,6 +45,6 @@ def test_a_hundred_thousand_are_well_under_two_megabytes():
         {"version": 1, "count": 0},
     ],
 )
-def test_refuses_a_state_that_is_not_its_own(state):
+def test_a_damaged_state_is_refused(state):
     with pytest.raises(StateError):
         SeenSubscribers.from_state(state)

@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.triggers.waiters import (
 
 
 def moments(schedule, until):
-    """Return when polls happen that each take no time."""
+    """Return the times of polls that take no time."""
     found, now = [], schedule.started_at + schedule.first(schedule.started_at)
     while now <= until:
         found.append(now)
@@ -23,36 +23,36 @@ def moments(schedule, until):
     return found
 
 
-def test_regular():
+def test_regular_intervals():
     assert moments(PollSchedule(10), 45) == [10, 20, 30, 40]
 
 
-def test_each_interval_twice_the_one_before():
+def test_intervals_double_with_exponential_backoff():
     assert moments(PollSchedule(10, exponential_backoff=True), 400) == [10, 30, 70, 150, 310]
 
 
-def test_up_to_max_wait():
+def test_intervals_grow_up_to_max_wait():
     assert moments(PollSchedule(10, exponential_backoff=True, max_wait=25), 120) == [10, 30, 55, 80, 105]
 
 
-def test_max_wait_is_about_growing_intervals_alone():
+def test_max_wait_does_not_shorten_regular_intervals():
     assert moments(PollSchedule(10, max_wait=3), 25) == [10, 20]
 
 
-def test_a_restart_makes_up_for_a_poll_that_was_missed_and_keeps_to_the_rhythm():
+def test_after_a_restart_a_missed_poll_is_due_at_once():
     schedule = PollSchedule(60, started_at=1000)
     assert schedule.first(1010) == 50
     assert schedule.first(1500) == FIRST_WAIT
     assert PollSchedule(10, exponential_backoff=True).after(150) == 160
 
 
-def test_gives_up_when_its_time_is_over_but_not_before_the_task_is_deferred():
+def test_the_timeout_is_not_before_the_task_is_deferred():
     schedule = PollSchedule(60, started_at=1000)
     assert schedule.until_timeout(300, 1010) == 290
     assert schedule.until_timeout(300, 1299.9) == schedule.until_timeout(0, 5000) == FIRST_WAIT
 
 
-def test_nothing_spins():
+def test_intervals_are_never_below_the_minimum():
     assert PollSchedule(0).after(5) >= FIRST_WAIT
     assert PollSchedule(0, exponential_backoff=True, max_wait=0).after(5) >= FIRST_WAIT
 
@@ -69,7 +69,7 @@ def test_nothing_spins():
         (1, 1, 86_400, MAX_BACKOFF),
     ],
 )
-def test_failed_polls_are_further_and_further_apart(interval, failed, retry_after, seconds):
+def test_pauses_grow_after_failed_polls(interval, failed, retry_after, seconds):
     assert backoff(interval, failed, retry_after) == seconds
 
 

@@ -64,7 +64,7 @@ with DAG("wait_longer_and_longer", schedule=None):
             deferrable=deferrable,
             exponential_backoff=True,
             max_wait=4,
-            # One for each, so that the server's count tells them apart.
+            # One for each, so that the server counts them separately.
             **CONF | {"flow_campaign_id": "9" if deferrable else "8"},
         )
 

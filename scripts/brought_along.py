@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 
 def brought_along(*requirements: str) -> set[str]:
-    """Return the installed distributions that these ask for, directly or not, and themselves."""
+    """Return the installed distributions that these require, directly or not, and themselves."""
     found, seen = set(), set()
     waiting = [Requirement(each) for each in requirements]
     while waiting:
@@ -28,12 +28,21 @@ def brought_along(*requirements: str) -> set[str]:
                 continue
             seen.add(key)
             try:
-                request = [Requirement(each) for each in requires(requirement.name) or ()]
+                waiting += requirements_of(requirement.name, extra)
             except PackageNotFoundError:  # needed elsewhere, on another system for instance
                 break
             found.add(key[0])
-            waiting += [each for each in request if not each.marker or each.marker.evaluate({"extra": extra})]
     return found
+
+
+def requirements_of(name: str, extra: str = "") -> list[Requirement]:
+    """
+    Return what an installed distribution requires here, without and with one of its extras.
+
+    :raises PackageNotFoundError: It is not installed.
+    """
+    found = [Requirement(each) for each in requires(name) or ()]
+    return [each for each in found if not each.marker or each.marker.evaluate({"extra": extra})]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""What the distributed tests share: the API, an object store, and an Airflow of many processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_cytechbot.sandbox.seed import built_in_seed
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from tests.integration.object_store import SECRET_KEY, object_store
+
+#: Secrets with characters that each encoding writes in another way.
+API_KEY = "1-k y/a+b%c&=ü"
+PASSWORD = 'pass w/o"rd+%&=ß'
+EXAMPLE_PASSWORD = "s3cret+of the/example"
+SECRETS = {"API key": API_KEY, "password": PASSWORD, "example's password": EXAMPLE_PASSWORD, "S3": SECRET_KEY}
+EXPORTED_SUBSCRIBERS = 100_000
+#: Subscribers without answers, for waits, events and labels.
+SUBSCRIBERS = [f"2499454673500{number:04d}" for number in range(1, 401)]
+DAGS = Path(__file__).parent / "dags"
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+
+@pytest.fixture(scope="session")
+def api():
+    """A CyTechBot server with a large campaign, and two that nobody has answered yet."""
+    seed = built_in_seed()
+    page_id = seed["pages"][0]["page_id"]
+    model = dict(seed["subscribers"][0])
+    seed["subscribers"] = [
+        *seed["subscribers"],
+        *(model | {"subscriber_id": each, "page_id": page_id, "label_ids": []} for each in SUBSCRIBERS),
+    ]
+    question = {"question_id": "1", "question": "How?"}
+    seed["flow_campaigns"] = [
+        *seed["flow_campaigns"],
+        *({"id": each, "flow_name": f"Campaign {each}", "questions": [question]} for each in ("8", "9")),
+    ]
+    with SandboxServer(data=seed, api_key=API_KEY, subscribers=EXPORTED_SUBSCRIBERS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """A real S3 server."""
+    with object_store(tmp_path_factory.mktemp("weed")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def home():
+    """A folder that PostgreSQL's own user may enter, which pytest's are not."""
+    folder = Path(tempfile.mkdtemp(prefix="distributed-airflow-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow(api, store, home):
+    """The distributed Airflow."""
+    from .cluster import Cluster
+
+    dags = home / "dags"
+    dags.mkdir()
+    for file in [*DAGS.glob("*.py"), *EXAMPLES.glob("*.py")]:
+        # Some examples have a schedule: their own runs write here.
+        text = file.read_text().replace("file:///tmp/cytechbot", (home / "examples").as_uri())
+        (dags / file.name).write_text(text)
+    env = {
+        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": api.connection_json(),
+        "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
+        "AIRFLOW_VAR_NEW_PASSWORD": PASSWORD,
+        "AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": EXAMPLE_PASSWORD,
+    }
+    assert json.loads(env["AIRFLOW_CONN_CYTECHBOT_DEFAULT"])["password"] == API_KEY
+    with Cluster(dags, home, env) as cluster:
+        yield cluster

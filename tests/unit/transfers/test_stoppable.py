@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotFieldError,
+    CyTechBotStorageError,
+    CyTechBotStorageRefusedError,
+    CyTechBotTransportError,
+)
+from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
+
+
+def raise_after_another(error):
+    try:
+        raise RuntimeError("the storage's own, with its credentials")
+    except RuntimeError:
+        raise error  # noqa: B904
+
+
+def test_returns_what_the_work_returns():
+    assert StoppableTransfer().run_stoppable(lambda: 7) == 7
+
+
+def test_stops_the_work_only_while_it_runs():
+    transfer = StoppableTransfer()
+    transfer.on_kill()
+    with pytest.raises(KeyboardInterrupt, match="told to stop"):
+        transfer.run_stoppable(transfer.on_kill)
+    transfer.on_kill()
+
+
+@pytest.mark.parametrize("error", [CyTechBotStorageRefusedError("no"), CyTechBotFieldError("no")], ids=repr)
+def test_error_that_no_retry_can_help_fails_the_task_at_once(error):
+    with pytest.raises(type(error)) as caught:
+        StoppableTransfer().run_stoppable(lambda: raise_after_another(error))
+    assert isinstance(caught.value, AirflowFailException)
+    assert caught.value.__context__ is caught.value.__cause__ is None
+
+
+def test_error_of_a_storage_that_may_recover_is_left_to_a_retry():
+    with pytest.raises(CyTechBotStorageError) as caught:
+        StoppableTransfer().run_stoppable(lambda: raise_after_another(CyTechBotStorageError("later")))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert caught.value.__context__ is None
+
+
+def test_other_errors_pass():
+    with pytest.raises(CyTechBotTransportError, match="cut off"):
+        StoppableTransfer().run_stoppable(lambda: raise_after_another(CyTechBotTransportError("cut off")))
