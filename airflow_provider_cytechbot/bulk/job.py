@@ -287,7 +287,7 @@ class BulkJob:
 
 
 def _count_rows(manifest: dict[str, Any]) -> None:
-    operation = "_".join(manifest["operations"]) or "none"
+    operation = "_".join(each for each in manifest["operations"] if each != "none") or "none"
     for outcome, number in manifest["counts"].items():
         metrics.count_rows(operation, outcome, number)
 

@@ -246,3 +246,22 @@ class TestFramesOfErrors:
         with pytest.raises(RuntimeError) as caught:
             with_values(operator).execute(tries.context())
         assert_no_secret_is_shown(caught.value)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_name_in_the_graph_is_short(operator):
+    assert operator.custom_operator_name.startswith("CyTechBot ")
+    assert len(operator.custom_operator_name) <= 26
+    assert with_values(operator).operator_name == operator.custom_operator_name
+
+
+def test_names_in_the_graph_differ():
+    names = [operator.custom_operator_name for operator in OPERATORS]
+    assert len(set(names)) == len(names)
+
+
+def test_a_subclass_elsewhere_keeps_its_name_in_the_graph():
+    class Ours(CyTechBotCreateUserOperator):
+        pass
+
+    assert Ours.custom_operator_name == "Ours"

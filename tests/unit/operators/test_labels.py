@@ -256,7 +256,9 @@ class TestRows:
     @pytest.fixture(autouse=True)
     def transport(self, hook, monkeypatch):
         """Let the bulk engine send through the scripted hook."""
-        hook.settings = SimpleNamespace(base_url="https://cytechbot.com/api", max_retries=0, requests_per_second=None)
+        hook.settings = SimpleNamespace(
+            base_url="https://cytechbot.com/api", max_retries=0, requests_per_second=None
+        )
 
         class Sender:
             async def call(self, endpoint, *, max_retries, **fields):
