@@ -227,7 +227,20 @@ def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> No
 PASSWORD = "s3cret of the example"
 #: Where the examples in YAML write: they have no parameter for it.
 YAML_FOLDER = "file:///tmp/cytechbot"
+
+
+def check_answers_to_duckdb(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["load"].result == run.tasks["export"].result["rows"] == 24
+
+
 RUN_AS = {
+    "cytechbot_answers_to_duckdb": Example(
+        check=check_answers_to_duckdb,
+        conf=lambda folder: {
+            "folder": folder,
+            "database": f"{folder.removeprefix('file://')}/answers.duckdb",
+        },
+    ),
     "cytechbot_contact_group_for_a_run": Example(check=check_contact_group),
     "cytechbot_contacts_from_a_list": Example(
         check=check_contacts_from_a_list, failing=frozenset({"create_contact[2]"})
