@@ -41,6 +41,7 @@ class Example:
     :param env: Environment variables of the run, such as Airflow variables.
     :param prepare: Given the folder, prepares what the run reads, and returns more environment variables.
     :param failing: The tasks that fail, to show what happens then.
+    :param run_state: The state of the run after it.
     :param not_on: Why it does not run on versions of Airflow that begin so.
     :param needs_mail: Whether it sends mail: each message is then a file in the folder.
     :param needs_s3: Whether it writes to S3: its objects are then copied into the folder.
@@ -51,6 +52,7 @@ class Example:
     env: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path], Mapping[str, str]] = lambda folder: {}
     failing: frozenset[str] = frozenset()
+    run_state: str = "success"
     not_on: Mapping[str, str] = field(default_factory=dict)
     needs_mail: bool = False
     needs_s3: bool = False
@@ -229,11 +231,35 @@ PASSWORD = "s3cret of the example"
 YAML_FOLDER = "file:///tmp/cytechbot"
 
 
+def check_alerts(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    messages = [
+        email.message_from_bytes(each.read_bytes(), policy=email.policy.default)
+        for each in folder.glob("*.eml")
+    ]
+    texts = {str(each["Subject"]): each.get_body(("html",)).get_content() for each in messages}
+    assert set(texts) == {"cytechbot_alerts.label failed", "cytechbot_alerts.export failed"}
+    label = texts["cytechbot_alerts.label failed"]
+    assert "<li>1 succeeded</li>" in label
+    assert "<li>1 refused</li>" in label
+    assert f"Report: file://{folder}/labels.csv" in label
+    assert "2 rows: 1 succeeded, 1 refused." in label
+    assert run.tasks["label"].result["counts"]["refused"] == 1
+    assert "Campaign 999: " in texts["cytechbot_alerts.export failed"]
+    assert not any(sandbox.api_key in text for text in texts.values())
+
+
 def check_answers_to_duckdb(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     assert run.tasks["load"].result == run.tasks["export"].result["rows"] == 24
 
 
 RUN_AS = {
+    "cytechbot_alerts": Example(
+        check=check_alerts,
+        conf=lambda folder: {"folder": folder},
+        failing=frozenset({"label", "export"}),
+        run_state="failed",
+        needs_mail=True,
+    ),
     "cytechbot_answers_to_duckdb": Example(
         check=check_answers_to_duckdb,
         conf=lambda folder: {
@@ -331,7 +357,7 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     assert run.tasks, run.log
     expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
     assert run.states == expected, run.log
-    assert run.state == "success", run.log
+    assert run.state == example.run_state, run.log
     assert run.find_text(cytechbot_sandbox.api_key) == []
     for key in store.objects() if store else ():
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
