@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
+from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_count, read_switch
-from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
+from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -34,7 +34,7 @@ OUTCOMES = "outcomes"
 
 
 class CyTechBotFlowAnswersToObjectStorageOperator(
-    CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
+    StoppableTransfer, CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
 ):
     """
     Export all answers of flow campaigns to files on any object storage.
@@ -168,7 +168,6 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         self.csv_separator = csv_separator
         self.storage_options = storage_options
         self.cytechbot_conn_id = cytechbot_conn_id
-        self._is_exporting = False
         self._export: Export | None = None
 
     def execute(self, context: Context) -> ExportManifest | list[ExportManifest]:
@@ -179,29 +178,12 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         ids = self._named_ids(hook)
         options, file_type = self._options(context, hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
-        self._is_exporting = True
-        try:
-            if self._is_several:
-                export.check_paths()  # the export of one campaign begins with that
-                manifests = self._export_several(context, hook, export, ids)
-            else:
-                manifests = [export.run(ids[0])]
-        except CyTechBotStorageError as error:
-            failure = error
-        else:
-            _set_outlet_extra(context, self.outlets, manifests)
-            return manifests if self._is_several else manifests[0]
-        finally:
-            self._is_exporting = False
-        # Outside the except, and without the storage's own exceptions: they may hold its credentials.
-        failure.__context__ = None
-        raise as_task_error(failure.with_traceback(None))
+        return self.run_stoppable(lambda: self._run(context, hook, export, ids))
 
-    def on_kill(self) -> None:
-        """Interrupt the export, which removes its unfinished files before Airflow kills the process."""
-        # A second signal must not interrupt the removal.
-        if self._is_exporting and self._export and not self._export.is_discarding:
-            raise KeyboardInterrupt("the task was stopped")
+    @property
+    def is_discarding(self) -> bool:
+        """Whether unfinished files are being removed, which a second signal must not interrupt."""
+        return bool(self._export and self._export.is_discarding)
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """
@@ -212,6 +194,17 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         from airflow_provider_cytechbot.exports.lineage import lineage_of_exports
 
         return lineage_of_exports(self._export.exported if self._export else ())
+
+    def _run(
+        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
+    ) -> ExportManifest | list[ExportManifest]:
+        if self._is_several:
+            export.check_paths()  # the export of one campaign begins with that
+            manifests = self._export_several(context, hook, export, ids)
+        else:
+            manifests = [export.run(ids[0])]
+        _set_outlet_extra(context, self.outlets, manifests)
+        return manifests if self._is_several else manifests[0]
 
     @property
     def _is_several(self) -> bool:
