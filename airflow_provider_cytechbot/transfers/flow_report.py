@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import encode_number, read_count, read_switch
+from airflow_provider_cytechbot.api.fields import read_count, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
@@ -52,6 +52,8 @@ class CyTechBotFlowReportOperator(
     All parameters below are templated.
 
     :param flow_campaign_id: The campaign's id.
+    :param flow_campaign_name: The campaign's name, instead of its id. Several campaigns of that name are an
+        error that lists their ids.
     :param path: Where to write the page: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/reports/feedback.html`` or ``file:///data/feedback.html``.
     :param history_path: A JSON Lines file, the same from run to run, with the figures of each report. With
@@ -78,6 +80,7 @@ class CyTechBotFlowReportOperator(
 
     template_fields: Sequence[str] = (
         "flow_campaign_id",
+        "flow_campaign_name",
         "path",
         "history_path",
         "max_answers",
@@ -91,7 +94,8 @@ class CyTechBotFlowReportOperator(
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput,
+        flow_campaign_id: IdInput | None = None,
+        flow_campaign_name: str | None = None,
         path: str | ObjectStoragePath,
         history_path: str | ObjectStoragePath | None = None,
         max_answers: int | str = 10,
@@ -102,6 +106,7 @@ class CyTechBotFlowReportOperator(
     ) -> None:
         super().__init__(**kwargs)
         self.flow_campaign_id = flow_campaign_id
+        self.flow_campaign_name = flow_campaign_name
         self.path = path
         self.history_path = history_path
         self.max_answers = max_answers
@@ -117,7 +122,8 @@ class CyTechBotFlowReportOperator(
         from airflow_provider_cytechbot.reports.flow_report import FlowReport
 
         hook = self.hook
-        flow_campaign_id, options = self._options(hook, context)
+        options = self._options(hook, context)
+        flow_campaign_id = hook.resolve_flow_campaign_id(self.flow_campaign_id, self.flow_campaign_name)
         report = FlowReport(hook, options, self.log.info)
         figures = self.run_stoppable(lambda: report.run(flow_campaign_id))
         page = WrittenFile(figures["uri"], 1, figures["bytes"])
@@ -138,15 +144,15 @@ class CyTechBotFlowReportOperator(
 
         return lineage_of_exports(self._reported)
 
-    def _options(self, hook: CyTechBotHook, context: Context) -> tuple[str, ReportOptions]:
-        """Return the campaign's id and how to report, or fail at once if a parameter cannot be used."""
+    def _options(self, hook: CyTechBotHook, context: Context) -> ReportOptions:
+        """Return how to report, or fail at once if a parameter cannot be used."""
         from airflow_provider_cytechbot.reports.flow_report import ReportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
         from airflow_provider_cytechbot.storage.storage_options import check_storage_options
 
         try:
             check_storage_options(self.storage_options, str(self.path), str(self.history_path))
-            return encode_number("flow_campaign_id", self.flow_campaign_id), ReportOptions(
+            return ReportOptions(
                 path=path_text("path", self.path) if self.path else "",  # a template can leave None
                 history_path=path_text("history_path", self.history_path) if self.history_path else None,
                 max_answers=read_count(
