@@ -36,7 +36,8 @@ test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes th
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
 test-distributed: .venvs/distributed/.made ## kills in an Airflow on Celery, 25 minutes (needs postgresql and redis-server)
-	@.venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)
+# An interrupt after 45 minutes: pytest still stops all servers.
+	@timeout --signal=INT --kill-after=60 45m .venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)
 
 test-browser: .venv/.browser ## forms of old and new Airflow in chromium, and new screenshots for docs/images
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \

@@ -1,10 +1,14 @@
 """
-Tag many subscribers: this provider's operator beside scripts that do the same.
+Tag many subscribers: this provider's operator beside scripts and mapped tasks that do the same.
 
-    python benchmarks/bulk_labels.py [--rows 2000] [--delay 0.05] [--instant-rows 100000]
+    python benchmarks/bulk_labels.py [--delays 0.05 0.2] [--rows 2000] [--mapped 24] [--instant-rows 100000]
+                                     [--state-rows 1000000]
 
-The server runs in a process of its own and sends each answer in one piece: two sends and Nagle's algorithm
-would cost 40 ms a call on kept-alive connections. The loops send fewer rows, and their times are scaled up.
+Zero for a number leaves that part out. The server runs in a process of its own and sends each answer in one
+piece: two sends and Nagle's algorithm would cost 40 ms a call on kept-alive connections. Each measurement is
+a process of its own, too. Times of loops and of mapped tasks, which send fewer rows, are scaled up; mapped
+tasks run under a real scheduler with eight processes (needs apache-airflow-providers-http too). Processor and
+memory of the operator are those of the whole process less the import of Airflow.
 """
 
 from __future__ import annotations
@@ -16,19 +20,30 @@ import logging
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
+CONCURRENCY = 8
+FIRST_ID = 24994546734900000
 _BODY = b'{"status": "success", "success": true}'
 _LABELS = b'{"status": "success", "label_info": [{"id": "5", "label_id": "5", "label_name": "VIP"}]}'
 
 
 class _Server(asyncio.Protocol):
     """Answers every request after a delay, which the path names in milliseconds."""
+
+    received = 0
+    first = last = 0.0
 
     def connection_made(self, transport: Any) -> None:
         self._transport, self._received = transport, b""
@@ -44,12 +59,21 @@ class _Server(asyncio.Protocol):
             return
         self._received = body[length:]
         path = head.split(b" ")[1]
-        answer = _LABELS if b"get_all_labels" in path else _BODY
+        if path == b"/calls":
+            answer = json.dumps([_Server.received, _Server.last - _Server.first]).encode()
+            _Server.received = 0
+        elif b"get_all_labels" in path:
+            answer = _LABELS
+        else:
+            answer = _BODY
+            _Server.last = time.monotonic()
+            _Server.first = _Server.first if _Server.received else _Server.last
+            _Server.received += 1
         text = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
             answer
         )
-        delay = int(path.split(b"/")[1]) / 1000
-        if delay and answer is _BODY:
+        delay = int(path.split(b"/")[1]) / 1000 if answer is _BODY else 0
+        if delay:
             asyncio.get_running_loop().call_later(delay, self._transport.write, text + answer)
         else:
             self._transport.write(text + answer)
@@ -64,81 +88,270 @@ def _serve(ports: Any) -> None:
     asyncio.run(serve())
 
 
-def _measured(do: Callable[[], Any]) -> tuple[float, float]:
-    """Return the seconds and the processor's seconds that something takes."""
-    began, processor = time.perf_counter(), time.process_time()
-    do()
-    return time.perf_counter() - began, time.process_time() - processor
+@contextmanager
+def _running_server() -> Iterator[str]:
+    spawn = multiprocessing.get_context("spawn")
+    ports = spawn.Queue()
+    server = spawn.Process(target=_serve, args=(ports,), daemon=True)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{ports.get()}"
+    finally:
+        server.terminate()
 
 
-def _operator(rows: Any, **fields: Any) -> Callable[[], Any]:
+def _calls(server: str) -> tuple[int, float]:
+    """Return how many calls the server has received, and how long it took from the first to the last."""
+    with urllib.request.urlopen(f"{server}/calls") as answer:
+        received, seconds = json.load(answer)
+    return received, seconds
+
+
+def _connection(url: str) -> str:
+    return json.dumps({"conn_type": "cytechbot", "host": url, "password": "1-key"})
+
+
+# What is measured, each in a process of its own.
+
+
+def _operator(url: str, **fields: Any) -> Callable[[], Any]:
     from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
 
-    return lambda: CyTechBotAssignLabelsOperator(
-        task_id="t", page_id="9", label_ids="5", rows=rows, **fields
-    ).execute({})
+    os.environ["AIRFLOW_CONN_CYTECHBOT_DEFAULT"] = _connection(url)
+    task = CyTechBotAssignLabelsOperator(task_id="t", page_id="9", label_ids="5", **fields)
+    return lambda: task.execute({})
+
+
+def _operator_of_list(url: str, rows: int) -> Callable[[], Any]:
+    return _operator(url, rows=_ids(rows))
+
+
+def _operator_that_did_it_before(url: str, **fields: Any) -> Callable[[], Any]:
+    """Write the state of a run, without sending anything: the calls are not what is measured."""
+    from airflow_provider_cytechbot.api.records import WriteOutcome
+    from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
+
+    async def call(*_: Any, **__: Any) -> WriteOutcome:
+        return WriteOutcome(changed=True, message=None)
+
+    CyTechBotAsyncHook.call = call
+    return _operator(url, **fields)
+
+
+def _aiohttp_alone(url: str, rows: int) -> Callable[[], Any]:
+    import aiohttp
+
+    async def send_all() -> None:
+        ids = iter(_ids(rows))
+        async with aiohttp.ClientSession() as session:
+
+            async def work() -> None:
+                for each in ids:
+                    async with session.post(f"{url}/assign_label", data=_fields(each)) as answer:
+                        await answer.read()
+
+            await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+
+    return lambda: asyncio.run(send_all())
+
+
+def _threads(url: str, rows: int) -> Callable[[], Any]:
+    import requests
+
+    def send(part: int) -> None:
+        with requests.Session() as session:
+            for each in _ids(rows)[part::CONCURRENCY]:
+                session.post(f"{url}/assign_label", data=_fields(each), timeout=60).raise_for_status()
+
+    def send_all() -> None:
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            list(pool.map(send, range(CONCURRENCY)))
+
+    return send_all
+
+
+def _loop_with_session(url: str, rows: int) -> Callable[[], Any]:
+    import requests
+
+    def send_all() -> None:
+        with requests.Session() as session:
+            for each in _ids(rows):
+                session.post(f"{url}/assign_label", data=_fields(each), timeout=60).raise_for_status()
+
+    return send_all
+
+
+def _loop(url: str, rows: int) -> Callable[[], Any]:
+    import requests
+
+    def send_all() -> None:
+        for each in _ids(rows):
+            requests.post(f"{url}/assign_label", data=_fields(each), timeout=60).raise_for_status()
+
+    return send_all
+
+
+MEASURED: dict[str, Callable[..., Callable[[], Any]]] = {
+    each.__name__: each
+    for each in (
+        _operator,
+        _operator_of_list,
+        _operator_that_did_it_before,
+        _aiohttp_alone,
+        _threads,
+        _loop_with_session,
+        _loop,
+    )
+}
+
+
+def _ids(rows: int) -> list[str]:
+    return [str(FIRST_ID + each) for each in range(rows)]
 
 
 def _fields(subscriber_id: str) -> dict[str, str]:
     return {"api_key": "1-key", "page_id": "9", "subscriber_id": subscriber_id, "label_ids": "5"}
 
 
-def _compare(url: str, rows: int, delay: float) -> None:
-    import requests
+def _measure(name: str, url: str, **parameters: Any) -> dict[str, float]:
+    """Return seconds, seconds of the processor, and MB of memory that something takes in a new process."""
+    order = json.dumps({"name": name, "url": url, **parameters})
+    command = [sys.executable, __file__, "--measure", order]
+    with tempfile.TemporaryDirectory() as home:
+        env = {**os.environ, "AIRFLOW_HOME": home}
+        output = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures
 
-    ids = [str(24994546734900000 + each) for each in range(rows)]
-    few = ids[: max(rows // 20, 20)]
-    post = f"{url}/assign_label"
 
-    def with_session() -> None:
-        with requests.Session() as session:
-            for each in few:
-                session.post(post, data=_fields(each), timeout=60).raise_for_status()
+def _measured(order: dict[str, Any]) -> dict[str, float]:
+    name = order.pop("name")
+    if name.startswith("_operator"):
+        import airflow.sdk  # noqa: F401 - not a part of what is measured
 
-    def without_session() -> None:
-        for each in few:
-            requests.post(post, data=_fields(each), timeout=60).raise_for_status()
+        logging.disable(logging.INFO)
+    memory, processor = _memory(), time.process_time()
+    do = MEASURED[name](**order)
+    began = time.perf_counter()
+    do()
+    return {
+        "seconds": time.perf_counter() - began,
+        "processor": time.process_time() - processor,
+        "memory": _memory() - memory,
+    }
 
-    def with_threads() -> None:
-        sessions = [requests.Session() for _ in range(8)]
 
-        def send(part: int) -> None:
-            for each in ids[part::8]:
-                sessions[part].post(post, data=_fields(each), timeout=60).raise_for_status()
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(send, range(8)))
 
-    def line(name: str, seconds: float, processor: float, sent: int) -> None:
+def _compare(server: str, rows: int, delay: float, mapped: int) -> None:
+    ideal = rows * delay / CONCURRENCY
+    print(f"\n{rows:,} assignments, {delay * 1000:.0f} ms of server delay; ideal: {ideal:.2f} s")
+    url = f"{server}/{delay * 1000:.0f}"
+    few = max(rows // 20, 20)
+    ours = _measure("_operator_of_list", url, rows=rows)
+    print(f"(the operator takes {ours['seconds'] / ideal - 1:.1%} more than the ideal)")
+
+    def line(name: str, seconds: float, sent: int, processor: float | None = None) -> None:
+        took = seconds * rows / sent
         scaled = f" (scaled from {sent:,})" if sent < rows else ""
-        per_row = processor / sent * 1000
-        print(f"{name:32} {seconds * rows / sent:8.2f} s, {per_row:.2f} ms of processor a row{scaled}")
+        per_row = "" if processor is None else f", {processor / sent * 1000:.2f} ms of processor a row"
+        print(f"{name:36} {took:9.2f} s{took / ours['seconds']:8.1f} x{per_row}{scaled}", flush=True)
 
-    print(
-        f"{rows:,} assignments, {delay * 1000:.0f} ms of server delay; ideal with 8: {rows * delay / 8:.2f} s"
-    )
-    line("this operator, 8 calls at once", *_measured(_operator(ids)), rows)
-    line("eight threads, requests.Session", *_measured(with_threads), rows)
-    line("a loop, requests.Session", *_measured(with_session), len(few))
-    line("a loop, requests.post", *_measured(without_session), len(few))
+    line("this operator, 8 calls at once", ours["seconds"], rows, ours["processor"])
+    for title, name, sent in (
+        ("aiohttp alone, 8 calls at once", "_aiohttp_alone", rows),
+        ("8 threads, each a requests.Session", "_threads", rows),
+        ("a loop, requests.Session", "_loop_with_session", few),
+        ("a loop, requests.post", "_loop", few),
+    ):
+        figures = _measure(name, url, rows=sent)
+        line(title, figures["seconds"], sent, figures["processor"])
+    if mapped:
+        for title, seconds, sent in _in_airflow(server, url, rows, mapped):
+            line(title, seconds, sent)
 
 
-def _many(rows: int) -> None:
-    """Tag many subscribers of a file, with a report, against a server that answers at once."""
+def _in_airflow(server: str, url: str, rows: int, mapped: int) -> Iterable[tuple[str, float, int]]:
+    """Yield what tasks take under a real scheduler, from the first queued to the last ended."""
+    sys.path.insert(0, str(ROOT))
+    from tests.integration.airflow_services import AirflowServices
+
+    env = {
+        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": _connection(url),
+        "AIRFLOW_CONN_HTTP_DEFAULT": json.dumps({"conn_type": "http", "host": server}),
+        "AIRFLOW__CORE__PARALLELISM": str(CONCURRENCY),
+        "BULK_LABELS_ROWS": str(rows),
+        "BULK_LABELS_MAPPED": str(mapped),
+        "BULK_LABELS_ENDPOINT": f"{url.rpartition('/')[2]}/assign_label",
+    }
+    components = ("api-server", "scheduler", "dag-processor")
+    with AirflowServices(ROOT / "benchmarks" / "dags", env=env, components=components) as airflow:
+        for dag_id, title, sent in (
+            ("bulk_labels_one_task", "this operator, as a task", rows),
+            ("bulk_labels_mapped", "mapped tasks of this operator", mapped),
+            ("bulk_labels_http", "mapped HttpOperator tasks", mapped),
+        ):
+            state = airflow.trigger(dag_id, timeout=120).wait(timeout=600)
+            if state != "success":
+                raise RuntimeError(f"the run of {dag_id} ended in state {state}")
+            ((first, last),) = airflow.query(
+                "SELECT min(queued_dttm), max(end_date) FROM task_instance WHERE dag_id = ?", dag_id
+            )
+            yield title, (_moment(last) - _moment(first)).total_seconds(), sent
+
+
+def _moment(value: Any) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _write_rows(path: Path, numbers: Iterable[int]) -> None:
+    with path.open("w") as file:
+        file.write("subscriber_id\n")
+        file.writelines(f"{FIRST_ID + each}\n" for each in numbers)
+
+
+def _instant(server: str, rows: int) -> None:
+    """Tag the subscribers of a file, with a report, against a server that answers at once."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "rows.csv")
-        with path.open("w") as file:
-            file.write("subscriber_id\n")
-            file.writelines(f"{24994546734900000 + each}\n" for each in range(rows))
-        _operator(["1"])()  # everything imported
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        do = _operator(None, path=str(path), report_path=f"{folder}/report.jsonl")
-        seconds, processor = _measured(do)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        print(
-            f"{rows:,} rows of a CSV file, answered at once: {seconds:.1f} s,"
-            f" {processor / rows * 1000:.2f} ms of processor a row, {grown:.0f} MB more memory than one row"
-        )
+        figures = {}
+        for number in (1_000, rows):
+            path = Path(folder, f"{number}.csv")
+            _write_rows(path, range(number))
+            figures[number] = _measure(
+                "_operator", f"{server}/0", path=str(path), report_path=f"{folder}/{number}.jsonl"
+            )
+    alone = _measure("_aiohttp_alone", f"{server}/0", rows=rows)
+    many, few = figures[rows], figures[1_000]
+    print(
+        f"\n{rows:,} rows, CSV to JSON Lines, answered at once: {many['seconds']:.1f} s,"
+        f" {many['processor'] / rows * 1000:.2f} ms of processor a row"
+        f" (aiohttp alone {alone['processor'] / rows * 1000:.2f}),"
+        f" {many['memory']:.0f} MB more than the import of Airflow ({few['memory']:.0f} MB with 1,000 rows)",
+        flush=True,
+    )
+
+
+def _with_state(server: str, rows: int) -> None:
+    """Tag the subscribers of a file of which a run before has tagged all but 1 %."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, new = Path(folder, "rows.csv"), rows // 100
+        fields = {"path": str(path), "state_path": f"{folder}/state"}
+        _write_rows(path, range(rows - new))
+        first = _measure("_operator_that_did_it_before", f"{server}/0", **fields)
+        _write_rows(path, range(rows))
+        _calls(server)
+        figures = _measure("_operator", f"{server}/0", report_path=f"{folder}/report.jsonl", **fields)
+        sent, calls = _calls(server)
+        state = sum(each.stat().st_size for each in Path(folder, "state").rglob("*") if each.is_file())
+    print(
+        f"\n{rows:,} rows with a state, of which {sent:,} are new: {figures['seconds']:.1f} s, of which the"
+        f" calls {calls:.1f} s; {figures['memory']:.0f} MB more than the import of Airflow; the state takes"
+        f" {state / rows:.1f} bytes a row (the run that wrote it, without calls: {first['seconds']:.0f} s,"
+        f" {first['memory']:.0f} MB)",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -147,31 +360,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=2_000)
-    parser.add_argument("--delay", type=float, default=0.05, help="Seconds that the server takes.")
+    parser.add_argument("--delays", type=float, nargs="*", default=[0.05, 0.2], help="Seconds of the server.")
+    parser.add_argument("--mapped", type=int, default=24, help="How many mapped tasks are run of each kind.")
     parser.add_argument("--instant-rows", type=int, default=100_000)
+    parser.add_argument("--state-rows", type=int, default=1_000_000)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp())
-    logging.disable(logging.INFO)
-    spawn = multiprocessing.get_context("spawn")
-    ports = spawn.Queue()
-    server = spawn.Process(target=_serve, args=(ports,), daemon=True)
-    server.start()
-    port = ports.get()
-
-    def connect(delay: float) -> str:
-        url = f"http://127.0.0.1:{port}/{delay * 1000:.0f}"
-        connection = {"conn_type": "cytechbot", "host": url, "password": "1-key"}
-        os.environ["AIRFLOW_CONN_CYTECHBOT_DEFAULT"] = json.dumps(connection)
-        return url
-
-    try:
-        connect(0)
+    if options.measure:
+        print(json.dumps(_measured(json.loads(options.measure))))
+        return
+    with _running_server() as server:
+        for delay in options.delays if options.rows else ():
+            _compare(server, options.rows, delay, options.mapped)
         if options.instant_rows:
-            _many(options.instant_rows)
-        if options.rows:
-            _compare(connect(options.delay), options.rows, options.delay)
-    finally:
-        server.terminate()
+            _instant(server, options.instant_rows)
+        if options.state_rows:
+            _with_state(server, options.state_rows)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """
-    One call, checked and complete but for the API key, which only the transport adds.
+    One call, checked and complete except for the API key, which only the transport adds.
 
-    :param endpoint: What is called.
+    :param endpoint: The endpoint.
     :param fields: The fields as text, by the vendor's names.
     """
 
@@ -44,12 +44,12 @@ class Call(Generic[T]):
 
     @property
     def request(self) -> str:
-        """How errors and logs name the call: verb and path, never the query."""
+        """The name of the call in errors and logs: verb and path, never the query."""
         return f"{self.endpoint.verb} {self.path}"
 
     @property
     def loggable_fields(self) -> tuple[str, dict[str, str]]:
-        """What is called, with the fields that are no secret."""
+        """The path, and the fields that are no secret."""
         secret = {each.name for each in self.endpoint.fields if each.secret}
         return self.endpoint.path, {name: text for name, text in self.fields.items() if name not in secret}
 
@@ -76,7 +76,7 @@ class Call(Generic[T]):
 
     def url(self, base_url: str, api_key: str) -> str:
         """
-        Return the URL to ask. A read's holds the API key: it must reach no log and no error.
+        Return the URL of the request. That of a read has the API key, and must reach no log and no error.
 
         :param base_url: The API's base URL, without a slash at its end.
         :param api_key: The key.
@@ -99,7 +99,7 @@ class Call(Generic[T]):
 
     def redactor(self, api_key: str) -> Redactor:
         """
-        Return what takes this call's secrets out of text.
+        Return the redactor that masks this call's secrets in text.
 
         :param api_key: The key.
         """
@@ -108,16 +108,15 @@ class Call(Generic[T]):
 
     def as_unanswered(self, error: CyTechBotUnansweredError) -> CyTechBotError:
         """
-        Return what to report when this call got no usable answer: for a create, that it may have happened.
+        Return the error to report when this call got no usable answer: a create may have happened.
 
-        :param error: What went wrong.
+        :param error: The error of the attempt.
         """
         if self.is_repeatable or not error.may_have_acted:
             return error
-        return CyTechBotAmbiguousWriteError(
-            f"{error.reason} {WAS_SENT}",
-            self.endpoint.how_to_check,
-        )
+        failure = CyTechBotAmbiguousWriteError(f"{error.reason} {WAS_SENT}", self.endpoint.how_to_check)
+        failure.concerns_every_row = error.concerns_every_row
+        return failure
 
     def _encoded(self, api_key: str) -> str:
         return urlencode([("api_key", api_key), *self._sent_fields()])
@@ -132,7 +131,7 @@ def build(endpoint: Endpoint[T], **values: object) -> Call[T]:
     """
     Return the call of an endpoint with the given fields. ``None`` means that a field is not sent.
 
-    :param endpoint: What to call.
+    :param endpoint: The endpoint.
     :param values: The fields, by the vendor's names.
     :raises CyTechBotFieldError: A field is missing, unknown or cannot be sent as it is. Nothing was sent.
     """
@@ -155,7 +154,7 @@ def build(endpoint: Endpoint[T], **values: object) -> Call[T]:
 
 
 def _check_kept(endpoint: Endpoint[T], fields: Mapping[str, str]) -> None:
-    """Refuse what the server would pass over in silence."""
+    """Refuse values that the server would ignore."""
     for each in endpoint.fields:
         value = fields.get(each.name)
         if value == "" and each.required:

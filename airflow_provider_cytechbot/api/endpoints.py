@@ -7,18 +7,29 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, Literal, TypeVar
 
-from airflow_provider_cytechbot.api import records
-from airflow_provider_cytechbot.api.fields import Field, day, id_list, identifier, number, password, text
-from airflow_provider_cytechbot.api.records import Decoder, list_of, record
+from airflow_provider_cytechbot.api import decoders, records
+from airflow_provider_cytechbot.api.decoders import record
+from airflow_provider_cytechbot.api.fields import (
+    Field,
+    day,
+    email,
+    id_list,
+    identifier,
+    lines,
+    number,
+    password,
+    phone_number,
+    text,
+)
 
 T = TypeVar("T")
 
 
 class Repeat(Enum):
-    """What a second, identical call does."""
+    """The effect of a second, identical call."""
 
     SAFE = "the same again"
-    #: The second answer says that the thing does not exist: the wanted state, if the first answer was lost.
+    #: The second answer is that the object does not exist: the wanted state, if the first answer was lost.
     GONE_IS_DONE = "the same again, but refused"
     UNSAFE = "something is made twice, or refused because it exists"
 
@@ -26,17 +37,16 @@ class Repeat(Enum):
 @dataclass(frozen=True)
 class Answer(Generic[T]):
     """
-    What an answer carries when the call succeeded.
+    The content of an answer to a call that succeeded.
 
-    :param read: Reads it into a record.
-    :param member: The member of the JSON object that holds it; ``None`` where it stands bare, without a
-        ``status`` beside it.
-    :param none_found: The refusal that means that there are none, where the API refuses instead of
-        answering with an empty list.
+    :param read: The decoder.
+    :param member: The member of the JSON object that has the content; ``None`` where the JSON is the content,
+        without a ``status``.
+    :param none_found: The message of a refusal that stands for an empty list.
     :param matches: Members of the record that must equal a field of the request, wherever both are there.
     """
 
-    read: Decoder[T]
+    read: decoders.Decoder[T]
     member: str | None = None
     none_found: str | None = None
     matches: Mapping[str, str] = field(default_factory=dict)
@@ -49,13 +59,13 @@ class Endpoint(Generic[T]):
 
     :param verb: ``GET`` carries its fields in the query string, ``POST`` in the form body.
     :param path: Below the base URL; ``{name}`` stands for a field that travels in the path.
-    :param answer: What success carries; ``None`` for a write that makes nothing new.
+    :param answer: The content of a success; ``None`` for a write that makes nothing new.
     :param fields: The fields, without the API key.
-    :param repeat: What a second, identical call does.
+    :param repeat: The effect of a second, identical call.
     :param one_of: Fields of which exactly one is needed.
     :param any_of: Fields of which at least one is needed.
     :param admin: Whether the key must be an admin's.
-    :param drops_falsy: Whether the server takes an empty text or ``0`` as not sent, so that it cannot be set.
+    :param drops_falsy: Whether the server ignores an empty text or ``0``, so that no field can be set to it.
     :param slow: Whether the first byte can take minutes, and costs the server as much each time.
     :param how_to_check: For a create: a way to find out whether a lost one happened.
     :param log_text: For a write: the text of its log line, with fields of the call in braces.
@@ -84,27 +94,27 @@ GET_USER = Endpoint(
     "GET",
     "get_user_info/",
     Answer(record(records.User), "user_info", matches={"id": "user_id", "email": "email"}),
-    fields=(number("user_id", required=False), text("email", required=False)),
+    fields=(number("user_id", required=False), email("email", required=False)),
     one_of=("user_id", "email"),
     admin=True,
 )
 CREATE_USER = Endpoint(
     "POST",
     "create_system_user",
-    Answer(records.read_new_id, "id"),
+    Answer(decoders.read_new_id, "id"),
     log_text="Created user {email!r}",
     fields=(
         text("name"),
-        text("email"),
+        email("email"),
         password("password"),
         number("package_id"),
         day("expired_date"),
-        text("mobile", required=False),
-        text("address", required=False),
+        phone_number("mobile", required=False),
+        lines("address", required=False),
     ),
     repeat=Repeat.UNSAFE,
     admin=True,
-    how_to_check="Look for the user by e-mail address: get_user(email=...) knows it if it was made.",
+    how_to_check="Look for the user by e-mail address: get_user(email=...) finds it if it was made.",
 )
 UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     "POST",
@@ -114,8 +124,8 @@ UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     fields=(
         number("user_id"),
         text("name", required=False),
-        text("mobile", required=False),
-        text("address", required=False),
+        phone_number("mobile", required=False),
+        lines("address", required=False),
         number("package_id", required=False),
         day("expired_date", required=False),
         text("status", required=False),
@@ -125,7 +135,7 @@ UPDATE_USER: Endpoint[records.WriteOutcome] = Endpoint(
     drops_falsy=True,
 )
 GET_PACKAGES = Endpoint(
-    "GET", "get_all_packages/", Answer(list_of(record(records.Package)), "packages"), admin=True
+    "GET", "get_all_packages/", Answer(decoders.records(records.Package), "packages"), admin=True
 )
 
 GET_SUBSCRIBER = Endpoint(
@@ -138,13 +148,13 @@ GET_SUBSCRIBER = Endpoint(
 GET_LABELS = Endpoint(
     "GET",
     "get_all_labels/",
-    Answer(list_of(record(records.Label)), "label_info", none_found="No Matching Label Found"),
+    Answer(decoders.records(records.Label), "label_info", none_found="No Matching Label Found"),
     fields=(identifier("page_id"),),
 )
 CREATE_LABEL = Endpoint(
     "POST",
     "create_label",
-    Answer(records.read_new_id, "label_id"),
+    Answer(decoders.read_new_id, "label_id"),
     log_text="Created label {label_name!r} of page {page_id}",
     fields=(text("label_name"), identifier("page_id")),
     repeat=Repeat.UNSAFE,
@@ -167,7 +177,7 @@ GET_CONTACT_GROUP = Endpoint(
 CREATE_CONTACT_GROUP = Endpoint(
     "POST",
     "create_contact_group",
-    Answer(records.read_new_id, "contact_type_id"),
+    Answer(decoders.read_new_id, "contact_type_id"),
     log_text="Created contact group {name!r}",
     fields=(text("name"),),
     repeat=Repeat.UNSAFE,
@@ -199,12 +209,12 @@ GET_CONTACT = Endpoint(
 CREATE_CONTACT = Endpoint(
     "POST",
     "create_contact",
-    Answer(records.read_new_id, "new_contact_id"),
+    Answer(decoders.read_new_id, "new_contact_id"),
     log_text="Created contact in contact group {contact_type_id}",
     fields=(
         number("contact_type_id"),
-        text("email", required=False),
-        text("phone_number", required=False),
+        email("email", required=False),
+        phone_number("phone_number", required=False),
         text("first_name", required=False),
         text("last_name", required=False),
     ),
@@ -219,8 +229,8 @@ UPDATE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
     log_text="Updated contact {contact_id}",
     fields=(
         number("contact_id"),
-        text("email", required=False),
-        text("phone_number", required=False),
+        email("email", required=False),
+        phone_number("phone_number", required=False),
         text("first_name", required=False),
         text("last_name", required=False),
     ),
@@ -238,23 +248,23 @@ DELETE_CONTACT: Endpoint[records.WriteOutcome] = Endpoint(
 
 _CAMPAIGN = {"id": "flow_campaign_id"}
 
-GET_FLOW_CAMPAIGNS = Endpoint("GET", "get_flow_campaigns/", Answer(list_of(record(records.FlowCampaign))))
+GET_FLOW_CAMPAIGNS = Endpoint("GET", "get_flow_campaigns/", Answer(decoders.records(records.FlowCampaign)))
 GET_FLOW_CAMPAIGN = Endpoint(
     "GET",
     "get_flow_campaign_info/",
-    Answer(records.read_questions, matches=_CAMPAIGN),
+    Answer(decoders.read_questions, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"),),
 )
 GET_SUBSCRIBER_FLOW_ANSWERS = Endpoint(
     "GET",
     "get_single_subscriber_flow_info/",
-    Answer(records.read_subscriber_flow_answers, matches=_CAMPAIGN),
+    Answer(decoders.read_subscriber_flow_answers, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"), identifier("subscriber_id")),
 )
 GET_FLOW_ANSWERS = Endpoint(
     "GET",
     "get_all_subscriber_flow_info/",
-    Answer(records.read_flow_answers, matches=_CAMPAIGN),
+    Answer(decoders.read_flow_answers, matches=_CAMPAIGN),
     fields=(number("flow_campaign_id"),),
     slow=True,
 )

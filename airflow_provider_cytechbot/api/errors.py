@@ -1,4 +1,4 @@
-"""The one tree of errors. Each has a verdict on retries; none ever holds the API key."""
+"""The tree of errors. Each class has an attribute for retries; no error has the API key in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CyTechBotError(Exception):
     #: Whether the same task, run again, can end differently.
     retryable: ClassVar[bool] = False
     #: Whether each further call with the same connection would fail in the same way.
-    concerns_every_row: ClassVar[bool] = False
+    concerns_every_row: bool = False
 
     def __init__(self, reason: str, hint: str = "", request: str = "", connection: str = "") -> None:
         super().__init__()  # no args: masking or completing the text would miss a copy there

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from itertools import islice
 from typing import Any
 
 from airflow_provider_cytechbot.api.json_text import loads
@@ -27,13 +28,13 @@ _CODES: tuple[tuple[FacebookError, frozenset[int]], ...] = (
     (FacebookError.RATE_LIMIT, frozenset({4, 17, 32, 341, 368, 613, *range(80000, 80015)})),
     # 1 unknown, 2 service, 1200 sending: "try again".
     (FacebookError.TRANSIENT, frozenset({1, 2, 1200})),
-    # 10 and 200-299 permissions, 102 session, 190 token.
-    (FacebookError.PAGE_ACCESS, frozenset({10, 102, 190, *range(200, 300)})),
+    # 3, 5, 10 and 200-299 permissions, 101 application, 102 session, 104 signature, 190 and 2500 token.
+    (FacebookError.PAGE_ACCESS, frozenset({3, 5, 10, 101, 102, 104, 190, 2500, *range(200, 300)})),
 )
 #: Why a token is invalid: app removed, password changed, expired, and so on.
-_TOKEN_SUBCODES = frozenset(range(458, 468))
+_TOKEN_SUBCODES = frozenset({*range(458, 468), 492})
 #: With 10, 200 or 551: one person cannot be reached (blocked, gone, outside the allowed window).
-_PERSON_SUBCODES = frozenset({1545041, 2018001, 2018028, 2018065, 2018108, 2018278})
+_PERSON_SUBCODES = frozenset({1545041, *range(2018000, 2019000)})
 _PERSON = re.compile(
     r"outside (?:of )?(?:the )?allowed window|person (?:is\s?n[o']t|cannot|can't)|no matching user",
     re.IGNORECASE,
@@ -69,19 +70,68 @@ _WORDS: tuple[tuple[FacebookError, re.Pattern[str]], ...] = (
         ),
     ),
 )
-#: How much of an error is looked at: Facebook's own are far smaller.
+#: How much of an answer is searched: Facebook's own errors are far smaller.
 _MAX_VALUES = 200
 _MAX_TEXT = 16 * 1024
+#: Shorter values of fields are not left out of texts.
+_MIN_VALUE = 4
 
 
-def find_facebook_error(answer: dict[str, Any]) -> FacebookError | None:
+def find_facebook_error(answer: dict[str, Any], fields: Mapping[str, str]) -> FacebookError | None:
     """
     Return what the error of Facebook in a refusal means; ``None`` where there is none, or an ordinary one.
 
     :param answer: The whole answer. The error may be an object or a list in it, or JSON inside a text.
+    :param fields: The fields of the call. Their values, such as a label's name, are ignored in texts.
     """
-    found = (_judge(value, is_answer=value is answer) for value in _values(answer))
+    beginning = _Beginning(fields).copy(answer)
+    found = (_judge(value, is_answer=value is beginning) for value in _values(beginning))
     return max((each for each in found if each is not None), default=None)
+
+
+def without_values(text: str, fields: Mapping[str, str]) -> str:
+    """
+    Return a text without the values of a call's fields: a label may be named "(#190)".
+
+    :param text: A text of the server.
+    :param fields: The fields of the call. Numbers and very short values are left in the text.
+    """
+    for value in fields.values():
+        if len(value) >= _MIN_VALUE and not value.isdigit():
+            text = text.replace(value, " ")
+    return text
+
+
+class _Beginning:
+    """
+    Copies the beginning of an answer, so that a long one takes no time.
+
+    :param fields: The fields of the call, which are left out of texts.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = fields
+        self._values = _MAX_VALUES
+        self._characters = _MAX_TEXT
+
+    def copy(self, value: Any) -> Any:
+        """
+        Return the beginning of a value; ``None`` beyond the limit.
+
+        :param value: A JSON value.
+        """
+        self._values -= 1
+        if self._values < 0:
+            return None
+        if isinstance(value, dict):
+            return {name: self.copy(each) for name, each in islice(value.items(), self._values)}
+        if isinstance(value, list):
+            return [self.copy(each) for each in value[: self._values]]
+        if isinstance(value, str):
+            text = value[: self._characters]
+            self._characters -= len(text)
+            return without_values(text, self._fields)
+        return value
 
 
 def is_facebook_error(answer: dict[str, Any]) -> bool:
@@ -144,10 +194,10 @@ def _values(answer: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
             return
         value = left.pop(0)
         if isinstance(value, list):
-            left += value[:_MAX_VALUES]
+            left += value
         elif isinstance(value, dict):
             yield value
-            members = list(value.values())[:_MAX_VALUES]
+            members = value.values()
             left += [each for each in members if isinstance(each, dict | list)]
             left += [_json_inside(each) for each in members if isinstance(each, str)]
         elif isinstance(value, str):
@@ -160,13 +210,11 @@ def _json_start(text: str) -> int:
 
 
 def _without_json(text: str) -> str:
-    text = text[:_MAX_TEXT]
     return text if _json_inside(text) is None else text[: _json_start(text)]
 
 
 def _json_inside(text: str) -> dict[str, Any] | list[Any] | None:
     """Return the JSON object or list that a text is or ends with."""
-    text = text[:_MAX_TEXT]
     end = max(text.rfind("}"), text.rfind("]")) + 1
     try:
         value = loads(text[_json_start(text) : end])

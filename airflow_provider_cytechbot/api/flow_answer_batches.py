@@ -1,4 +1,4 @@
-"""All answers of a flow campaign in batches, decoded many subscribers at a time: what makes exports fast."""
+"""All answers of a flow campaign in batches: many subscribers are decoded at a time, which is fast."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from airflow_provider_cytechbot.api.decoders import is_empty_id
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser, SubscriberAnswers
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.api.records import ReadContext
+    from airflow_provider_cytechbot.api.decoders import ReadContext
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -28,7 +29,7 @@ class _DocumentedAnswer(Answer, gc=False):
 
 class _ObservedAnswer(Answer, gc=False, rename={"question_id": "id"}):
     question_id: str
-    # Where both names come, the documented one counts: this type refuses it, and so leaves it to the others.
+    # With both names, the documented one counts: this type refuses such an answer, and the parser reads it.
     documented: msgspec.UnsetType | None = msgspec.field(name="question_id", default=msgspec.UNSET)
 
 
@@ -39,19 +40,18 @@ _DECODERS = tuple(
     msgspec.json.Decoder(dict[str, list[kind]])  # type: ignore[valid-type]
     for kind in (_ObservedAnswer, _DocumentedAnswer)
 )
-#: What the end of one subscriber and the beginning of the next look like in a body without white space.
+#: The end of one subscriber and the beginning of the next in a body without white space.
 _CUT = b'],"'
 _BETWEEN_SUBSCRIBERS = re.compile(rb'\][ \t\r\n]*,[ \t\r\n]*"')
 
 
 class FlowAnswerBatches:
     """
-    Reads what :class:`.FlowAnswersReader` reads, with the same results, several times as fast.
+    Reads the same as :class:`.FlowAnswersParser` with the same results, several times as fast.
 
-    Of all that has arrived it cuts off the part up to the last place that looks like a subscriber's end, and
-    has that decoded as one object. The decoder is the judge: what was cut inside a text or a nested value, or
-    runs past the end of the data, is no JSON object, and what holds anything but plain answers is not of its
-    type. Whatever it refuses goes to the other reader, which takes every body and knows all errors.
+    The text up to the last place that looks like a subscriber's end is decoded as one object. The decoder
+    refuses text that was cut inside a text or a nested value, that goes beyond the data, or that has anything
+    but plain answers. Text that it refuses goes to the parser, which reads every body and raises all errors.
 
     :param reading: The fields of the call and the zone of the server.
     """
@@ -94,7 +94,9 @@ class FlowAnswerBatches:
                 found = decoder.decode(b"{%b}" % subscribers)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-            # As many as there are ends: then no subscriber came twice, of which a dictionary keeps one.
+            if any(map(is_empty_id, found)):
+                return None
+            # A dictionary keeps one of two subscribers with the same id: then it is smaller than the text.
             if len(found) == len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1:
                 self._decoders = (decoder, *(other for other in _DECODERS if other is not decoder))
                 return list(found.items())
@@ -102,7 +104,7 @@ class FlowAnswerBatches:
 
     def _by_members(self, text: bytes) -> Batch:
         found = self.members.feed(text)
-        # Only after progress: a subscriber longer than a block is not copied to and fro with each.
+        # Only after progress, so that a subscriber longer than a block is not copied with each block.
         unread = self.members.hand_over() if found else None
         self._is_cutting = unread is not None
         self._unread = unread or b""
@@ -111,7 +113,7 @@ class FlowAnswerBatches:
 
 def as_batch(found: Iterable[SubscriberAnswers]) -> Batch:
     """
-    Return what the other reader, or none, found as a batch.
+    Return subscribers with records as a batch.
 
     :param found: Subscribers with their answers as records.
     """

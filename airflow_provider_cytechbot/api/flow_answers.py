@@ -7,10 +7,17 @@ import re
 from enum import Enum
 from typing import Any, TypeAlias
 
+from airflow_provider_cytechbot.api.decoders import (
+    ReadContext,
+    is_empty_id,
+    log_skipped,
+    read_answers,
+    wrong_shape,
+)
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, clean, find_root
 from airflow_provider_cytechbot.api.matching import is_same, mismatch
-from airflow_provider_cytechbot.api.records import FlowAnswer, ReadContext, read_answers, wrong_shape
+from airflow_provider_cytechbot.api.records import FlowAnswer
 
 SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
 
@@ -23,7 +30,7 @@ _COMMA_OR_END = re.compile(r"[ \t\r\n]*([,}])")
 
 
 class _Place(Enum):
-    """Where in the answer the reader stands."""
+    """The position of the reader in the answer."""
 
     BEFORE_ROOT = "before the JSON"
     ROOT_MEMBER = "before a member of the answer, or its end"
@@ -34,16 +41,16 @@ class _Place(Enum):
 
 
 class _NeedMoreError(Exception):
-    """What is in the buffer does not hold the next piece as a whole."""
+    """The buffer does not have the whole next piece."""
 
 
 class FlowAnswersParser:
     """
     Cuts the answer of ``get_all_subscriber_flow_info`` into subscribers while it arrives.
 
-    Feed it the body's blocks and, after the last one, :meth:`close` it: only then is it known to be whole.
-    The answer may turn out to hold no subscribers: an empty campaign, an error, a web page. Then
-    :attr:`is_streaming` stays ``False`` and :attr:`head` holds the body, to be deciphered like any other.
+    Feed it the body's blocks, then call :meth:`close`, which checks that the answer is whole.
+    An answer without subscribers, such as an empty campaign, an error or a web page, leaves
+    :attr:`is_streaming` ``False``; :attr:`head` is then the body, to be deciphered like any other.
 
     Each member is decoded by the standard library's parser as soon as it is in the buffer whole, so white
     space, the order of members, and traps inside texts need no care here.
@@ -60,12 +67,14 @@ class FlowAnswersParser:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._at = 0
-        #: Joined when it is time: text that grows block by block is copied each time.
+        #: Joined only before reading, because text that grows block by block is copied each time.
         self._waiting: list[str] = []
         self._length = 0
         self._try_at_length = 0
         self._place = _Place.BEFORE_ROOT
         self._is_first = True
+        self._has_found = False
+        self._skipped = 0
 
     def feed(self, block: bytes) -> list[SubscriberAnswers]:
         """
@@ -90,13 +99,17 @@ class FlowAnswersParser:
         found = self._read()
         if self.is_streaming and self._place is not _Place.AFTER_ROOT:
             raise CyTechBotTransportError("the answer was cut off, or damaged, before its end.")
+        if self._skipped:
+            if not self._has_found:
+                raise wrong_shape("no subscriber has an id")
+            log_skipped(self._skipped, "subscriber id")
         return found
 
     def hand_over(self) -> bytes | None:
         """
-        Give away what is not read yet, to whoever reads on from here; ``None`` except before a subscriber.
+        Return the text that is not read yet, for another reader; ``None`` except before a subscriber.
 
-        What the other leaves unread, from the beginning of a subscriber on, may be fed to this one again.
+        Text that the other reader leaves, from the beginning of a subscriber on, can be fed to this one.
         """
         if self._place is not _Place.SUBSCRIBER:
             return None
@@ -190,7 +203,12 @@ class FlowAnswersParser:
         subscriber_id, at = self._read_name()
         value, at = self._read_value(at)
         self._leave(at, _Place.SUBSCRIBER, _Place.AFTER_DATA)
-        found.append((clean(subscriber_id), read_answers(value, self._reading)))
+        answers = read_answers(value, self._reading)
+        if is_empty_id(subscriber_id):
+            self._skipped += 1
+        else:
+            self._has_found = True
+            found.append((clean(subscriber_id), answers))
 
     def _expect_nothing(self) -> None:
         at = self._skip_space(self._at)

@@ -1,4 +1,4 @@
-"""How far subscribers have come with a flow campaign: the one verdict of sensors and triggers. No I/O."""
+"""The progress of subscribers in a flow campaign, as sensors and triggers judge it. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Progress(IntEnum):
-    """How far a subscriber has come with a campaign; each is more than the one before it."""
+    """The progress of a subscriber in a campaign, in ascending order."""
 
     NOTHING = 0
     #: At least one question has an answer.
@@ -48,8 +48,8 @@ class Questionnaire:
     A campaign lists its questions by their text alone, so it is by text that answers belong to them; a text
     that is listed twice needs answers to two questions.
 
-    :param questions: The texts, as ``get_flow_campaign`` gives them; ``None`` where nobody asks who has
-        completed the campaign, so that they were not read.
+    :param questions: The texts, as ``get_flow_campaign`` gives them; ``None`` where completion is
+        not checked, so that they were not read.
     """
 
     def __init__(self, questions: Iterable[str] | None) -> None:
@@ -57,7 +57,7 @@ class Questionnaire:
 
     def progress(self, answers: Sequence[FlowAnswer]) -> Progress:
         """
-        Return how far a subscriber has come. White space alone is no answer.
+        Return the progress of a subscriber. White space alone is no answer.
 
         :param answers: The subscriber's answers.
         """
@@ -84,17 +84,17 @@ class ProgressCounts:
         """
         Count one subscriber.
 
-        :param progress: How far it has come.
+        :param progress: Its progress.
         """
         self.answered += progress >= Progress.ANSWERED
         self.completed += progress >= Progress.COMPLETED
 
     def reached(self, min_subscribers: int, wanted: Progress) -> bool:
         """
-        Return whether so many subscribers have come so far.
+        Return whether enough subscribers have the wanted progress.
 
-        :param min_subscribers: How many.
-        :param wanted: How far.
+        :param min_subscribers: The lowest number of subscribers.
+        :param wanted: The progress.
         """
         return (self.completed if wanted is Progress.COMPLETED else self.answered) >= min_subscribers
 

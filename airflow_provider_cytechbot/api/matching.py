@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
@@ -46,5 +47,13 @@ def mismatch(member: str, field: str) -> CyTechBotResponseError:
 
 
 def _comparable(text: str) -> str:
-    text = text.strip().casefold()
+    """Return a text without what MySQL ignores in comparisons: case, accents, spaces at the ends."""
+    text = text.strip()
+    if not text.isascii():
+        text = "".join(filter(_is_base, unicodedata.normalize("NFKD", text)))
+    text = text.casefold()
     return text.lstrip("0") if text.isascii() and text.isdigit() else text
+
+
+def _is_base(character: str) -> bool:
+    return not unicodedata.combining(character)

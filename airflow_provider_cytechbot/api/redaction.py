@@ -1,4 +1,4 @@
-"""Masking secrets in text, however they are encoded there. The one place that knows the encodings."""
+"""Masking secrets in text in all encodings. No other module has a list of encodings."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _base64_forms(content: bytes) -> set[str]:
 
 
 class _Secret:
-    """What to look for to find one secret."""
+    """The forms in which one secret is searched for."""
 
     def __init__(self, text: str) -> None:
         self.forms = tuple(_text_forms(text))
@@ -115,7 +115,7 @@ class Redactor:
 
     @property
     def overlap(self) -> int:
-        """How many characters after a cut must be seen so that a secret across the cut is recognised."""
+        """The number of characters after a cut that are needed to recognise a secret across the cut."""
         return 1024 + 24 * max(map(len, self._texts), default=0)
 
     def __call__(self, text: str, limit: int | None = None) -> str:

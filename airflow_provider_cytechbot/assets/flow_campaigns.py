@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 SCHEME = "cytechbot"
 
-#: One scheme for each store, whatever its paths use.
-_STORE_SCHEMES = {"s3a": "s3", "gcs": "gs"}
+#: The usual scheme of each store that has several.
+_STORE_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 _HTTPS_PORT = 443
 _PATH = re.compile(r"(?P<folder>(?:/[^/]+)*)/flow_campaigns/0*(?P<id>[1-9][0-9]*)/?", re.ASCII)
@@ -21,10 +21,10 @@ _PATH = re.compile(r"(?P<folder>(?:/[^/]+)*)/flow_campaigns/0*(?P<id>[1-9][0-9]*
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Return the one form of a campaign's URI: its host in small letters, without the usual port.
+    Return the canonical URI of a campaign: host in lower case, without the default port.
 
-    :param uri: ``cytechbot://host[:port][/folder]/flow_campaigns/ID``, taken apart.
-    :raises ValueError: It names no campaign, or holds what is no part of its name.
+    :param uri: ``cytechbot://host[:port][/folder]/flow_campaigns/ID``, split.
+    :raises ValueError: It names no campaign, or has a part that no campaign's URI has.
     """
     if uri.username or uri.password or uri.query or uri.fragment:
         raise ValueError("URI format cytechbot:// must hold no user, query or fragment")
@@ -56,9 +56,9 @@ def create_asset(*, host: str, flow_campaign_id: str, extra: dict[str, Any] | No
     """
     Return the asset of a campaign.
 
-    :param host: The host, with its port and folder where there are any.
+    :param host: The host, with its port and folder if any.
     :param flow_campaign_id: The campaign's id.
-    :param extra: What else is to be said of the asset.
+    :param extra: Further properties of the asset.
     """
     from airflow.providers.common.compat.assets import Asset
 
@@ -70,7 +70,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
     Return a campaign as OpenLineage names it.
 
     :param asset: The campaign's asset.
-    :param lineage_context: Where it was used.
+    :param lineage_context: The hook that used it.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
@@ -80,18 +80,25 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
 
 def openlineage_name(uri: str) -> tuple[str, str]:
     """
-    Return namespace and name of a campaign or file, as OpenLineage wants them and other providers say them.
+    Return namespace and name of a campaign or file by OpenLineage's naming conventions.
 
     :param uri: Its URI.
     """
-    parts = urlsplit(without_connection(uri))
-    scheme = _STORE_SCHEMES.get(parts.scheme, parts.scheme)
-    # Not parts.path alone: of a file's name, what follows a question mark is part.
-    name = parts._replace(scheme="", netloc="").geturl()
-    return (f"{scheme}://{parts.netloc}", name.lstrip("/")) if parts.netloc else (scheme, name)
+    scheme, _, rest = without_connection(uri).partition("://")
+    store, _, name = rest.partition("/")
+    return (f"{scheme}://{store}", name.lstrip("/")) if store else (scheme, f"/{name}")
 
 
-def without_connection(uri: str) -> str:
-    """Return a path as a URI: with its scheme, without the store's connection, which is no part of a name."""
-    parts = urlsplit(uri)
-    return parts._replace(scheme=parts.scheme or "file", netloc=parts.netloc.rpartition("@")[2]).geturl()
+def without_connection(path: str) -> str:
+    """
+    Return the URL of a file: without Airflow's connection, and with the usual scheme of its store.
+
+    Names are not escaped: object stores have them as they are, and so have the tools that read there.
+
+    :param path: The path, as ``ObjectStoragePath`` has it.
+    """
+    scheme, separator, rest = path.partition("://")
+    if not separator:
+        return f"file://{path}"
+    store, slash, name = rest.partition("/")
+    return f"{_STORE_SCHEMES.get(scheme, scheme)}://{store.rpartition('@')[2]}{slash}{name}"

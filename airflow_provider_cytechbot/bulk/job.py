@@ -89,11 +89,11 @@ class BulkJob:
             stores = Stores(self.options, self._identity, ledger.database)
             stack.callback(lambda: stores.end(is_complete=self._is_complete))
             stack.callback(self._close_quietly, stores)
-            source_rows, digest = self._plan(ledger, stores)
+            figures = self._plan(ledger, stores)
             planned = ledger.counts()
             log.info(
                 "%s rows in the source, %s lines, %s calls; %s before sending.",
-                f"{source_rows:,}",
+                f"{figures.source_rows:,}",
                 f"{ledger.rows():,}",
                 f"{ledger.open_calls():,}",
                 outcomes.describe(planned),
@@ -101,14 +101,14 @@ class BulkJob:
             failure: CyTechBotError | None = None
             interruption: BaseException | None = None
             try:
-                failure = self._send(ledger, stores, planned)
+                failure = self._check(ledger, figures) or self._send(ledger, stores, planned)
             except BaseException as error:  # noqa: BLE001 - raised again, after the report
                 interruption = error
                 ledger.close_open_rows(_STOPPED)
             failure = (
                 self._store(stores, is_cut_short=self._is_stopped or interruption is not None) or failure
             )
-            self.manifest = _manifest(ledger, report, source_rows, digest, stores.uri)
+            self.manifest = _manifest(ledger, report, figures, stores.uri)
             if report:
                 try:
                     report.write(ledger.report_lines())
@@ -133,8 +133,8 @@ class BulkJob:
     def _identity(self) -> dict[str, str]:
         return {"server": self.settings.base_url, **self.resource.identity}
 
-    def _plan(self, ledger: Ledger, stores: Stores) -> tuple[int, str]:
-        """Read, compare and check all rows. Return the source's rows and the plan's digest."""
+    def _plan(self, ledger: Ledger, stores: Stores) -> PlanFigures:
+        """Read and compare all rows."""
         options, resource, state = self.options, self.resource, stores.state
         state_keys = state.keys()
         if not options.plan_only:
@@ -156,18 +156,24 @@ class BulkJob:
         compare(ledger, resource, state, finds_gone=resource.finds_gone_keys and is_wanted is None)
         if state.changed_since_try:
             log.info("%s keys have other values than in the last try.", f"{state.changed_since_try:,}")
-        digest = digest_of(ledger, resource)
-        figures = PlanFigures(
+        return PlanFigures(
             ledger.planned_operations(),
             source_rows,
-            ledger.rows_without_key(),
+            ledger.rows_without_key,
             state_keys,
-            digest,
+            digest_of(ledger, resource),
             state.is_resumed,
         )
-        resource.check(figures, plan_only=options.plan_only)
-        resource.prepare(plan_only=options.plan_only)
-        return source_rows, digest
+
+    def _check(self, ledger: Ledger, figures: PlanFigures) -> CyTechBotError | None:
+        """Return the error of a plan that is not sent. It has a manifest and a report like any other."""
+        try:
+            self.resource.check(figures, plan_only=self.options.plan_only)
+            self.resource.prepare(plan_only=self.options.plan_only)
+        except CyTechBotError as error:
+            ledger.close_open_rows(f"The plan was refused: {mask_addresses(error.reason)}")
+            return error
+        return None
 
     def _send(self, ledger: Ledger, stores: Stores, planned: Any) -> CyTechBotError | None:
         """Send the calls, and give each row an outcome. Return the error that is not about a row."""
@@ -281,7 +287,7 @@ class BulkJob:
 
 
 def _count_rows(manifest: dict[str, Any]) -> None:
-    operation = "_".join(manifest["operations"]) or "none"
+    operation = "_".join(each for each in manifest["operations"] if each != "none") or "none"
     for outcome, number in manifest["counts"].items():
         metrics.count_rows(operation, outcome, number)
 
@@ -317,15 +323,15 @@ class _KeySteps:
 
 
 def _manifest(
-    ledger: Ledger, report: Report | None, source_rows: int, digest: str, state_uri: str | None
+    ledger: Ledger, report: Report | None, figures: PlanFigures, state_uri: str | None
 ) -> dict[str, Any]:
     counts = ledger.counts()
     return {
         "report_uri": report.uri if report else None,
         "rows": ledger.rows(),
-        "source_rows": source_rows,
+        "source_rows": figures.source_rows,
         "counts": {outcome: counts[outcome] for outcome in outcomes.OUTCOMES},
         "operations": dict(sorted(ledger.operations().items())),
         "state_uri": state_uri,
-        "plan_digest": digest,
+        "plan_digest": figures.digest,
     }

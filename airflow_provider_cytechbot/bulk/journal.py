@@ -37,10 +37,12 @@ class Begun(msgspec.Struct, array_like=True, frozen=True, tag="b"):
 
     :param key: The key.
     :param step: The step; ``None`` if there is none any more.
+    :param run: The run that recorded it, if that is another one: a step that is restored.
     """
 
     key: str
     step: bytes | None
+    run: str | None = None
 
 
 class Saved(msgspec.Struct, array_like=True, frozen=True, tag="s"):

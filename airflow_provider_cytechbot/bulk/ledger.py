@@ -92,6 +92,8 @@ class Ledger:
         #: The database, in which the state is kept, too.
         self.database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self.database.executescript(_SCHEMA)
+        #: The number of rows whose key cannot be read, those of other shards included.
+        self.rows_without_key = 0
         self._first_without_row: int | None = None
 
     def close(self) -> None:
@@ -100,17 +102,19 @@ class Ledger:
 
     def add_valid(self, lines: Iterable[tuple[int, PlannedWrite]]) -> None:
         """Add rows with their numbers."""
-        shared: list[tuple[str, str, str]] = []
-
-        def values() -> Iterator[tuple[int, str, str, str]]:
-            for row, (key, payload, fields, unique) in lines:
-                shared.extend((field, digest, key) for field, digest in unique)
-                yield row, key, payload, fields
-
+        lines = list(lines)
         self.database.executemany(
-            "INSERT INTO lines (row, key, payload, fields) VALUES (?, ?, ?, ?)", values()
+            "INSERT INTO lines (row, key, payload, fields) VALUES (?, ?, ?, ?)",
+            ((row, write.key, write.payload, write.fields) for row, write in lines),
         )
-        self.database.executemany("INSERT INTO shared VALUES (?, ?, ?)", shared)
+        self.add_shared(write for _, write in lines)
+
+    def add_shared(self, writes: Iterable[PlannedWrite]) -> None:
+        """Add the values that no two keys may have, of rows of this and other shards."""
+        self.database.executemany(
+            "INSERT INTO shared VALUES (?, ?, ?)",
+            ((field, digest, write.key) for write in writes for field, digest in write.unique),
+        )
 
     def add_invalid(self, lines: Iterable[tuple[int, str | None, str]]) -> None:
         """Add rows that cannot be sent, as ``(row, key, reason)``."""
@@ -314,10 +318,6 @@ class Ledger:
     def open_calls(self) -> int:
         """Return the number of calls that have no outcome yet."""
         return self._number("SELECT count(*) FROM lines WHERE outcome IS NULL AND lead IS NULL")
-
-    def rows_without_key(self) -> int:
-        """Return the number of rows whose key cannot be read."""
-        return self._number("SELECT count(*) FROM lines WHERE key IS NULL")
 
     def _number(self, sql: str) -> int:
         (number,) = self.database.execute(sql).fetchone()

@@ -140,6 +140,7 @@ def make_plan(
         source_rows = batch[-1][0]
         valid: list[tuple[int, PlannedWrite]] = []
         invalid: list[tuple[int, str | None, str]] = []
+        elsewhere: list[PlannedWrite] = []
         for number, row in batch:
             column_map.see(row)
             if not row_filter(row):
@@ -148,14 +149,19 @@ def make_plan(
             try:
                 write = resource.plan(values)
             except InvalidRowError as error:
-                key = _text(values.get(resource.key_field))
+                if error.key is None:
+                    ledger.rows_without_key += 1
+                key = error.key or _text(values.get(resource.key_field))
                 if shard.has(key) and is_wanted(key):
                     invalid.append((number, key and key[:_LONGEST_KEY], error.reason))
                 continue
             if shard.has(write.key) and is_wanted(write.key):
                 valid.append((number, write))
+            elif write.unique:
+                elsewhere.append(write)
         ledger.add_valid(valid)
         ledger.add_invalid(invalid)
+        ledger.add_shared(elsewhere)
     if source_rows:
         _refuse_unseen(row_filter, column_map)
     ledger.refuse_shared_values()
@@ -199,7 +205,7 @@ def compare(ledger: Ledger, resource: BulkResource, state: RunState, *, finds_go
 
     ledger.compare_all(decide)
     ledger.add_gone(state.past_deletes())
-    if finds_gone and not ledger.rows_without_key():
+    if finds_gone and not ledger.rows_without_key:
         ledger.add_gone(
             (key, decision)
             for key, entry in state.gone_entries()
@@ -217,7 +223,7 @@ def digest_of(ledger: Ledger, resource: BulkResource) -> str:
     total = 0
     for phase in ledger.phases():
         for call in ledger.calls(phase):
-            text = "\n".join((call.operation, call.key, resource.describe(call.payload)))
+            text = "\n".join((call.operation, call.key, call.fields, resource.describe(call.payload)))
             total += int.from_bytes(hashlib.sha256(text.encode()).digest())
     return f"{total % 2**256:064x}"
 

@@ -14,11 +14,13 @@ class InvalidRowError(Exception):
     A row cannot be sent.
 
     :param reason: Why, without any value of the row besides its key.
+    :param key: The row's key; ``None`` if it cannot be read, so that no key counts as gone.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, key: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.key = key
 
 
 class PlannedWrite(NamedTuple):
@@ -197,7 +199,8 @@ class Steps(Protocol):
         Record a step. It is durable when this returns, so that the call may be sent.
 
         It replaces the step before it. ``succeeded``, ``unchanged``, ``refused`` and ``invalid`` remove it,
-        ``ambiguous`` keeps it, and ``failed`` keeps it if the change is repeatable.
+        ``ambiguous`` keeps it, and ``failed`` keeps it if the change is repeatable. A call that was not sent,
+        and one that failed and is not repeatable, restore the step that the key had before.
 
         :param step: Up to 255 bytes that only the resource reads.
         """

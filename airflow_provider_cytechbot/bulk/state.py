@@ -71,6 +71,8 @@ class RunState:
         #: The number of keys whose content has changed since an earlier try.
         self.changed_since_try = 0
         self._has_past = False
+        #: The step of each key under way, and its run, before the change began.
+        self._steps_before: dict[str, tuple[bytes | None, str | None]] = {}
         database.execute(_PAST_TABLE)
 
     # What a resource sees
@@ -168,8 +170,8 @@ class RunState:
 
     def _apply(self, record: Record, run: str) -> None:
         match record:
-            case Begun(key, step):
-                self._set_step(key, step, run)
+            case Begun(key, step, earlier_run):
+                self._set_step(key, step, earlier_run or run)
             case Saved(key, value):
                 self._set_value(key, value)
             case Remembered("", value):
@@ -240,15 +242,21 @@ class RunState:
         """
         if len(step) > _MOST_STEP_BYTES:
             raise ValueError(f"a step has more than {_MOST_STEP_BYTES} bytes")
+        if key not in self._steps_before:
+            found = self._database.execute(
+                "SELECT step, step_run FROM state WHERE key = ?", (key,)
+            ).fetchone()
+            self._steps_before[key] = found or (None, None)
         self._set_step(key, step, self._identity.run)
         self._write(Begun(key, step))
         if self._journal:
             await asyncio.wrap_future(self._journal.flushed())
 
     def withdraw(self, key: str) -> None:
-        """Remove the step of a key: it was not sent."""
-        self._set_step(key, None, self._identity.run)
-        self._write(Begun(key, None))
+        """Restore the step that a key had before: what was to be sent was not."""
+        step, run = self._steps_before.pop(key, (None, None))
+        self._set_step(key, step, run)
+        self._write(Begun(key, step, run))
 
     def save(self, key: str, value: bytes | None) -> None:
         """Store a value of a key before its result."""
@@ -264,9 +272,11 @@ class RunState:
         :param result: Its result.
         :param written: What the resource returned; ``None`` after an error.
         """
-        keeps_step = result.outcome == outcomes.AMBIGUOUS or (
-            result.outcome == outcomes.FAILED and call.is_repeatable
-        )
+        has_failed = result.outcome == outcomes.FAILED
+        if has_failed and not call.is_repeatable:
+            self.withdraw(call.key)
+        self._steps_before.pop(call.key, None)
+        keeps_step = has_failed or result.outcome == outcomes.AMBIGUOUS
         value = written.value if written else None
         self._settle_entry(call.key, value, written is not None, keeps_step)
         self._write(
@@ -290,7 +300,7 @@ class RunState:
         if self._journal:
             self._journal.add(record)
 
-    def _set_step(self, key: str, step: bytes | None, run: str) -> None:
+    def _set_step(self, key: str, step: bytes | None, run: str | None) -> None:
         self._database.execute(
             "INSERT INTO state (key, step, step_run) VALUES (?, ?, ?)"
             " ON CONFLICT (key) DO UPDATE SET step = excluded.step, step_run = excluded.step_run",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,7 +28,8 @@ from airflow_provider_cytechbot.exports.state_files import (
     write_state,
 )
 from airflow_provider_cytechbot.storage.scratch_file import open_scratch_file
-from airflow_provider_cytechbot.storage.staged_files import StagedFile
+from airflow_provider_cytechbot.storage.signals import HeldSignals
+from airflow_provider_cytechbot.storage.staged_files import StagedFile, WriteOptions
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
@@ -63,8 +64,6 @@ class ChangeLog:
     the export, so that a failed run changes nothing. A run compares with the newest state of an earlier
     interval: running an interval again finds the same changes again.
 
-    The new state file is opened at once, so that errors of the folder come before the API call.
-
     :param folder: The folder of the states.
     :param base_url: The base URL of the API.
     :param flow_campaign_id: The campaign's id.
@@ -90,7 +89,18 @@ class ChangeLog:
         self._answers = 0
         self._spool = AnswerSpool()
         self._blocks = open_scratch_file()
-        self._staged = StagedFile(self._folder.child(self._name))
+        self._staged: StagedFile | None = None
+
+    def open(self, storage_options: Mapping[str, Any] | None = None) -> StagedFile:
+        """
+        Open the new state file, so that errors of the folder come before the API call.
+
+        :param storage_options: Further options of the store.
+        """
+        options = WriteOptions("application/gzip", None, storage_options or {})
+        with HeldSignals():
+            self._staged = staged = StagedFile(self._folder.child(self._name), options=options)
+        return staged
 
     @property
     def is_first(self) -> bool:
@@ -108,9 +118,9 @@ class ChangeLog:
         return any(state.head.answers for state in (self._own, self._before) if state)
 
     @property
-    def is_empty(self) -> bool:
-        """Whether :meth:`fill` found no answer at all."""
-        return not self._answers
+    def earlier_columns(self) -> Sequence[str]:
+        """The names of the columns of the export that this one is compared with."""
+        return self._before.head.columns if self._before else ()
 
     def fill(self, batches: Iterable[Batch]) -> None:
         """Store all answers of the campaign on the worker's disk."""
@@ -158,8 +168,13 @@ class ChangeLog:
             if batch:
                 yield batch, changes
 
-    def save(self, extracted_at: str) -> None:
-        """Store the state for later intervals, and remove all but the last few."""
+    def save(self, extracted_at: str, columns: Sequence[str] = ()) -> None:
+        """
+        Store the state for later intervals, and remove all but the last few.
+
+        :param extracted_at: The time in the rows.
+        :param columns: The names of the columns of the export.
+        """
         head = StateHead(
             version=VERSION,
             campaign=self._campaign,
@@ -168,19 +183,22 @@ class ChangeLog:
             digest=self._digest,
             is_first=self.is_first,
             answers=self._answers,
+            columns=list(columns),
             questions=list(self._spool.questions),
         )
+        staged = self._staged or self.open()
         self._blocks.seek(0)
-        write_state(self._staged, head, (read_block(self._blocks) for _ in range(BUCKETS)))
-        self._staged.finish()
-        self._staged.commit()
+        write_state(staged, head, (read_block(self._blocks) for _ in range(BUCKETS)))
+        staged.finish()
+        staged.commit()
         for name in sorted({*self._states, self._name})[:-KEPT_STATES]:
             if name != self._name:
                 self._folder.child(name).remove()
 
     def close(self) -> None:
         """Free the disk, and discard a state that was not stored."""
-        self._staged.discard()
+        if self._staged:
+            self._staged.discard()
         self._spool.close()
         self._blocks.close()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.exports.layouts import COLUMNS_OF_EACH_ROW
 from airflow_provider_cytechbot.formats import compression
 from airflow_provider_cytechbot.formats.file_types import RAW
 from airflow_provider_cytechbot.formats.reading import read_rows
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.formats.file_types import FileType
     from airflow_provider_cytechbot.storage.locations import StorageLocation
 
-#: A body of the API with at least one subscriber: ``data`` is not an empty list or object.
-_BODY_WITH_DATA = re.compile(rb'"data"\s*:\s*[\[{]\s*[^\s\]}]')
-#: The beginning of a body or a manifest that is read, in bytes.
+#: A body of the API without answers: ``data`` is an empty list, or no subscriber in it has an answer.
+_BODY_WITHOUT_ANSWERS = re.compile(rb'"data"\s*:\s*(?:\[\s*\]|\{[^{}]*\})')
+#: How many bytes of a body are read.
 _HEAD_SIZE = 64 * 1024
 
 
@@ -56,10 +57,17 @@ class EarlierExport:
         for location in (self._file, self.manifest, self.part(1)):
             location.refuse_existing()
 
-    def has_rows(self) -> bool:
-        """Return whether the earlier export holds rows. An unreadable file counts as one with rows."""
-        files = [self._file] if _is_file(self._file) else []
-        return any(map(self._has_row, files)) or self._is_listed() or any(map(self._has_row, self._parts()))
+    def has_answers(self, subscriber_fields: Collection[str] = ()) -> bool:
+        """
+        Return whether the earlier export has answers. A file that cannot be read counts as one that has.
+
+        :param subscriber_fields: The columns that hold fields of the subscriber, and no answers.
+        """
+        no_answers = {column.name for column in COLUMNS_OF_EACH_ROW} | set(subscriber_fields)
+        parts = list(self._parts())
+        files = [*([self._file] if _is_file(self._file) else []), *parts]
+        # Without parts, they were moved elsewhere, and their manifest is what is left of them.
+        return any(self._has_answer(file, no_answers) for file in files) or (not parts and self._is_listed())
 
     def remove_file(self) -> None:
         """Remove the one file."""
@@ -94,17 +102,32 @@ class EarlierExport:
             return isinstance(found, dict) and found.get("rows") not in (0, None)
         return False
 
-    def _has_row(self, file: StorageLocation) -> bool:
+    def _has_answer(self, file: StorageLocation, no_answers: Collection[str]) -> bool:
         file_format, codec = self._file_type
         try:
+            if not file.size():
+                return False
             if file_format == RAW:
-                with closing(file.open()) as body, file.failures.translate_errors():
-                    head = compression.decompressed(body, codec).read(_HEAD_SIZE)
-                return _BODY_WITH_DATA.search(head) is not None
-            with closing(cast("Generator[object]", read_rows(file, file_format, compression=codec))) as rows:
-                return next(rows, None) is not None
+                return _body_has_answers(file, codec)
+            with closing(
+                cast("Generator[dict[str, object]]", read_rows(file, file_format, compression=codec))
+            ) as rows:
+                return any(
+                    value not in (None, "") and name not in no_answers
+                    for row in rows
+                    for name, value in row.items()
+                )
         except CyTechBotStorageRefusedError:
             return True
+
+
+def _body_has_answers(file: StorageLocation, codec: str) -> bool:
+    with closing(file.open()) as body, file.failures.translate_errors():
+        try:
+            head = compression.decompressed(body, codec).read(_HEAD_SIZE)
+        except compression.DAMAGE:
+            return True
+    return _BODY_WITHOUT_ANSWERS.search(head) is None
 
 
 def _is_file(location: StorageLocation) -> bool:

@@ -2,63 +2,100 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING
 
+from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
 from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
 from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
+from airflow_provider_cytechbot.exports.manifest import ExportManifest, manifest_columns, urls_of
 from airflow_provider_cytechbot.exports.profiles import Profiles
-from airflow_provider_cytechbot.exports.progress import Progress
 from airflow_provider_cytechbot.exports.repeated_subscribers import RepeatedSubscribers
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.storage.scratch_file import scratch_error
+from airflow_provider_cytechbot.storage.signals import HeldSignals
 from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Batch
+    from airflow_provider_cytechbot.exports.changes import ChangeLog
     from airflow_provider_cytechbot.exports.options import ExportOptions
     from airflow_provider_cytechbot.formats.table import Column, Table
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
     from airflow_provider_cytechbot.hooks.flow_answers import FlowAnswersStream
 
+#: Seconds between two log lines about the progress of an export.
+LOG_INTERVAL = 5.0
+_MEGABYTE = 1_000_000
 
-class ExportManifest(TypedDict):
+
+class _NoAnswersError(Exception):
+    """The API returned no answers, but the export before has some."""
+
+
+class Progress:
     """
-    The result of an export for downstream tasks: the files and their sizes, never the answers.
+    Counts what was exported, and logs the counts every few seconds and at the end.
 
-    ``uris`` are paths that ``ObjectStoragePath`` opens, with the storage's connection id if there was one.
-    ``subscribers`` counts the subscribers in the API's answer, ``rows`` the rows in the files, ``bytes`` is
-    the size of the files as written. ``unknown_subscribers`` is there with ``subscriber_fields`` only: the
-    number of subscribers that ``subscriber_information/`` does not know, whose fields are null.
+    :param stream: The answers that are being exported.
+    :param log: Writes a line to the log, such as a logger's ``info``.
     """
 
-    uris: list[str]
-    flow_campaign_id: str
-    flow_name: str | None
-    subscribers: int
-    rows: int
-    bytes: int
-    extracted_at: str
-    unknown_subscribers: NotRequired[int]
+    def __init__(self, stream: FlowAnswersStream, log: Callable[..., object]) -> None:
+        self.subscribers = self.answers = self.rows = 0
+        self._stream = stream
+        self._log = log
+        self._started = self._last_logged = time.monotonic()
+
+    def add(self, *, subscribers: int = 0, answers: int = 0, rows: int = 0) -> None:
+        """Add to the counts, and log them if it is time."""
+        self.subscribers += subscribers
+        self.answers += answers
+        self.rows += rows
+        if time.monotonic() - self._last_logged >= LOG_INTERVAL:
+            self._last_logged = time.monotonic()
+            self._log_counts("Exporting")
+
+    def count(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield batches unchanged, and count their subscribers and answers."""
+        for batch in batches:
+            self.add(subscribers=len(batch), answers=sum(len(answers) for _, answers in batch))
+            yield batch
+
+    def finish(self) -> None:
+        """Log the final counts."""
+        self._log_counts("Exported")
+
+    def _log_counts(self, verb: str) -> None:
+        line = "%s flow campaign %s: %d subscribers, %d rows"
+        values = [verb, self._stream.flow_campaign_id, self.subscribers, self.rows]
+        seconds = time.monotonic() - self._started
+        if seconds >= 1:
+            read = self._stream.bytes_read / _MEGABYTE
+            line += ", %.1f MB read in %.1f s (%.1f MB/s)"
+            values += [read, seconds, read / seconds]
+        self._log(line, *values)
 
 
 class Export:
     """
     Exports campaigns, one after the other.
 
-    :param hook: The hook to ask with.
-    :param options: How to export, checked.
-    :param file_type: What kind of file that makes.
-    :param interval: The run's interval, for the export mode ``changes``.
-    :param log: Writes a line to the log, such as a logger's ``info``.
+    ``exported`` holds what lineage needs of the campaigns that were exported. ``is_discarding`` is true while
+    unfinished files are removed.
 
-    ``exported`` is what lineage is told of the campaigns whose export is there.
+    :param hook: The hook that sends the calls.
+    :param options: The checked options.
+    :param file_type: The type of the files.
+    :param interval: The time of the run's interval, for the export mode ``changes``.
+    :param log: Writes a line to the log, such as a logger's ``info``.
     """
 
     def __init__(
@@ -76,11 +113,14 @@ class Export:
         self._log = log
         self._profiles = Profiles(hook, options.subscriber_fields)
         self._columns: Sequence[Column] = ()
+        self._is_second_reading = False
+        self._changes: ChangeLog | None = None
         self.exported: list[ExportedCampaign] = []
+        self.is_discarding = False
 
-    def check_places(self) -> None:
+    def check_paths(self) -> None:
         """
-        Look whether the places can be opened at all, before anything is asked of the API.
+        Check that the paths can be opened, before the API is called.
 
         :raises CyTechBotStorageRefusedError: The filesystem is not installed, or the connection is unknown.
         """
@@ -92,41 +132,83 @@ class Export:
         """
         Export a campaign: whole, or nothing.
 
+        If the API returns no answers and the export before has some, the answers are read a second time.
+
         :param flow_campaign_id: The campaign's id.
-        :raises CyTechBotStorageError: A file could not be written, at its place or on the worker's disk.
+        :raises CyTechBotStorageError: A file could not be written, at its path or on the worker's disk.
+        :raises CyTechBotResponseError: There are no answers any more, and ``allow_empty`` is false.
         :raises CyTechBotError: The answers did not arrive.
         """
+        try:
+            return self._run(flow_campaign_id, is_second_reading=False)
+        except _NoAnswersError:
+            self._log(
+                "Flow campaign %s has no answers, but its export before has some: reading a second time",
+                flow_campaign_id,
+            )
+        try:
+            return self._run(flow_campaign_id, is_second_reading=True)
+        except _NoAnswersError:
+            error = CyTechBotResponseError(
+                f"The API returned no answers of flow campaign {flow_campaign_id}, twice, but the export"
+                " before has some. The old files and states were kept.",
+                "If all answers were deleted on purpose, set allow_empty=True.",
+            )
+        raise self._hook.task_error(error)
+
+    def _run(self, flow_campaign_id: str, *, is_second_reading: bool) -> ExportManifest:
         options = self._options
+        self._is_second_reading = is_second_reading
+        self._changes = None
         self._profiles.start_export()
-        place = StorageLocation.from_parameter("path", options.path_of(flow_campaign_id))
-        # The place comes first: trouble with it should show before the server is put to its costly work.
+        location = StorageLocation.from_parameter("path", options.path_of(flow_campaign_id))
+        # The files are opened first, so that storage errors come before the expensive API call.
         files = ExportFiles(
-            place, self._file_type, max_rows=options.max_rows_per_file, overwrite=options.overwrite
+            location,
+            self._file_type,
+            max_rows=options.max_rows_per_file,
+            overwrite=options.overwrite,
+            storage_options=options.storage_options,
         )
         try:
-            with files:
-                if options.export_mode == "changes":
-                    return self._changes(flow_campaign_id, files)
-                with self._spool() as spool, self._open(flow_campaign_id) as stream:
-                    progress = Progress(stream, self._log)
-                    if self._file_type.file_format == RAW:
-                        _copy_body(files, stream, progress)
-                    else:
-                        for table in self._tables(files, stream, progress, spool):
-                            files.write(table)
-                    return self._commit(files, stream, progress)
-        except OSError as error:  # the storage's own are told by then: this is of the disk below the spool
+            files.open()
+            if options.export_mode == "changes":
+                return self._export_changes(flow_campaign_id, files)
+            with self._spool() as spool, self._open(flow_campaign_id) as stream:
+                progress = Progress(stream, self._log)
+                if self._file_type.file_format == RAW:
+                    self._copy_body(files, stream, progress)
+                else:
+                    for table in self._tables(files, stream, progress, spool):
+                        files.write(table)
+                return self._commit(files, stream, progress)
+        except OSError as error:  # of the disk below the spool: errors of the storage are converted already
             raise scratch_error(error) from None
+        finally:
+            self.is_discarding = True
+            try:
+                self._discard(files)
+            except BaseException:  # a second signal, before it was held
+                self._discard(files)
+                raise
+            finally:
+                self.is_discarding = False
+
+    def _discard(self, files: ExportFiles) -> None:
+        with HeldSignals():
+            files.discard()
+            if self._changes:
+                self._changes.close()
 
     def _open(self, flow_campaign_id: str) -> AbstractContextManager[FlowAnswersStream]:
-        self._log("Asking for the answers of flow campaign %s", flow_campaign_id)
+        self._log("Requesting the answers of flow campaign %s", flow_campaign_id)
         return self._hook.open_flow_answers(flow_campaign_id)
 
     @contextmanager
     def _spool(self) -> Iterator[AnswerSpool | None]:
-        """Give a place on the worker's disk to an export that needs all answers before it can write."""
-        # The columns of the wide layout are known in the end only, and asking for profiles takes long: the
-        # server is not kept waiting meanwhile.
+        """Open a spool on the worker's disk for an export that needs all answers before it can write."""
+        # The columns of the wide layout are known only after the last answer. Profiles take long to fetch,
+        # and the server would have to wait with its answer.
         if self._options.layout == "long" and not self._options.subscriber_fields:
             yield None
             return
@@ -138,21 +220,23 @@ class Export:
     ) -> Iterator[Table]:
         fields = self._options.subscriber_fields
         layout: LongLayout | WideLayout = LongLayout(fields)
-        batches = stream.batches()
+        batches = progress.count(stream.batches())
         if spool is None:
             self._start(files, layout.columns)
             for batch in batches:
                 table = layout.table(_campaign(stream), batch)
-                progress.add(len(batch), table.rows)
+                progress.add(rows=table.rows)
                 yield table
+            self._check_not_empty(files, progress)
             return
-        batches = _counted(batches, progress)
         subscribers: Iterable[Batch] = spool
         if self._options.layout == "long":
             spool.fill(batches)
         else:
             repeated = RepeatedSubscribers()
             spool.fill(repeated.watch(batches))
+        self._check_not_empty(files, progress)
+        if self._options.layout == "wide":
             order = self._hook.get_flow_campaign(stream.flow_campaign_id)["questions"]
             layout = WideLayout(spool.questions, order, fields)
             subscribers = repeated.merge(spool)
@@ -160,41 +244,72 @@ class Export:
                 subscribers = layout.cut(subscribers)
         self._start(files, layout.columns)
         for batch in subscribers:
-            table = layout.table(_campaign(stream), batch, self._profiles.of(batch))
-            progress.add(0, table.rows)
+            table = layout.table(_campaign(stream), batch, self._profiles.fetch(batch))
+            progress.add(rows=table.rows)
             yield table
 
-    def _changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
+    def _copy_body(self, files: ExportFiles, stream: FlowAnswersStream, progress: Progress) -> None:
+        """Write the body as it arrives. It is parsed like any other, so that only a whole one is kept."""
+        # Not written in the callback: the stream would take errors of the storage for its own.
+        blocks: list[bytes] = []
+        stream.on_block = blocks.append
+        for batch in progress.count(stream.batches()):
+            rows = sum(len(answers) for _, answers in batch)
+            progress.add(rows=rows)
+            files.count(rows)
+            files.write_bytes(b"".join(blocks))
+            blocks.clear()
+        files.write_bytes(b"".join(blocks))
+        self._check_not_empty(files, progress)
+
+    def _export_changes(self, flow_campaign_id: str, files: ExportFiles) -> ExportManifest:
         from airflow_provider_cytechbot.exports.changes import ChangeLog
 
-        folder = StorageLocation.from_parameter("state_path", str(self._options.state_path))
-        with closing(
-            ChangeLog(folder, self._hook.settings.base_url, flow_campaign_id, self._interval)
-        ) as changes:
-            with self._open(flow_campaign_id) as stream:
-                progress = Progress(stream, self._log)
-                changes.fill(_counted(stream.batches(), progress))
-            fields = self._options.subscriber_fields
-            layout = LongLayout(fields, has_changes=True)
-            self._start(files, layout.columns)
-            campaign = Campaign(
-                stream.flow_campaign_id, stream.flow_name, changes.extracted_at(stream.extracted_at)
-            )
-            for batch, kinds in changes.changes():
-                table = layout.table(campaign, batch, self._profiles.of(batch), kinds)
-                progress.add(0, table.rows)
-                files.write(table)
-            manifest = self._commit(files, stream, progress, campaign.extracted_at)
-            # The state comes last: after an earlier failure the next run finds the same changes again.
-            changes.save(campaign.extracted_at)
-            return manifest
+        options = self._options
+        folder = StorageLocation.from_parameter("state_path", options.state_path_of(flow_campaign_id))
+        self._changes = changes = ChangeLog(
+            folder, self._hook.settings.base_url, flow_campaign_id, self._interval
+        )
+        changes.open(options.storage_options or {})
+        with self._open(flow_campaign_id) as stream:
+            progress = Progress(stream, self._log)
+            changes.fill(progress.count(stream.batches()))
+        self._check_not_empty(files, progress)
+        layout = LongLayout(options.subscriber_fields, has_changes=True)
+        self._start(files, layout.columns)
+        campaign = Campaign(
+            stream.flow_campaign_id, stream.flow_name, changes.extracted_at(stream.extracted_at)
+        )
+        for batch, kinds in changes.changes():
+            table = layout.table(campaign, batch, self._profiles.fetch(batch), kinds)
+            progress.add(rows=table.rows)
+            files.write(table)
+        manifest = self._commit(files, stream, progress, campaign.extracted_at)
+        # The state comes last: after an earlier failure the next run finds the same changes again.
+        changes.save(campaign.extracted_at, [column.name for column in layout.columns])
+        return manifest
+
+    def _check_not_empty(self, files: ExportFiles, progress: Progress) -> None:
+        """Refuse an answer without answers, if the state or the files of the export before have some."""
+        if progress.answers or (self._is_second_reading and self._options.allow_empty):
+            return
+        if self._changes and self._changes.has_state:
+            had_answers = self._changes.had_answers
+        else:
+            had_answers = files.replaces_answers(self._options.subscriber_fields)
+        if had_answers:
+            raise _NoAnswersError
 
     def _start(self, files: ExportFiles, columns: Sequence[Column]) -> None:
         options = self._options
         self._columns = columns
         files.start(
             lambda: self._file_type.encoder(
-                columns, byte_order_mark=options.byte_order_mark, escape_formulas=options.escape_formulas
+                columns,
+                byte_order_mark=options.byte_order_mark,
+                escape_formulas=options.escape_formulas,
+                text_ids=options.csv_text_ids,
+                separator=options.csv_separator,
             )
         )
 
@@ -205,12 +320,16 @@ class Export:
         progress.finish()
         manifest: ExportManifest = {
             "uris": files.uris,
+            "urls": urls_of(files.uris),
             "flow_campaign_id": stream.flow_campaign_id,
             "flow_name": stream.flow_name,
             "subscribers": progress.subscribers,
             "rows": progress.rows,
             "bytes": files.size,
             "extracted_at": extracted_at or stream.extracted_at,
+            "columns": manifest_columns(
+                self._columns, self._changes.earlier_columns if self._changes else None
+            ),
         }
         if self._options.subscriber_fields:
             manifest["unknown_subscribers"] = unknown = self._profiles.unknown_subscribers
@@ -219,12 +338,12 @@ class Export:
         files.commit(manifest)
         metrics.count_rows("export", "exported", progress.rows)
         self._report_lineage(stream, progress, files)
-        shown = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, {files.uris[0]} and on,"
-        self._log("Wrote %s (%d bytes)", shown, files.size)
+        written = files.uris[0] if len(files.uris) == 1 else f"{len(files.uris)} files, from {files.uris[0]},"
+        self._log("Wrote %s (%d bytes)", written, files.size)
         return manifest
 
     def _report_lineage(self, stream: FlowAnswersStream, progress: Progress, files: ExportFiles) -> None:
-        """Tell hook lineage of the files now, and keep for OpenLineage what it asks for in the end."""
+        """Report the files to hook lineage, and keep what OpenLineage needs at the end of the task."""
         for uri in files.uris:
             lineage.report_file_written(self._hook, uri)
         has_row_for_each_answer = self._options.layout == "long" and self._options.export_mode == "full"
@@ -242,23 +361,3 @@ class Export:
 
 def _campaign(stream: FlowAnswersStream) -> Campaign:
     return Campaign(stream.flow_campaign_id, stream.flow_name, stream.extracted_at)
-
-
-def _copy_body(files: ExportFiles, stream: FlowAnswersStream, progress: Progress) -> None:
-    """Write the body as it comes. It is read like any other: what is not whole must not be kept."""
-    # Not written while the stream reads, which would take the storage's errors for its own.
-    blocks: list[bytes] = []
-    stream.on_block = blocks.append
-    for batch in stream.batches():
-        rows = sum(len(answers) for _, answers in batch)
-        progress.add(len(batch), rows)
-        files.count(rows)
-        files.write_bytes(b"".join(blocks))
-        blocks.clear()
-    files.write_bytes(b"".join(blocks))
-
-
-def _counted(batches: Iterator[Batch], progress: Progress) -> Iterator[Batch]:
-    for batch in batches:
-        progress.add(len(batch), 0)
-        yield batch

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
-from types import TracebackType
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.exports.earlier_export import EarlierExport
 from airflow_provider_cytechbot.formats.compression import compressor
-from airflow_provider_cytechbot.storage.staged_files import StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.storage.signals import HeldSignals
+from airflow_provider_cytechbot.storage.staged_files import StagedFile, WriteOptions, whole_or_nothing
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.formats.file_types import Encoder, FileType
@@ -33,17 +33,16 @@ class WrittenFile(NamedTuple):
     bytes: int
 
 
-class ExportFiles(AbstractContextManager["ExportFiles"]):
+class ExportFiles:
     """
     Writes rows to files, none of which appears before :meth:`commit`.
-
-    Entering the context opens the first file, so that storage errors come before the API call.
 
     :param location: The path of the file. Parts have a number before its suffixes.
     :param file_type: The type of the files.
     :param max_rows: The number of rows of a part; ``None`` for one file.
     :param overwrite: Whether to replace an earlier export at the path.
-    :raises CyTechBotStorageError: The path cannot be written, or there is an earlier export.
+    :param storage_options: Further options of the store.
+    :raises CyTechBotStorageError: The path cannot be written, or has an earlier export (from the methods).
     """
 
     def __init__(
@@ -53,6 +52,7 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         *,
         max_rows: int | None = None,
         overwrite: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.written: list[WrittenFile] = []
         self._location = location
@@ -60,20 +60,23 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         self._file_type = file_type
         self._max_rows = max_rows
         self._overwrite = overwrite
+        self._options = WriteOptions(
+            file_type.content_type, file_type.content_encoding, storage_options or {}
+        )
         self._staged: list[StagedFile] = []
         self._committed: list[str] = []
 
-    def __enter__(self) -> ExportFiles:
+    def open(self) -> None:
+        """Open the first file, so that storage errors come before the API call."""
         if not self._overwrite:
             self._earlier.refuse()
         self._next_file()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for staged in reversed(self._staged):  # the first one made the folder
-            staged.discard()
+    def discard(self) -> None:
+        """Remove everything that was written, except committed files. Signals wait until it is done."""
+        with HeldSignals():
+            for staged in reversed(self._staged):  # the first one made the folder
+                staged.discard()
 
     @property
     def uris(self) -> list[str]:
@@ -84,6 +87,14 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
     def size(self) -> int:
         """The size of the files written so far."""
         return sum(file.bytes for file in self.written)
+
+    def replaces_answers(self, subscriber_fields: Collection[str]) -> bool:
+        """
+        Return whether the earlier export that :meth:`commit` replaces has answers.
+
+        :param subscriber_fields: The columns that hold fields of the subscriber.
+        """
+        return self._overwrite and self._earlier.has_answers(subscriber_fields)
 
     def start(self, make_encoder: Callable[[], Encoder]) -> None:
         """
@@ -128,10 +139,14 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
             self._commit(manifest)
         except BaseException:
             if not self._overwrite:  # then all committed files are new, and useless without the others
-                for uri in self._committed:
-                    with suppress(CyTechBotStorageError):
-                        self._sibling(uri).remove()
+                with HeldSignals():
+                    self._remove_committed()
             raise
+
+    def _remove_committed(self) -> None:
+        for uri in self._committed:
+            with suppress(CyTechBotStorageError):
+                self._sibling(uri).remove()
 
     def _commit(self, manifest: Mapping[str, Any]) -> None:
         # New files come before old ones are removed: a run that is killed in between loses nothing, and the
@@ -139,8 +154,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
         if self._max_rows and self._overwrite:
             self._earlier.remove_manifest()
         for staged, uri in zip(self._staged, self.uris, strict=True):
-            staged.commit()
-            self._committed.append(uri)
+            with HeldSignals():
+                staged.commit()
+                self._committed.append(uri)
         if self._overwrite:
             if self._max_rows:
                 self._earlier.remove_file()
@@ -148,7 +164,8 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
                 self._earlier.remove_manifest()
             self._earlier.remove_parts(after=len(self.written) if self._max_rows else 0)
         if self._max_rows:
-            with whole_or_nothing(self._earlier.manifest, overwrite=self._overwrite) as file:
+            options = self._options._replace(content_type="application/json", content_encoding=None)
+            with whole_or_nothing(self._earlier.manifest, overwrite=self._overwrite, options=options) as file:
                 file.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
 
     def _sibling(self, uri: str) -> StorageLocation:
@@ -156,8 +173,9 @@ class ExportFiles(AbstractContextManager["ExportFiles"]):
 
     def _next_file(self) -> None:
         location = self._earlier.part(len(self.written) + 1) if self._max_rows else self._location
-        staged = StagedFile(location, overwrite=self._overwrite)
-        self._staged.append(staged)
+        with HeldSignals():
+            staged = StagedFile(location, overwrite=self._overwrite, options=self._options)
+            self._staged.append(staged)
         self._current = _CurrentFile(str(location.path), staged, self._file_type.file_compression)
 
     def _finish_file(self) -> None:

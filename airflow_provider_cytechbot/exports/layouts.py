@@ -1,4 +1,4 @@
-"""Layouts: which columns an export has, and how answers become rows of them."""
+"""Layouts: the columns of an export, and its rows made from answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_cytechbot.formats.table import Column, Same, Table
 
@@ -21,13 +21,19 @@ _SUBSCRIBER_ID = Column("subscriber_id", "Id of the subscriber, digits that do n
 _QUESTION_ID = Column("question_id", "Id of the question", "id")
 _QUESTION = Column("question", "Text of the question")
 _ANSWER = Column("answer", "What the subscriber answered, as typed")
-_EXTRACTED_AT = Column("extracted_at", "When the answers were asked for, the same in all rows", kind="time")
+_EXTRACTED_AT = Column("extracted_at", "When the answers were requested, the same in all rows", kind="time")
 _CHANGE = Column("change", "new, changed or gone since the export before")
 
-#: What the API says of an answer: the columns that no parameter adds.
+#: The columns that come from the API's answer. Parameters add others.
 COLUMNS_OF_AN_ANSWER = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _QUESTION_ID, _QUESTION, _ANSWER)
 
-#: How many cells a table of the wide layout has at most: of many questions, it has fewer rows.
+#: Fields of subscribers with digits that are no number.
+_NUMBERS_OF_SUBSCRIBERS = frozenset({"page_id", "phone_number"})
+
+#: The columns that the long and the wide layout give each row, whether it has an answer or not.
+COLUMNS_OF_EACH_ROW = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _EXTRACTED_AT)
+
+#: The largest number of cells in a table of the wide layout. With many questions it has fewer rows.
 CELLS_OF_A_TABLE = 1_000_000
 
 #: A question, by its id and text: either may be missing, and neither is unique.
@@ -37,11 +43,11 @@ Question = tuple[str | None, str | None]
 @dataclass(frozen=True)
 class Campaign:
     """
-    What is the same in all rows of an export.
+    The values that are the same in all rows of an export.
 
     :param flow_campaign_id: The campaign's id.
     :param flow_name: Its name.
-    :param extracted_at: When its answers were asked for.
+    :param extracted_at: When its answers were requested.
     """
 
     flow_campaign_id: str
@@ -49,7 +55,7 @@ class Campaign:
     extracted_at: str
 
     def columns(self) -> dict[str, Same]:
-        """Return the columns before all others; the time stands behind them."""
+        """Return these columns by name."""
         return {
             _FLOW_CAMPAIGN_ID.name: Same(self.flow_campaign_id),
             _FLOW_NAME.name: Same(self.flow_name),
@@ -59,10 +65,10 @@ class Campaign:
 
 class LongLayout:
     """
-    One row an answer.
+    One row for each answer.
 
-    :param subscriber_fields: What is said of the subscriber beside its id.
-    :param has_changes: Whether each row says what became of it since the export before.
+    :param subscriber_fields: The fields of the subscriber that are columns.
+    :param has_changes: Whether there is a column with the kind of change since the export before.
     """
 
     def __init__(self, subscriber_fields: Sequence[str] = (), *, has_changes: bool = False) -> None:
@@ -89,10 +95,10 @@ class LongLayout:
         """
         Return the rows of some subscribers.
 
-        :param campaign: What is the same in all rows.
+        :param campaign: The values that are the same in all rows.
         :param batch: The subscribers with their answers.
-        :param profiles: For each subscriber, the values of its fields.
-        :param changes: For each answer, what became of it.
+        :param profiles: The values of each subscriber's fields.
+        :param changes: The kind of change of each answer.
         """
         counts = [len(answers) for _, answers in batch]
         answers = [answer for _, answers in batch for answer in answers]
@@ -115,11 +121,11 @@ class LongLayout:
 
 class WideLayout:
     """
-    One row a subscriber, one column a question.
+    One row for each subscriber, one column for each question.
 
-    :param questions: Every question that has an answer, in the order in which they were met.
+    :param questions: Every question that has an answer, in the order in which they first occurred.
     :param order: The texts of the campaign's questions, in its order.
-    :param subscriber_fields: What is said of the subscriber beside its id.
+    :param subscriber_fields: The fields of the subscriber that are columns.
     """
 
     def __init__(
@@ -135,7 +141,7 @@ class WideLayout:
 
     def cut(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """
-        Yield batches that are no larger than what a table should hold, for :meth:`table`.
+        Yield batches that are small enough for one table, for :meth:`table`.
 
         :param batches: Some subscribers with their answers.
         """
@@ -148,9 +154,9 @@ class WideLayout:
         """
         Return the rows of some subscribers.
 
-        :param campaign: What is the same in all rows.
-        :param batch: The subscribers with their answers. Of several to one question, the last counts.
-        :param profiles: For each subscriber, the values of its fields.
+        :param campaign: The values that are the same in all rows.
+        :param batch: The subscribers with their answers. The last of several answers to one question counts.
+        :param profiles: The values of each subscriber's fields.
         """
         columns: dict[str, list[str | None]] = {name: [None] * len(batch) for name in self._name_of.values()}
         for row, (_, answers) in enumerate(batch):
@@ -161,13 +167,14 @@ class WideLayout:
 
 
 def _profile_column(name: str) -> Column:
-    return Column(name, f"The subscriber's {name}, as it was during the export")
+    kind: Literal["id", "text"] = "id" if name in _NUMBERS_OF_SUBSCRIBERS else "text"
+    return Column(name, f"The subscriber's {name}, as it was during the export", kind)
 
 
 def _subscriber_columns(
     batch: Batch, fields: Sequence[str], profiles: Sequence[Sequence[str | None]]
 ) -> dict[str, Sequence[str | None]]:
-    """Return what is said of the subscribers, one value for each of them."""
+    """Return the columns of subscribers, with one value for each subscriber."""
     values = zip(*profiles, strict=True) if profiles else repeat(())
     return {
         _SUBSCRIBER_ID.name: [subscriber_id for subscriber_id, _ in batch],
@@ -179,9 +186,9 @@ def _question_names(
     questions: Sequence[Question], order: Sequence[str], taken: set[str]
 ) -> list[tuple[Question, str]]:
     """
-    Return each question with the name of its column: its text, and where that is not enough, its id too.
+    Return each question with the name of its column: its text, with its id if the text is not unique.
 
-    The campaign's own questions come first, in its order, then those that only answers know: they were
+    The campaign's own questions come first, in its order, then those that only answers have: they were
     deleted or reworded since.
     """
 
@@ -193,12 +200,12 @@ def _question_names(
 
     listed: list[Question] = [(None, text) for text in order]
     place = {text_of(question): at for at, question in reversed(list(enumerate(listed)))}
-    met = {text_of(question) for question in questions}
-    unanswered = [question for question in listed if text_of(question) not in met]
+    answered = {text_of(question) for question in questions}
+    unanswered = [question for question in listed if text_of(question) not in answered]
     everything = sorted(
         dict.fromkeys([*questions, *unanswered]), key=lambda each: place.get(text_of(each), len(order))
     )
-    # Without regard to case, as most databases read the names of columns.
+    # Most databases ignore the case of column names.
     counts = Counter(plain_name_of(each).casefold() for each in everything)
     names: list[tuple[Question, str]] = []
     for question in everything:

@@ -1,4 +1,4 @@
-"""What OpenLineage gets from exports: campaigns that were read, and files with their columns and sizes."""
+"""OpenLineage facets of exports: campaigns that were read, and files with their columns and sizes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 class ExportedCampaign(NamedTuple):
     """
-    A campaign whose export is there.
+    A campaign that was exported.
 
     :param base_url: The base URL of the API that it was read from.
     :param flow_campaign_id: Its id.
-    :param columns: The columns of its files; none of the API's body as it came.
+    :param columns: The columns of its files; none for the format ``raw``.
     :param files: Its files.
-    :param bytes_read: How long the API's body was.
-    :param answers_read: How many answers it held, where they were counted.
+    :param bytes_read: The size of the API's body.
+    :param answers_read: The number of answers, if they were counted.
     """
 
     base_url: str
@@ -38,7 +38,7 @@ class ExportedCampaign(NamedTuple):
 
 def lineage_of_exports(exported: Iterable[ExportedCampaign]) -> OperatorLineage[Any, Any]:
     """
-    Return what OpenLineage is told of exports: each campaign and each file, with columns, rows and size.
+    Return each campaign and each file, with columns, rows and size.
 
     :param exported: The campaigns that were exported.
     """
@@ -91,7 +91,7 @@ def _schema(columns: Sequence[Column]) -> dict[str, DatasetFacet]:
     fields = [
         SchemaDatasetFacetFields(
             name=column.name,
-            type="timestamp" if column.kind == "time" else "string",
+            type=column.type,
             description=column.description,
         )
         for column in columns

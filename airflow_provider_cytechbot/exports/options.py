@@ -1,27 +1,44 @@
-"""What an export can be told, and whether it makes sense: checked before the API is asked for anything."""
+"""The options of an export, and their checks before the API is called."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.exports import profiles
 from airflow_provider_cytechbot.exports.layouts import LAYOUTS
+from airflow_provider_cytechbot.formats.csv_records import COMMA, SEPARATORS
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 
 EXPORT_MODES = ("full", "changes")
 CAMPAIGN_PLACEHOLDER = "{flow_campaign_id}"
+#: Parameters of S3 and arguments of ``open`` that are no options.
+_SET_BY_THE_EXPORT = frozenset(
+    {
+        "Bucket",
+        "Key",
+        "Body",
+        "UploadId",
+        "IfNoneMatch",
+        "IfMatch",
+        "path",
+        "mode",
+        "block_size",
+        "autocommit",
+    }
+)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """
-    How to export, see :class:`.CyTechBotFlowAnswersToObjectStorageOperator` for the meaning of each.
+    The parameters of :class:`.CyTechBotFlowAnswersToObjectStorageOperator`, which explains each.
 
-    The fields are as templates left them, and not yet known to make sense: see :meth:`file_type`.
+    They are rendered, but not checked: see :meth:`file_type`.
     """
 
     path: str
@@ -31,47 +48,60 @@ class ExportOptions:
     export_mode: str = "full"
     state_path: str | None = None
     overwrite: bool = True
+    allow_empty: bool = False
     max_rows_per_file: int | None = None
     subscriber_fields: Sequence[str] = ()
     escape_formulas: bool = False
     byte_order_mark: bool = False
+    csv_text_ids: bool = False
+    csv_separator: str = COMMA
+    storage_options: Mapping[str, Any] | None = None
 
     def file_type(self) -> FileType:
         """
-        Check everything, and return what kind of file to write.
+        Check all options, and return the type of the files.
 
-        :raises CyTechBotFieldError: The first thing that cannot be meant.
+        :raises CyTechBotFieldError: An option is invalid, or contradicts another one.
         """
         file_type = FileType.of(self.path, self.file_format, self.compression)
         for name, known in (("layout", LAYOUTS), ("export_mode", EXPORT_MODES)):
             if (value := getattr(self, name)) not in known:
                 raise field_error(name, f"must be one of {', '.join(known)}, not {value!r}")
-        for placeholder in _PLACEHOLDER.findall(self.path):
-            if placeholder != CAMPAIGN_PLACEHOLDER:
-                raise field_error("path", f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
+        self._check_placeholders()
         self._check_changes()
+        self._check_storage_options()
         profiles.check_fields(self.subscriber_fields)
-        for name in ("escape_formulas", "byte_order_mark"):
-            if getattr(self, name) and file_type.file_format != "csv":
-                raise field_error(name, f"works only with CSV, and the format is {file_type.file_format}")
+        self._check_csv(file_type)
         if file_type.file_format == RAW:
             self._check_raw()
         return file_type
 
     def path_of(self, flow_campaign_id: str) -> str:
-        """Return where a campaign's export goes."""
+        """Return the path of a campaign's export."""
         return self.path.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
+
+    def state_path_of(self, flow_campaign_id: str) -> str:
+        """Return the folder of a campaign's states."""
+        return (self.state_path or "").replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
 
     def check_several(self) -> None:
         """
-        Look whether several campaigns have places of their own.
+        Check that each of several campaigns has a path of its own.
 
-        :raises CyTechBotFieldError: They have not.
+        :raises CyTechBotFieldError: They have one path.
         """
         if CAMPAIGN_PLACEHOLDER not in self.path:
             raise field_error(
                 "path", "is the same for several campaigns", f"Put {CAMPAIGN_PLACEHOLDER} into it."
             )
+
+    def _check_placeholders(self) -> None:
+        for field, path in (("path", self.path), ("state_path", self.state_path or "")):
+            for placeholder in _PLACEHOLDER.findall(path):
+                if placeholder != CAMPAIGN_PLACEHOLDER:
+                    raise field_error(
+                        field, f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced."
+                    )
 
     def _check_changes(self) -> None:
         if self.export_mode == "changes" and not self.state_path:
@@ -87,6 +117,37 @@ class ExportOptions:
                 "layout", "must be 'long' with export_mode 'changes', where each answer has its own change"
             )
 
+    def _check_storage_options(self) -> None:
+        options = self.storage_options
+        if options is None:
+            return
+        if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+            raise field_error("storage_options", "must be a dictionary", 'Such as {"ACL": "private"}.')
+        for name in options:
+            if name in _SET_BY_THE_EXPORT:
+                raise field_error("storage_options", f"holds {name!r}, which the export sets itself")
+            if name.startswith("SSECustomer"):
+                raise field_error(
+                    "storage_options",
+                    f"holds {name!r}, a key that would be visible in the DAG",
+                    "Encrypt with a key that the store keeps: SSEKMSKeyId.",
+                )
+        if options and not any(_is_remote(path) for path in (self.path, self.state_path or "")):
+            raise field_error("storage_options", "is for object stores, and the path is a local one")
+
+    def _check_csv(self, file_type: FileType) -> None:
+        if self.csv_separator not in SEPARATORS:
+            known = ", ".join(map(repr, SEPARATORS))
+            raise field_error("csv_separator", f"must be one of {known}, not {self.csv_separator!r}")
+        for name, plain in (
+            ("escape_formulas", False),
+            ("byte_order_mark", False),
+            ("csv_text_ids", False),
+            ("csv_separator", COMMA),
+        ):
+            if getattr(self, name) != plain and file_type.file_format != "csv":
+                raise field_error(name, f"works only with CSV, and the format is {file_type.file_format}")
+
     def _check_raw(self) -> None:
         for name, plain in (
             ("layout", "long"),
@@ -96,4 +157,11 @@ class ExportOptions:
         ):
             value = getattr(self, name)
             if (tuple(value) if isinstance(value, list) else value) != plain:
-                raise field_error(name, "cannot be used with the format 'raw', which is the body as it came")
+                raise field_error(
+                    name, "cannot be used with the format 'raw', which is the body of the answer unchanged"
+                )
+
+
+def _is_remote(path: str) -> bool:
+    scheme, separator, _ = path.partition("://")
+    return bool(separator) and scheme not in ("file", "local")

@@ -21,7 +21,7 @@ Profile = tuple[str | None, ...]
 #: The number of calls at a time, small because the server also serves chats. The connection's
 #: ``requests_per_second`` applies to all of them together.
 CONCURRENCY = 8
-#: The number of cached subscribers. One who answered several campaigns is fetched once.
+#: The number of cached subscribers. A subscriber with answers in several campaigns is fetched once.
 CACHE_SIZE = 100_000
 
 FIELDS = tuple(name for name in Subscriber.__annotations__ if name != "subscriber_id")
@@ -63,10 +63,10 @@ class Profiles:
 
     @property
     def unknown_subscribers(self) -> int:
-        """The number of subscribers of this export that the API does not know."""
+        """The number of subscribers of this export that the API reported as unknown."""
         return len(self._unknown)
 
-    def of(self, batch: Batch) -> list[Profile]:
+    def fetch(self, batch: Batch) -> list[Profile]:
         """
         Return the fields of each subscriber of a batch; all are ``None`` for an unknown subscriber.
 
@@ -93,8 +93,8 @@ class Profiles:
         """
         Fetch subscribers into the cache.
 
-        The threads are daemons and nothing waits for them after an error: a task that is told to stop, or is
-        out of time, ends although the server does not answer.
+        The threads are daemons and nothing waits for them after an error: a task that is stopped, or is out
+        of time, ends although the server does not answer.
         """
         _ = self._hook.transport.session  # created here once, not by each thread
         waiting: SimpleQueue[str] = SimpleQueue()
@@ -130,6 +130,6 @@ class Profiles:
             subscriber = self._hook.get_subscriber(subscriber_id)
         except (CyTechBotNotFoundError, CyTechBotFieldError):
             # A field error means that no subscriber can have this id. Other refusals, such as a busy
-            # database, say nothing about the subscriber.
+            # database, do not mean that the subscriber is unknown.
             return None
         return tuple(subscriber[name] for name in self._names)  # type: ignore[literal-required]

@@ -1,4 +1,4 @@
-"""Bringing together what is said of a subscriber in several places: the wide layout has one row for it."""
+"""Merging subscribers that occur several times in an answer: the wide layout has one row for each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.flow_answer_batches import Answer, Batch
 
-#: Compared so many times less at once, to hold little in memory.
+#: Hashes are compared one bucket at a time, so that memory holds the 256th part of them twice.
 _BUCKETS = 256
 
 
 class RepeatedSubscribers:
     """
-    Finds subscribers that come more than once, which JSON allows and the API has no reason to send.
+    Finds subscribers that occur more than once, which JSON allows.
 
-    It remembers eight bytes of each subscriber, and the answers of those alone that do come again.
+    Memory holds eight bytes for each subscriber, and the answers of those that occur again.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class RepeatedSubscribers:
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """
-        Yield batches as they are, and remember who was in them.
+        Yield batches unchanged, and store a hash of each subscriber.
 
         :param batches: All subscribers, as they arrive.
         """
@@ -38,7 +38,7 @@ class RepeatedSubscribers:
 
     def merge(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """
-        Yield the batches with each subscriber once, where it came first, with all of its answers.
+        Yield the batches with each subscriber once, at its first place, with all of its answers.
 
         :param batches: The same subscribers, which can be iterated over twice.
         """

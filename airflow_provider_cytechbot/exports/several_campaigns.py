@@ -1,4 +1,4 @@
-"""Several campaigns in one task: each is exported whole or not at all, and has a result of its own."""
+"""Several campaigns in one task: each is exported whole or not at all, and has its own outcome."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypedDict
 from airflow_provider_cytechbot.api.errors import CyTechBotAuthError, CyTechBotError, CyTechBotStorageError
 
 if TYPE_CHECKING:
-    from airflow_provider_cytechbot.exports.export import ExportManifest
+    from airflow_provider_cytechbot.exports.manifest import ExportManifest
 
-_MOST_WORDS = 200
+#: The largest number of characters of each campaign's error in the error of all.
+_MAX_REASON = 200
 
 
 class ExportOutcome(TypedDict):
-    """What became of one campaign: a manifest, or what went wrong."""
+    """The outcome of one campaign: its manifest or its error."""
 
     flow_campaign_id: str
     manifest: ExportManifest | None
@@ -25,24 +26,24 @@ class SeveralCampaigns:
     """
     Exports campaigns, one after the other.
 
-    :param export: Exports one, by its id.
-    :param tell: Takes all outcomes so far each time that there is one more.
+    :param export: Exports a campaign, by its id.
+    :param on_outcome: Is called after each campaign with all outcomes so far.
     """
 
     def __init__(
-        self, export: Callable[[str], ExportManifest], tell: Callable[[list[ExportOutcome]], object]
+        self, export: Callable[[str], ExportManifest], on_outcome: Callable[[list[ExportOutcome]], object]
     ) -> None:
         self._export = export
-        self._tell = tell
+        self._on_outcome = on_outcome
         self.outcomes: list[ExportOutcome] = []
 
     def run(self, ids: Sequence[str]) -> list[ExportManifest]:
         """
-        Export all of them that can be.
+        Export the campaigns. After one that failed, the others are still exported.
 
-        :param ids: Their ids.
-        :return: A manifest for each.
-        :raises CyTechBotError: Some were not exported. Its text names each, and a retry is made if that can
+        :param ids: The ids of the campaigns.
+        :return: The manifest of each.
+        :raises CyTechBotError: Some were not exported. The text names each. It is retryable if a retry can
             help any of them.
         """
         manifests: list[ExportManifest] = []
@@ -53,31 +54,31 @@ class SeveralCampaigns:
             except CyTechBotError as error:
                 failures[flow_campaign_id] = error
                 self._add(flow_campaign_id, None, str(error))
-                if _is_the_same_for_all(error):
+                if _concerns_all(error):
                     break
             else:
                 manifests.append(manifest)
                 self._add(flow_campaign_id, manifest, None)
         if not failures:
             return manifests
-        raise _sum(failures, ids, len(manifests))
+        raise _combined(failures, ids, len(manifests))
 
     def _add(self, flow_campaign_id: str, manifest: ExportManifest | None, error: str | None) -> None:
         self.outcomes.append({"flow_campaign_id": flow_campaign_id, "manifest": manifest, "error": error})
-        self._tell(self.outcomes)
+        self._on_outcome(self.outcomes)
 
 
-def _is_the_same_for_all(error: CyTechBotError) -> bool:
-    # A storage that refuses says so at once, and may mean one path. One that is down or full costs calls.
+def _concerns_all(error: CyTechBotError) -> bool:
+    # A refusal may concern one path. A storage that is down or full would waste the calls of the others.
     is_down = isinstance(error, CyTechBotStorageError) and error.retryable
     return is_down or isinstance(error, CyTechBotAuthError)
 
 
-def _sum(failures: dict[str, CyTechBotError], ids: Sequence[str], exported: int) -> CyTechBotError:
-    """Return the error of all: one that a retry may help, if there is such a one, and else the first."""
+def _combined(failures: dict[str, CyTechBotError], ids: Sequence[str], exported: int) -> CyTechBotError:
+    """Return one error for all: a retryable one if there is any, otherwise the first."""
     error = next((each for each in failures.values() if each.retryable), next(iter(failures.values())))
     reason = "; ".join(
-        f"{flow_campaign_id}: {each.reason[:_MOST_WORDS]}" for flow_campaign_id, each in failures.items()
+        f"{flow_campaign_id}: {each.reason[:_MAX_REASON]}" for flow_campaign_id, each in failures.items()
     )
     untried = len(ids) - len(failures) - exported
     error.reason = (

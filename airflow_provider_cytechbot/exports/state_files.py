@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.layouts import Question
     from airflow_provider_cytechbot.storage.locations import StorageLocation
 
-VERSION = 2
+VERSION = 3
 SUFFIX = ".state.gz"
 
 #: Subscribers are compared a bucket at a time, so that memory holds the 256th part of a campaign.
@@ -53,6 +53,7 @@ class StateHead(msgspec.Struct, forbid_unknown_fields=True):
     :param digest: The digest of all buckets.
     :param is_first: Whether there was no earlier state to compare with.
     :param answers: The number of answers.
+    :param columns: The names of the columns of the export.
     :param questions: The questions, by whose position the buckets refer to them.
     """
 
@@ -63,6 +64,7 @@ class StateHead(msgspec.Struct, forbid_unknown_fields=True):
     digest: str
     is_first: bool
     answers: int
+    columns: list[str]
     questions: list[tuple[str | None, str | None]]
 
 

@@ -91,6 +91,10 @@ class DamagedFileError(Exception):
     """A zstd file is cut short or damaged."""
 
 
+#: What reading a compressed file raises if it is cut short or damaged.
+DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, DamagedFileError)
+
+
 class _ZstdFile(io.RawIOBase):
     """
     Reads zstd frames. The reader of the library does not report a file that was cut short.

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import IO
 
+from airflow_provider_cytechbot.formats.csv_records import COMMA, SEPARATORS
 from airflow_provider_cytechbot.formats.lines import MAX_LINE_BYTES, Lines, UnreadableFileError
 
-DELIMITERS = (",", ";", "\t")
 MAX_COLUMNS = 100_000
 
 #: An id that was written as text for spreadsheets: ="24994546734902201".
 _TEXT_ID = re.compile(r'="(\+?\d+)"', re.ASCII).fullmatch
+#: A name in quotes, or the beginning of one that goes on in the next line.
+_QUOTED = re.compile(r'"[^"]*(?:"|$)')
 _QUOTE_HINT = 'Put fields with delimiters, quotes or line ends in quotes, and double each quote in them: "".'
 _ENCODING_HINT = "Save the file as UTF-8."
 
@@ -85,8 +87,8 @@ class _TextLines(Lines):
 
 
 def _delimiter_of(header: str) -> str:
-    found = [each for each in DELIMITERS if each in header]
-    return found[0] if found else ","
+    outside_quotes = _QUOTED.sub("", header)
+    return next((each for each in SEPARATORS if each in outside_quotes), COMMA)
 
 
 def _checked_header(header: list[str]) -> list[str]:

@@ -23,6 +23,12 @@ _FORMAT_OF_SUFFIX = {
     ".parquet": "parquet",
     ".json": RAW,
 }
+_CONTENT_TYPES = {
+    "jsonl": "application/jsonl",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    RAW: "application/json",
+}
 
 
 class Encoder(Protocol):
@@ -91,6 +97,16 @@ class FileType(NamedTuple):
         return compressions.NONE if self.file_format == "parquet" else self.compression
 
     @property
+    def content_type(self) -> str:
+        """The media type of the content, before the whole file was compressed."""
+        return _CONTENT_TYPES[self.file_format]
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The compression of the whole file, as HTTP names it."""
+        return None if self.file_compression == compressions.NONE else self.file_compression
+
+    @property
     def gathers_rows(self) -> bool:
         """Whether the encoder gathers rows itself, so that small tables cost time and save no memory."""
         return self.file_format == "parquet"
@@ -102,6 +118,7 @@ class FileType(NamedTuple):
         byte_order_mark: bool = False,
         escape_formulas: bool = False,
         text_ids: bool = False,
+        separator: str = ",",
     ) -> Encoder:
         """
         Return an encoder for this format.
@@ -110,6 +127,7 @@ class FileType(NamedTuple):
         :param byte_order_mark: Whether to begin a CSV file with one.
         :param escape_formulas: Whether to keep spreadsheets from taking a CSV field for a formula.
         :param text_ids: Whether to keep spreadsheets from rounding ids in a CSV file.
+        :param separator: What stands between the fields of a CSV file.
         """
         if self.file_format == "parquet":
             from airflow_provider_cytechbot.formats.parquet import ParquetEncoder
@@ -123,6 +141,7 @@ class FileType(NamedTuple):
                 byte_order_mark=byte_order_mark,
                 escape_formulas=escape_formulas,
                 text_ids=text_ids,
+                separator=separator,
             )
         from airflow_provider_cytechbot.formats.json_lines import JsonLinesEncoder
 

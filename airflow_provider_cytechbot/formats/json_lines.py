@@ -29,7 +29,7 @@ class JsonLinesEncoder:
             # msgspec accepts such a name as a key of a dictionary, but not as the name of a field.
             self._row = lambda *values: dict(zip(self._columns, values, strict=True))
             return
-        # Names of columns are seldom valid names of attributes.
+        # Most names of columns are not valid names of attributes.
         attributes = [f"column_{at}" for at in range(len(columns))]
         self._row = msgspec.defstruct(
             "Row", attributes, rename=dict(zip(attributes, self._columns, strict=True)), gc=False

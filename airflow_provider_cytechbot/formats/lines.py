@@ -48,7 +48,7 @@ class Lines:
             if len(line) > MAX_LINE_BYTES:
                 raise UnreadableFileError(
                     f"has a line of more than {MAX_LINE_BYTES:,} bytes, line {self.number}",
-                    "Check that the file has the format that its name says.",
+                    "Check that the file has the format of its suffix.",
                 )
             if self.number == 1:
                 line = line.removeprefix(_BYTE_ORDER_MARK)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from functools import partial
@@ -78,8 +76,8 @@ def read_rows(
     types, whole numbers exactly.
 
     :param location: The file.
-    :param file_format: ``csv``, ``jsonl`` or ``parquet``; by default what the suffix says.
-    :param compression: ``gzip``, ``zstd`` or ``none``; by default what the suffix says.
+    :param file_format: ``csv``, ``jsonl`` or ``parquet``; by default that of the suffix.
+    :param compression: ``gzip``, ``zstd`` or ``none``; by default that of the suffix.
     :param delimiter: What separates the fields of a CSV file; by default what its header shows.
     :raises CyTechBotFieldError: The format or the compression is not known, or not installed.
     :raises CyTechBotStorageRefusedError: The file is missing or unreadable (while iterating).
@@ -164,7 +162,7 @@ def _rows(
             yield from reader(compressions.decompressed(file, file_type.file_compression))
         except UnreadableFileError as error:
             raise failures.refused(f"{error.problem}.", error.hint) from None
-        except (EOFError, gzip.BadGzipFile, zlib.error, compressions.DamagedFileError) as error:
+        except compressions.DAMAGE as error:
             raise failures.refused(
                 f"cannot be decompressed as {file_type.file_compression} ({error}).",
                 "The file was cut short or damaged, or has a wrong suffix: write it again.",

@@ -25,6 +25,13 @@ class Column(NamedTuple):
     description: str
     kind: Literal["text", "id", "time", "integer"] = "text"
 
+    @property
+    def type(self) -> Literal["string", "timestamp", "integer"]:
+        """The type of its values, as databases name it. Ids are strings."""
+        if self.kind == "time":
+            return "timestamp"
+        return "integer" if self.kind == "integer" else "string"
+
 
 class Same(NamedTuple):
     """The values of a column that holds one value in all rows."""

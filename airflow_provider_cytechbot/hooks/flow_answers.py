@@ -10,11 +10,11 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_cytechbot.api.answers import is_success
+from airflow_provider_cytechbot.api.decoders import ReadContext
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches, as_batch
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
-from airflow_provider_cytechbot.api.records import ReadContext
+from airflow_provider_cytechbot.api.http_status import is_success
 
 if TYPE_CHECKING:
     import aiohttp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -35,6 +36,15 @@ T = TypeVar("T")
 _NO_POLICIES = object()
 
 
+def _graph_name(operator: type) -> str:
+    """Return a class's name in words, such as ``CyTechBot create user``; a class of others keeps its name."""
+    name = operator.__name__
+    if operator.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        return name
+    words = re.sub(r"(?=[A-Z])", " ", re.sub(r"^CyTechBot|(Operator|Sensor)$", "", name))
+    return f"CyTechBot {' '.join(words.lower().split())}"
+
+
 class CyTechBotOperatorMixin:
     """
     Mixin of all operators: their hook, the link to the installation, and the retry policy.
@@ -45,6 +55,13 @@ class CyTechBotOperatorMixin:
     cytechbot_conn_id: str
     do_xcom_push: bool
     operator_extra_links: Any = (CyTechBotInstallationLink(),)
+    #: The name in the graph, where the names of classes are cut.
+    custom_operator_name: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "custom_operator_name" not in vars(cls):
+            cls.custom_operator_name = _graph_name(cls)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

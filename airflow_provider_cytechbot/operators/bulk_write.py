@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import field_error, read_switch
+from airflow_provider_cytechbot.api.fields import field_error, read_count, read_switch
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.task_memory import first_try_of
@@ -185,7 +185,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         options = BulkOptions(
             columns=self.columns,
             where=self.where,
-            max_concurrency=self.checked(_read_concurrency, "max_concurrency", self.max_concurrency),
+            max_concurrency=self.checked(
+                partial(read_count, at_most=MAX_CONCURRENCY), "max_concurrency", self.max_concurrency
+            ),
             report_path=self._path("report_path"),
             on_error=self.on_error,
             state_path=self._path("state_path"),
@@ -209,8 +211,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
     def _read_shard(self) -> Shard:
         from airflow_provider_cytechbot.bulk.shards import MAX_SHARDS, Shard
 
-        shards = self.checked(partial(_read_number, 1, MAX_SHARDS), "shards", self.shards)
-        return Shard(self.checked(partial(_read_number, 0, shards - 1), "shard", self.shard), shards)
+        shards = self.checked(partial(read_count, at_most=MAX_SHARDS), "shards", self.shards)
+        read_shard = partial(read_count, at_least=0, at_most=shards - 1)
+        return Shard(self.checked(read_shard, "shard", self.shard), shards)
 
     def check_source(self) -> None:
         """Check that exactly one source is given, with what belongs to it."""
@@ -234,14 +237,3 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         if not isinstance(self.sql, str) or not self.sql.strip():
             raise field_error("sql", "must be the text of a query")
         return rows_of_query(self.sql, str(self.sql_conn_id), self.sql_parameters)
-
-
-def _read_number(least: int, most: int, name: str, value: object) -> int:
-    text = str(value).strip()
-    is_number = not isinstance(value, bool) and text.isascii() and text.isdigit()
-    if not is_number or not least <= int(text) <= most:
-        raise field_error(name, f"must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
-    return int(text)
-
-
-_read_concurrency = partial(_read_number, 1, MAX_CONCURRENCY)

@@ -32,6 +32,7 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
     """
 
     template_fields: Sequence[str] = ("name", *CyTechBotBaseOperator.template_fields)
+    custom_operator_name = "CyTechBot create group"
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class CyTechBotUpdateContactGroupOperator(CyTechBotBaseOperator):
     """
 
     template_fields: Sequence[str] = ("contact_type_id", "name", *CyTechBotBaseOperator.template_fields)
+    custom_operator_name = "CyTechBot update group"
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class CyTechBotDeleteContactGroupOperator(CyTechBotDeleteOperator):
     """
 
     template_fields: Sequence[str] = ("contact_type_id", *CyTechBotDeleteOperator.template_fields)
+    custom_operator_name = "CyTechBot delete group"
 
     def __init__(
         self,

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text, field_error
 from airflow_provider_cytechbot.bulk.masking import mask_addresses
-from airflow_provider_cytechbot.bulk.resource import (
-    Change,
-    InvalidRowError,
-    PlannedWrite,
-    Settled,
-    Written,
-)
+from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
+from airflow_provider_cytechbot.operators.row_values import checked, filled
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.resource import (
@@ -34,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a spreadsheet or a float makes of a long id.
-_FLOAT_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]\d*", re.ASCII)
 #: Before the number of a label that is created only before the first call. No id begins with it.
 _NEW = "\n"
 _DONE_BEFORE = Settled("unchanged", "An earlier run assigned the same labels.")
@@ -174,7 +165,7 @@ class LabelAssignments:
         return Written(outcome.changed, outcome.message or "", None, value_of(payload))
 
     def _of_row(self, values: Mapping[str, object]) -> tuple[str, str]:
-        ids, names = _filled(values.get("label_ids")), _filled(values.get("label_names"))
+        ids, names = filled(values.get("label_ids")), filled(values.get("label_names"))
         if ids is not None and names is not None:
             raise InvalidRowError("The row has both label_ids and label_names.")
         if ids is not None:
@@ -184,7 +175,7 @@ class LabelAssignments:
         raise InvalidRowError("The row has no label_ids and no label_names.")
 
     def _of_ids(self, cell: object) -> str:
-        label_ids = _checked(encode_id_list, "label_ids", cell).split(",")
+        label_ids = checked(encode_id_list, "label_ids", cell).split(",")
         unknown = [label_id for label_id in label_ids if label_id not in self._labels.name_of]
         if unknown:
             raise self._unknown_label("label_ids", unknown[0])
@@ -198,7 +189,7 @@ class LabelAssignments:
                 f"Field 'label_names' must be a name or a list of names, not {type(cell).__name__}."
             )
         names = [
-            _checked(encode_text, "label_names", each).strip()
+            checked(encode_text, "label_names", each).strip()
             for each in ([cell] if isinstance(cell, str) else cell)
         ]
         if not all(names or [""]):
@@ -231,27 +222,9 @@ def value_of(payload: str) -> bytes:
 
 
 def _subscriber(value: object) -> str:
-    if isinstance(value, str) and _FLOAT_LIKE.fullmatch(value):
-        raise InvalidRowError(
-            "Field 'subscriber_id' looks like a number that a spreadsheet or a float has rounded."
-        )
-    if _filled(value) is None:
+    if filled(value) is None:
         raise InvalidRowError("Field 'subscriber_id' is empty or missing.")
-    return _checked(encode_identifier, "subscriber_id", value)
-
-
-def _checked(check: object, name: str, value: object) -> str:
-    """Return a value as it is sent. The reason of an invalid one holds no value of the row."""
-    try:
-        return str(check(name, value))  # type: ignore[operator]
-    except CyTechBotFieldError as error:
-        reason = error.reason.removesuffix(" Nothing was sent.")
-    kept = reason.partition(", not '")[0]
-    raise InvalidRowError(kept if kept.endswith(".") else f"{kept}.")
-
-
-def _filled(value: object) -> object:
-    return None if value is None or value == "" or value == [] else value
+    return checked(encode_identifier, "subscriber_id", value)
 
 
 def _joined(label_ids: Iterable[str]) -> str:

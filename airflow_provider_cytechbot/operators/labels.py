@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.fields import (
     encode_id_list,
     encode_identifier,
     encode_text,
-    field_error,
+    read_count,
     read_switch,
 )
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
@@ -245,7 +245,9 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             label_ids=label_ids,
             label_names=label_names,
             create_missing=self.checked(read_switch, "create_missing", self.create_missing),
-            max_new_labels=self.checked(_read_limit, "max_new_labels", self.max_new_labels),
+            max_new_labels=self.checked(
+                partial(read_count, at_least=0), "max_new_labels", self.max_new_labels
+            ),
             full_refresh=self.checked(read_switch, "full_refresh", self.full_refresh),
         )
         return self.write_rows(assignments, context)
@@ -266,7 +268,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             return self._known_ids()
         names, page_labels = self._known_names(), self._page_labels
         new = [name for name in names if name not in page_labels.id_of]
-        if len(new) > self.checked(_read_limit, "max_new_labels", self.max_new_labels):
+        if len(new) > self.checked(partial(read_count, at_least=0), "max_new_labels", self.max_new_labels):
             raise self.refusal(
                 "label_names",
                 f"needs {len(new)} new labels, of which max_new_labels allows fewer",
@@ -321,13 +323,6 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
             f"names labels that page {self.page_id} does not have: {_listed(map(repr, unknown))}",
             f"It has: {known or 'none'}.",
         )
-
-
-def _read_limit(name: str, value: object) -> int:
-    text = str(value).strip()
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
-        raise field_error(name, f"must be a whole number, not {text[:40]!r}")
-    return int(text)
 
 
 def _listed(items: Iterable[str]) -> str:

@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = __name__.partition(".")[0]
 #: Parameters of this provider that control how a task runs, not its data.
-_FROM_DEFAULT_ARGS = frozenset({"cytechbot_conn_id", "sql_conn_id", "deferrable", "max_concurrency"})
+_FROM_DEFAULT_ARGS = frozenset(
+    {"cytechbot_conn_id", "sql_conn_id", "deferrable", "start_from_trigger", "max_concurrency"}
+)
 #: Stands for a required parameter that was not given, until it is known whether ``default_args`` have it.
 _MISSING = object()
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotNotFoundError
+from airflow_provider_cytechbot.api.fields import read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.masking import mask_in_task_logs
 from airflow_provider_cytechbot.hooks.secrets import hide
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperator
 from airflow_provider_cytechbot.operators.create_once import Create, create_once
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_cytechbot.api.calls import Call
     from airflow_provider_cytechbot.api.fields import DateInput, IdInput
     from airflow_provider_cytechbot.api.times import RelativeDate
 
+#: The fields that all rows of a bulk update may share.
+_FOR_ALL = ("expired_date", "package_id", "status")
 #: The tolerated error of the server's clock, or of its time zone in the connection.
 CLOCK_TOLERANCE = timedelta(days=1)
 
@@ -39,8 +44,7 @@ class CyTechBotUserOperator(CyTechBotBaseOperator):
 
         if not is_relative(value):
             return cast("DateInput", value)
-        run: Any = context["dag_run"]
-        base = run.logical_date or run.run_after  # only Airflow 3 has runs without a logical date
+        base = date_of_run(context)
         return self.checked(lambda name, _: resolve_date(name, value, base=base), "expired_date", value)
 
 
@@ -214,6 +218,140 @@ class CyTechBotUpdateUserOperator(CyTechBotUserOperator):
             status=self.status,
         )
         return str(self.user_id)
+
+
+class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
+    """
+    Update the users of a list, file or query, and keep the outcome of each row.
+
+    Calls ``POST update_user/{user_id}`` once for each user, several at a time. The connection needs an
+    admin's API key. A row has a ``user_id`` and any of the fields ``name``, ``mobile``, ``address``,
+    ``package_id``, ``expired_date`` and ``status``; an empty cell leaves the field as it is. Equal rows of
+    one user become one call; rows of one user that differ are ``invalid``. All parameters are templated.
+
+    :param expired_date: The new last day of validity of all users, as in a row's column: ``YYYY-MM-DD``, a
+        ``date`` or a ``datetime``; or relative: ``+30 days``, ``+1 month``, a ``timedelta`` or a
+        ``pendulum.Duration``.
+    :param package_id: The id of the new package of all users.
+    :param status: The new status of all users; not documented by the vendor.
+    :param relative_to: From what a relative date is counted: ``run`` means the run's logical date (its
+        ``run_after``, where it has none), ``validity`` the later of the user's present validity and today.
+        The latter is read (``GET get_user_info/``) and recorded before the date is sent, so that each retry
+        and a clear of the same run send the same date; it needs ``state_path`` or ``report_path``.
+    :param rows: The source as a list of mappings, or another task's output.
+    :param path: The source as a file, as a folder of files, or as the manifest of an export: CSV, JSON Lines
+        or Parquet, on anything that ``ObjectStoragePath`` opens.
+    :param sql: The source as a query, or as the name of a ``.sql`` file.
+    :param sql_conn_id: The connection of the query, of any database that Airflow has a ``DbApiHook`` for.
+    :param sql_parameters: The parameters of the query.
+    :param columns: The source column by field, for example ``{"mobile": "phone"}``. Other fields are read
+        from columns of the same name.
+    :param where: Take only rows in which these source columns have these values.
+    :param max_concurrency: How many calls are under way at once, up to 100.
+    :param report_path: Where a file with the outcome of each row is written: ``.jsonl``, ``.csv`` or
+        ``.parquet``. It appears whole or not at all.
+    :param on_error: With ``fail_at_end`` the task fails after all rows were tried if not all are done; with
+        ``fail_fast`` it stops at the first; with ``report`` it succeeds.
+    :param state_path: A folder, the same from run to run: values that an earlier run sent are not sent again.
+        Without it and ``report_path``, a retry sends all rows again.
+    :param full_refresh: Send all rows, whatever earlier runs did.
+    :param shards: Into how many mapped tasks the rows are divided, by a hash of the user's id.
+    :param shard: Which of them this is, from 0: ``.partial(shards=8, …).expand(shard=list(range(8)))``.
+    :param retry_report: The report of an earlier run: only rows whose key ended there without success are
+        sent, ambiguous ones excepted.
+    :param plan_only: Check and report only; nothing is sent.
+    :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
+    :return: The manifest: ``{"report_uri", "rows", "source_rows", "counts", "operations", "state_uri",
+        "plan_digest"}``. It is pushed also if the task fails afterwards.
+    :raises CyTechBotRequestError: Rows were refused or invalid.
+    :raises CyTechBotTransportError: Some rows got no usable response; a retry sends them again.
+    """
+
+    template_fields: Sequence[str] = (
+        *_FOR_ALL,
+        "relative_to",
+        "full_refresh",
+        *CyTechBotBulkOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        expired_date: DateInput | RelativeDate | None = None,
+        package_id: IdInput | None = None,
+        status: str | None = None,
+        relative_to: str = "run",
+        rows: Iterable[Mapping[str, Any] | IdInput] | None = None,
+        path: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        sql_parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        columns: Mapping[str, str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        max_concurrency: int | str = 8,
+        report_path: str | ObjectStoragePath | None = None,
+        on_error: str = "fail_at_end",
+        state_path: str | ObjectStoragePath | None = None,
+        full_refresh: bool | str = False,
+        shards: int | str = 1,
+        shard: int | str = 0,
+        retry_report: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        plan_only: bool | str = False,
+        cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            cytechbot_conn_id=cytechbot_conn_id,
+            rows=rows,
+            path=path,
+            sql=sql,
+            sql_conn_id=sql_conn_id,
+            sql_parameters=sql_parameters,
+            columns=columns,
+            where=where,
+            max_concurrency=max_concurrency,
+            report_path=report_path,
+            on_error=on_error,
+            state_path=state_path,
+            shards=shards,
+            shard=shard,
+            retry_report=retry_report,
+            plan_only=plan_only,
+            **kwargs,
+        )
+        self.expired_date = expired_date
+        self.package_id = package_id
+        self.status = status
+        self.relative_to = relative_to
+        self.full_refresh = full_refresh
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Update the users and return the manifest."""
+        from airflow_provider_cytechbot.operators.user_updates import UserUpdates
+
+        self.check_source()
+        if self.relative_to not in ("run", "validity"):
+            raise self.refusal("relative_to", f"must be 'run' or 'validity', not {self.relative_to!r}")
+        values = {name: value for name in _FOR_ALL if (value := getattr(self, name)) is not None}
+        if mapped := [name for name in values if name in (self.columns or ())]:
+            raise self.refusal(mapped[0], "is given for all, and is a column of each row: choose one")
+        run_date = date_of_run(context) if self.relative_to == "run" else None
+        full_refresh = self.checked(read_switch, "full_refresh", self.full_refresh)
+        updates = self.checked(
+            lambda *_: UserUpdates(values, run_date=run_date, full_refresh=full_refresh),
+            "expired_date",
+            values,
+        )
+        return self.write_rows(updates, context)
+
+
+def date_of_run(context: Context) -> date:
+    """Return the date from which a run counts relative dates; outside of a run today's, in UTC."""
+    run: Any = context.get("dag_run")
+    if run is None:
+        return datetime.now(UTC)
+    moment: datetime = run.logical_date or run.run_after  # only Airflow 3 has runs without a logical date
+    return moment
 
 
 def _differs(name: str, sent: str, found: object) -> bool:

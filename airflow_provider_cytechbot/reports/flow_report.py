@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.reports.figures import FigureCollector
 from airflow_provider_cytechbot.reports.history import History, as_earlier_report
 from airflow_provider_cytechbot.reports.page import Subject, render_page
 from airflow_provider_cytechbot.storage.locations import StorageLocation
-from airflow_provider_cytechbot.storage.staged_files import StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.storage.staged_files import StagedFile, WriteOptions, whole_or_nothing
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
@@ -117,7 +117,9 @@ class FlowReport:
         # Both files are opened before the API is called, so that a storage that cannot be used costs nothing.
         with self._history(place) as (history, history_file):
             earlier = history.reports_of(campaign, except_run=options.run) if history else None
-            with whole_or_nothing(place, overwrite=options.overwrite, content_type=CONTENT_TYPE) as page:
+            with whole_or_nothing(
+                place, overwrite=options.overwrite, options=WriteOptions(CONTENT_TYPE)
+            ) as page:
                 subject, figures = self._read(flow_campaign_id)
                 page.write(render_page(subject, figures, earlier, max_answers=options.max_answers))
             uri = str(place.path)
@@ -149,7 +151,7 @@ class FlowReport:
         if location.path == page.path:
             raise field_error("history_path", "is the same as 'path'", "The history needs a file of its own.")
         history = History(location)
-        with whole_or_nothing(location, content_type="application/jsonl") as file:
+        with whole_or_nothing(location, options=WriteOptions("application/jsonl")) as file:
             yield history, file
 
     def _read(self, flow_campaign_id: str) -> tuple[Subject, Figures]:

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotUnansweredError
 from airflow_provider_cytechbot.api.fields import read_switch
@@ -53,6 +54,9 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
     :param flow_campaign_name: The campaign's name, instead of its id. The id is looked up once in a wait.
     :param complete: Whether every question must be answered; with ``False``, any one will do.
     :param deferrable: Whether to wait in the triggerer, which needs no worker slot.
+    :param start_from_trigger: Whether a deferrable sensor starts in the triggerer, without a first check on a
+        worker. It needs Airflow 3.3, and works with templates. A mapped sensor, or one with
+        ``flow_campaign_name`` or another task's output, starts on a worker all the same.
     :param poke_interval: Time between two checks, in seconds or as ``timedelta``.
     :param timeout: Time after which the sensor fails, in seconds or as ``timedelta``.
     :param mode: ``poke`` or ``reschedule``, for a sensor that is not deferrable.
@@ -79,6 +83,7 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         flow_campaign_name: str | None = None,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         poke_interval: float | timedelta = 60,
         timeout: float | timedelta | None = None,
         mode: str = "poke",
@@ -111,9 +116,44 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         self.flow_campaign_name = flow_campaign_name
         self.complete = complete
         self.deferrable = deferrable
+        self.start_from_trigger = start_from_trigger
         #: When a deferrable wait started; ``None`` for a sensor that waits in the worker.
         self._started_at: float | None = None
         self._failed_polls = 0
+
+    def prepare_start_from_trigger(self, trigger: str, **kwargs: object) -> None:
+        """
+        Store the trigger for a start of this sensor in the triggerer, if that is wanted and possible.
+
+        :param trigger: The name of the trigger's class.
+        :param kwargs: The arguments of this trigger alone. They can be templates.
+        """
+        if not (self.start_from_trigger and self.deferrable):
+            self.start_from_trigger = False
+            return
+        kwargs |= {
+            "cytechbot_conn_id": self.cytechbot_conn_id,
+            "flow_campaign_id": self.flow_campaign_id,
+            "complete": self.complete,
+        }
+        # The scheduler cannot read another task's output or a connection.
+        self.start_from_trigger = (
+            AIRFLOW_V_3_3_PLUS
+            and not self.flow_campaign_name
+            and all(isinstance(each, str | int) for each in kwargs.values())
+        )
+        if not self.start_from_trigger:
+            self.log.info("%r starts on a worker: it cannot start in the triggerer.", self.task_id)
+            return
+        from airflow.triggers.base import StartTriggerArgs
+
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"airflow_provider_cytechbot.triggers.flow_answers.{trigger}",
+            trigger_kwargs={**kwargs, **self._timing(), "started_at": None},
+            next_method="execute_complete",
+            next_kwargs={},
+            timeout=timedelta(seconds=self._time_limit() + GRACE),
+        )
 
     def check(self) -> Any:
         """Check once, and return the sensor's result, or ``None`` if the wait goes on."""
@@ -183,12 +223,13 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
         Resume after a deferral.
 
         :param event: The trigger's event.
-        :param started_at: When the wait started; ``airflow dags test`` does not pass it.
+        :param started_at: When the wait started; not passed by ``airflow dags test``, nor after a start in
+            the triggerer.
         :param flow_campaign_id: The id of the campaign that the wait is for; not passed there, either.
         """
         if flow_campaign_id is not None:
             vars(self)["campaign_id"] = flow_campaign_id
-        started_at = time.time() if started_at is None else started_at
+        started_at = _start_of(context) if started_at is None else started_at
         checked = validate(event)
         if checked["status"] == "timeout":
             raise AirflowSensorTimeout(
@@ -248,22 +289,28 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
 
     def _defer(self, started_at: float) -> None:
         timeout, now = self._time_limit(), time.time()
-        max_wait = self.max_wait.total_seconds() if isinstance(self.max_wait, timedelta) else self.max_wait
         self.defer(
             trigger=self.trigger(
                 cytechbot_conn_id=self.cytechbot_conn_id,
                 flow_campaign_id=self.campaign_id,
                 complete=self.required is Progress.COMPLETED,
-                poke_interval=float(self.poke_interval),
-                exponential_backoff=self.exponential_backoff,
-                max_wait=max_wait,
                 started_at=started_at,
-                timeout=timeout,
+                **self._timing(),
             ),
             method_name="execute_complete",
             kwargs={"started_at": started_at, "flow_campaign_id": self.campaign_id},
             timeout=timedelta(seconds=max(0.0, started_at + timeout - now) + GRACE),
         )
+
+    def _timing(self) -> dict[str, Any]:
+        """Return the arguments of triggers for intervals and timeout."""
+        max_wait = self.max_wait.total_seconds() if isinstance(self.max_wait, timedelta) else self.max_wait
+        return {
+            "poke_interval": float(self.poke_interval),
+            "exponential_backoff": self.exponential_backoff,
+            "max_wait": max_wait,
+            "timeout": self._time_limit(),
+        }
 
     def _time_limit(self) -> float:
         """Return the seconds that a deferrable sensor may wait in all."""
@@ -271,3 +318,9 @@ class CyTechBotBaseSensor(CyTechBotBaseOperator, BaseSensorOperator):
             return float(self.timeout)
         # Airflow itself does not apply an execution_timeout while a task is deferred.
         return min(float(self.timeout), self.execution_timeout.total_seconds())
+
+
+def _start_of(context: Context) -> float:
+    """Return when the task started, in seconds of the epoch: Airflow keeps this time across deferrals."""
+    start_date = getattr(context.get("ti"), "start_date", None)
+    return time.time() if start_date is None else float(start_date.timestamp())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_cytechbot.api.fields import encode_identifier, encode_number
+from airflow_provider_cytechbot.api.fields import encode_identifier, read_count
 from airflow_provider_cytechbot.api.flow_progress import Progress, ProgressCounts, Questionnaire
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.sensors.base import CyTechBotBaseSensor
@@ -38,6 +38,9 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
     :param complete: Whether each of them must have answered every question; with ``False``, any one
         will do.
     :param deferrable: Whether to wait in the triggerer, which needs no worker slot.
+    :param start_from_trigger: Whether a deferrable sensor starts in the triggerer, without a first check on a
+        worker. It needs Airflow 3.3, and works with templates. A mapped sensor, or one with
+        ``flow_campaign_name`` or another task's output, starts on a worker all the same.
     :param poke_interval: Time between two checks, in seconds or as ``timedelta``.
     :param timeout: Time after which the sensor fails, in seconds or as ``timedelta``.
     :param mode: ``poke`` or ``reschedule``, for a sensor that is not deferrable.
@@ -64,6 +67,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
         min_subscribers: int | str = 1,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         poke_interval: float | timedelta = 60,
         timeout: float | timedelta | None = None,
         mode: str = "poke",
@@ -80,6 +84,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
             flow_campaign_name=flow_campaign_name,
             complete=complete,
             deferrable=deferrable,
+            start_from_trigger=start_from_trigger,
             poke_interval=poke_interval,
             timeout=timeout,
             mode=mode,
@@ -92,6 +97,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
             **kwargs,
         )
         self.min_subscribers = min_subscribers
+        self.prepare_start_from_trigger("CyTechBotFlowCampaignTrigger", min_subscribers=min_subscribers)
 
     def check(self) -> FlowCampaignCount | None:
         """Count the subscribers that have answered, and return the counts if they are enough."""
@@ -131,7 +137,7 @@ class CyTechBotFlowCampaignSensor(CyTechBotBaseSensor):
         return found
 
     def _min_subscribers(self) -> int:
-        return int(self.checked(encode_number, "min_subscribers", self.min_subscribers))
+        return self.checked(read_count, "min_subscribers", self.min_subscribers)
 
 
 class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
@@ -150,6 +156,9 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
     :param complete: Whether the subscriber must have answered every question; with ``False``, any one
         will do.
     :param deferrable: Whether to wait in the triggerer, which needs no worker slot.
+    :param start_from_trigger: Whether a deferrable sensor starts in the triggerer, without a first check on a
+        worker. It needs Airflow 3.3, and works with templates. A mapped sensor, or one with
+        ``flow_campaign_name`` or another task's output, starts on a worker all the same.
     :param poke_interval: Time between two checks, in seconds or as ``timedelta``.
     :param timeout: Time after which the sensor fails, in seconds or as ``timedelta``.
     :param mode: ``poke`` or ``reschedule``, for a sensor that is not deferrable.
@@ -175,6 +184,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
         subscriber_id: IdInput,
         complete: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         poke_interval: float | timedelta = 60,
         timeout: float | timedelta | None = None,
         mode: str = "poke",
@@ -191,6 +201,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
             flow_campaign_name=flow_campaign_name,
             complete=complete,
             deferrable=deferrable,
+            start_from_trigger=start_from_trigger,
             poke_interval=poke_interval,
             timeout=timeout,
             mode=mode,
@@ -203,6 +214,7 @@ class CyTechBotSubscriberFlowSensor(CyTechBotBaseSensor):
             **kwargs,
         )
         self.subscriber_id = subscriber_id
+        self.prepare_start_from_trigger("CyTechBotSubscriberFlowTrigger", subscriber_id=subscriber_id)
 
     def check(self) -> list[FlowAnswer] | None:
         """Read the subscriber's answers, and return them if they are enough."""

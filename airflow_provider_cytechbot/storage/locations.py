@@ -113,6 +113,13 @@ class StorageLocation(NamedTuple):
         with self.failures.translate_errors():
             return bool(self.path.fs.isdir(self.path.path))
 
+    def size(self) -> int:
+        """Return the size of the file in bytes."""
+        fs = self.path.fs
+        with self.failures.translate_errors():
+            fs.invalidate_cache(self.path.path)  # another task may have written there
+            return int(fs.size(self.path.path) or 0)
+
     def refuse_existing(self) -> None:
         """
         Check that nothing exists here.

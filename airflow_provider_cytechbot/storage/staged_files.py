@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_cytechbot.storage.scratch_file import check_room
+from airflow_provider_cytechbot.storage.signals import HeldSignals
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -29,6 +30,26 @@ UPLOAD_BLOCK_SIZE = 5 * 1024 * 1024
 UPLOAD_ID = "cytechbotupload"
 
 
+class WriteOptions(NamedTuple):
+    """
+    What a store keeps or demands with an object. Local files have none of it.
+
+    :param content_type: The media type of the content, before it was encoded. S3 and Google Cloud Storage
+        store it.
+    :param content_encoding: How the content was encoded, such as ``gzip``. S3 stores it. Google Cloud Storage
+        would decode the object for its readers, and gets the type of the encoding instead.
+    :param storage_options: Further options of the store: parameters of S3's calls, such as
+        ``ServerSideEncryption``, or arguments of the filesystem's ``open``.
+    """
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    storage_options: Mapping[str, Any] = {}
+
+
+_NO_OPTIONS = WriteOptions()
+
+
 class StagedFile:
     """
     A file that is being written: it does not appear at its location until it is committed.
@@ -37,23 +58,32 @@ class StagedFile:
 
     :param location: Where the file is to appear. Missing folders are made, missing buckets are not.
     :param overwrite: Whether an existing file is replaced.
-    :param content_type: The media type, for S3 and Google Cloud Storage.
+    :param options: What the store keeps with the file.
     :raises CyTechBotStorageError: The location cannot be written, or has a file already.
     """
 
-    def __init__(self, location: StorageLocation, *, overwrite: bool = True, content_type: str = "") -> None:
+    def __init__(
+        self, location: StorageLocation, *, overwrite: bool = True, options: WriteOptions = _NO_OPTIONS
+    ) -> None:
         self.size = 0
         self._is_committed = False
         self._failures = location.failures
         if not overwrite:
             location.refuse_existing()
-        with self._failures.translate_errors():
-            self._writer = _writer_for(location.path)(location.path, overwrite, content_type)
+        writer = None
+        try:
+            with self._failures.translate_errors(), HeldSignals():
+                writer = _writer_for(location.path)(location.path, overwrite, options)
+        except BaseException:
+            if writer:
+                writer.discard()
+            raise
+        self._writer: _Writer = writer
 
     def write(self, data: bytes) -> int:
         """Write the next bytes."""
         with self._failures.translate_errors(has_begun=True):
-            self._writer.file.write(data)
+            self._writer.write(data)
         self.size += len(data)
         return len(data)
 
@@ -72,14 +102,15 @@ class StagedFile:
         self._is_committed = True
 
     def discard(self) -> None:
-        """Remove everything that was written, unless it is committed."""
+        """Remove everything that was written, unless it is committed. Signals wait until it is done."""
         if not self._is_committed:
-            self._writer.discard()
+            with HeldSignals():
+                self._writer.discard()
 
 
 @contextmanager
 def whole_or_nothing(
-    location: StorageLocation, *, overwrite: bool = True, content_type: str = ""
+    location: StorageLocation, *, overwrite: bool = True, options: WriteOptions = _NO_OPTIONS
 ) -> Iterator[StagedFile]:
     """
     Open a file for writing that appears at its location only if the block ends without an error.
@@ -88,22 +119,29 @@ def whole_or_nothing(
 
     :param location: Where the file is to appear.
     :param overwrite: Whether an existing file is replaced.
-    :param content_type: The media type, for S3 and Google Cloud Storage.
+    :param options: What the store keeps with the file.
     """
-    staged = StagedFile(location, overwrite=overwrite, content_type=content_type)
+    staged = None
     try:
+        with HeldSignals():
+            staged = StagedFile(location, overwrite=overwrite, options=options)
         yield staged
         staged.finish()
         staged.commit()
     except BaseException:
-        staged.discard()
+        if staged:
+            try:
+                staged.discard()
+            except BaseException:  # a second signal, before it was held
+                staged.discard()
+                raise
         raise
 
 
 class _Writer(Protocol):
     """How a kind of storage lets a file appear as a whole."""
 
-    file: Any
+    def write(self, data: bytes) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -133,8 +171,8 @@ class _UploadId:
         self._path = path
         self._id = {UPLOAD_ID: uuid.uuid4().hex}
         if path.protocol in _S3:
-            self.options = {"Metadata": {**file.s3_additional_kwargs.get("Metadata", {}), **self._id}}
-            file.s3_additional_kwargs.update(self.options)
+            parameters = file.s3_additional_kwargs
+            parameters["Metadata"] = {**parameters.get("Metadata", {}), **self._id}
         else:
             file.metadata = {**(getattr(file, "metadata", None) or {}), **self._id}
 
@@ -148,29 +186,58 @@ class _UploadId:
         return False
 
 
+def _s3_parameters(options: WriteOptions) -> dict[str, Any]:
+    named = {"ContentType": options.content_type, "ContentEncoding": options.content_encoding}
+    return {**{name: value for name, value in named.items() if value}, **options.storage_options}
+
+
+def _check_s3_parameters(fs: Any, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that S3 does not have: s3fs would leave them out."""
+    known = fs._kwargs_helper.filter_dict("create_multipart_upload", parameters)
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"storage_options has parameters that S3 does not have: {', '.join(unknown)}")
+
+
+def _type_of_encoded(options: WriteOptions) -> str | None:
+    encoding = options.content_encoding
+    return f"application/{encoding}" if encoding else options.content_type
+
+
 class _Upload:
     """An upload to an object store, which is completed or aborted as a whole."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool, content_type: str) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, options: WriteOptions) -> None:
         self._path = path
         # The store itself refuses to complete an exclusive upload if an object exists at that moment.
         self._mode = "wb" if overwrite else "xb"
-        self.file: Any = path.fs.open(path.path, self._mode, block_size=UPLOAD_BLOCK_SIZE, autocommit=False)
+        is_s3 = path.protocol in _S3
+        arguments = {} if is_s3 else options.storage_options
+        self.file: Any = path.fs.open(
+            path.path, self._mode, block_size=UPLOAD_BLOCK_SIZE, autocommit=False, **arguments
+        )
         self.file.offset = 0
-        if content_type and path.protocol in _S3:
-            self.file.s3_additional_kwargs["ContentType"] = content_type
-        elif content_type:
-            self.file.content_type = content_type
+        if is_s3:
+            self.file.s3_additional_kwargs.update(_s3_parameters(options))
+        elif "content_type" not in arguments:
+            self.file.content_type = _type_of_encoded(options)
         self._id = _UploadId(path, self.file)
         try:
             # Begun before the first block, so that a store that refuses it does so at once.
             self.file._initiate_upload()
+            if is_s3:
+                _check_s3_parameters(path.fs, options.storage_options)
         except BaseException:
-            self.file.closed = True
+            self.discard()
             raise
 
+    def write(self, data: bytes) -> None:
+        # The thread that sends a part would go on after an interruption, and send it to an aborted upload.
+        with HeldSignals():
+            self.file.write(data)
+
     def finish(self) -> None:
-        self.file.close()
+        with HeldSignals():
+            self.file.close()
 
     def commit(self) -> None:
         try:
@@ -180,10 +247,11 @@ class _Upload:
                 raise
 
     def _complete(self) -> None:
-        if self._mode == "xb" and self._path.protocol in _S3 and not self.file.tell():
-            # s3fs would write an empty object without the condition.
+        if self._path.protocol in _S3 and not self.file.tell():
+            # s3fs would write an empty object without the condition and the parameters.
             self.file.discard()
-            self._path.fs.pipe_file(self._path.path, b"", mode="create", **self._id.options)
+            mode = "create" if self._mode == "xb" else "overwrite"
+            self._path.fs.pipe_file(self._path.path, b"", mode=mode, **self.file.s3_additional_kwargs)
         else:
             self.file.commit()
 
@@ -197,9 +265,11 @@ class _Upload:
 class _AzureUpload:
     """Blocks of a blob, which appears when their list is committed. adlfs does so when it closes a file."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool, _content_type: str) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, options: WriteOptions) -> None:
         mode = "wb" if overwrite else "xb"
-        self.file: Any = path.fs.open(path.path, mode, block_size=UPLOAD_BLOCK_SIZE)
+        self.file: Any = path.fs.open(
+            path.path, mode, block_size=UPLOAD_BLOCK_SIZE, **options.storage_options
+        )
         self.file.offset = 0
         self._id = _UploadId(path, self.file)
         self.file._initiate_upload()
@@ -208,6 +278,9 @@ class _AzureUpload:
         self._send()
         self.file._block_list.clear()
         self.file.loc = 0
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
 
     def finish(self) -> None:
         self._send()
@@ -232,7 +305,7 @@ class _AzureUpload:
 class _HiddenFile:
     """A file with a hidden name in the same folder, which is renamed at the end."""
 
-    def __init__(self, path: ObjectStoragePath, overwrite: bool, _content_type: str) -> None:
+    def __init__(self, path: ObjectStoragePath, overwrite: bool, options: WriteOptions) -> None:
         self._path, self._fs, self._target = path, path.fs, path.path
         self._overwrite = overwrite
         self._is_local = path.protocol in _LOCAL
@@ -251,13 +324,17 @@ class _HiddenFile:
             self._fs.makedirs(folder, exist_ok=True)
         # In the folder of its target, so that the move is a rename. Not named after it: names have a limit.
         self._part = f"{folder}{slash}.{uuid.uuid4().hex}.part"
-        self.file: Any = self._fs.open(self._part, "wb")
+        arguments = {} if self._is_local else options.storage_options
+        self.file: Any = self._fs.open(self._part, "wb", **arguments)
         if self._is_local:
             try:
                 check_room(self.file)
             except BaseException:
                 self.discard()
                 raise
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
 
     def finish(self) -> None:
         self.file.close()

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
-from airflow_provider_cytechbot.api.fields import encode_number, read_switch
-from airflow_provider_cytechbot.hooks.base import as_task_error
+from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_count, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
+from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_cytechbot.api.fields import IdInput
-    from airflow_provider_cytechbot.exports.export import Export, ExportManifest
+    from airflow_provider_cytechbot.exports.export import Export
+    from airflow_provider_cytechbot.exports.manifest import ExportManifest
     from airflow_provider_cytechbot.exports.options import ExportOptions
     from airflow_provider_cytechbot.exports.several_campaigns import ExportOutcome
     from airflow_provider_cytechbot.formats.file_types import FileType
 
 ALL = "all"
-#: The key of the XCom that says of several campaigns what became of each.
+#: The key of the XCom with the outcome of each of several campaigns.
 OUTCOMES = "outcomes"
 
 
 class CyTechBotFlowAnswersToObjectStorageOperator(
-    CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
+    StoppableTransfer, CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
 ):
     """
     Export all answers of flow campaigns to files on any object storage.
@@ -56,7 +57,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/flows/{{ run_id }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
-        a path each: put ``{{ ti.map_index }}`` or ``{{ task.flow_campaign_id }}`` into it.
+        a path each: put ``{flow_campaign_id}`` or ``{{ ti.map_index }}`` into it. One path for all of them
+        fails before anything is written.
     :param file_format: ``jsonl`` (JSON Lines), ``csv`` (RFC 4180 with a header), ``parquet`` (extra
         ``parquet``) or ``raw`` (the API's body, checked but not changed). Without it, the path's suffix
         decides: ``.jsonl``, ``.ndjson``, ``.csv``, ``.parquet`` or ``.json``.
@@ -68,21 +70,33 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     :param export_mode: ``full``, or ``changes``: only what is new, changed or gone since the export of the
         interval before, with a column ``change``. Answers are kept on the worker's disk while it runs.
     :param state_path: With ``export_mode="changes"``: a folder, the same from run to run. It holds digests of
-        the answers for each server, campaign and interval (the last 14).
+        the answers for each campaign and interval (the last 14). ``{flow_campaign_id}`` is replaced as above.
     :param overwrite: Whether to replace an existing file. With ``False``, one is an error, raised before the
         API is called.
+    :param allow_empty: Whether a campaign may lose all of its answers. If the API returns none, but the file
+        at ``path`` (with ``export_mode="changes"``: the state) has some, they are read a second time. If
+        there are still none, the task fails and the old file and state stay, unless this is ``True``.
     :param max_rows_per_file: Split the export into numbered files of this many rows (``answers-00001.csv``),
         and write last a manifest, ``_answers.csv.manifest.json``.
     :param subscriber_fields: Fields of ``subscriber_information/`` to add as columns, such as ``["full_name",
-        "email"]``: one more call for each subscriber. They are null only for a subscriber that the API
-        does not know; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
+        "email"]``: one more call for each subscriber. They are null only for an unknown
+        subscriber; the manifest's ``unknown_subscribers`` counts those. Another refusal fails the export.
     :param escape_formulas: In CSV, put an apostrophe before text that a spreadsheet would run as a
-        formula: anybody can type one into an answer.
+        formula, and quotes around every field: anybody can type a formula into an answer.
     :param byte_order_mark: Begin a CSV file with a UTF-8 byte order mark, for spreadsheets that need it.
+    :param csv_text_ids: In CSV, write ids as ``="24994546734902201"``, which spreadsheets show as text. They
+        round numbers of more than 15 digits. Other programs read the field as it stands.
+    :param csv_separator: What stands between the fields of a CSV file: ``","``, ``";"`` (for spreadsheets in
+        countries with a decimal comma) or a tab.
+    :param storage_options: What the policy of a bucket demands of each write (files, manifest and states).
+        For S3, parameters of its calls: ``{"ServerSideEncryption": "aws:kms", "ACL":
+        "bucket-owner-full-control"}``. For another store, arguments of its filesystem's ``open``. Credentials
+        and endpoints belong into the connection.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
-    :return: A small manifest: ``{"uris", "flow_campaign_id", "flow_name", "subscribers", "rows", "bytes",
-        "extracted_at"}``; for several campaigns a list of them. It is also in the extra of the events
-        of the task's outlet assets.
+    :return: A small manifest: ``{"uris", "urls", "flow_campaign_id", "flow_name", "subscribers", "rows",
+        "bytes", "extracted_at", "columns"}``; for several campaigns a list of them. It is also in the extra
+        of the events of the task's outlet assets. ``urls`` have no connection in them, ``columns`` are
+        ``{"name", "type"}`` and, with ``export_mode="changes"``, ``is_new``.
     :raises CyTechBotRequestError: The campaign is unknown, or a parameter cannot be used. The task is
         not retried.
     :raises CyTechBotTransportError: The answer did not arrive whole. Nothing was written; a retry may help.
@@ -100,13 +114,18 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         "export_mode",
         "state_path",
         "overwrite",
+        "allow_empty",
         "max_rows_per_file",
         "subscriber_fields",
         "escape_formulas",
         "byte_order_mark",
+        "csv_text_ids",
+        "csv_separator",
+        "storage_options",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
+    custom_operator_name = "CyTechBot export answers"
     operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
 
     def __init__(
@@ -120,10 +139,14 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         export_mode: str = "full",
         state_path: str | ObjectStoragePath | None = None,
         overwrite: bool | str = True,
+        allow_empty: bool | str = False,
         max_rows_per_file: int | str | None = None,
         subscriber_fields: Sequence[str] = (),
         escape_formulas: bool | str = False,
         byte_order_mark: bool | str = False,
+        csv_text_ids: bool | str = False,
+        csv_separator: str = ",",
+        storage_options: Mapping[str, Any] | None = None,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -136,12 +159,15 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         self.export_mode = export_mode
         self.state_path = state_path
         self.overwrite = overwrite
+        self.allow_empty = allow_empty
         self.max_rows_per_file = max_rows_per_file
         self.subscriber_fields = subscriber_fields
         self.escape_formulas = escape_formulas
         self.byte_order_mark = byte_order_mark
+        self.csv_text_ids = csv_text_ids
+        self.csv_separator = csv_separator
+        self.storage_options = storage_options
         self.cytechbot_conn_id = cytechbot_conn_id
-        self._is_exporting = False
         self._export: Export | None = None
 
     def execute(self, context: Context) -> ExportManifest | list[ExportManifest]:
@@ -150,34 +176,27 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
         hook = self.hook
         ids = self._named_ids(hook)
-        options, file_type = self._options(hook)
+        options, file_type = self._options(context, hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
-        self._is_exporting = True
-        try:
-            if self._is_several:
-                export.check_places()  # of one campaign, the export itself begins with that
-                manifests = self._export_several(context, hook, export, ids)
-            else:
-                manifests = [export.run(ids[0])]
-        except CyTechBotStorageError as error:
-            failure = error
-        else:
-            _set_outlet_extra(context, self.outlets, manifests)
-            return manifests if self._is_several else manifests[0]
-        finally:
-            self._is_exporting = False
-        # Outside the except, and without the storage's own exceptions: they may hold its credentials.
-        failure.__context__ = None
-        raise as_task_error(failure.with_traceback(None))
+        manifests = self.run_stoppable(lambda: self._run(context, hook, export, ids))
+        _set_outlet_extra(context, self.outlets, manifests)
+        return manifests if self._is_several else manifests[0]
 
-    def on_kill(self) -> None:
-        """Stop at once: Airflow would kill the task seconds later, and leave behind what is half written."""
-        if self._is_exporting:
-            raise KeyboardInterrupt("the task was told to stop")
+    def _run(
+        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
+    ) -> list[ExportManifest]:
+        if not self._is_several:
+            return [export.run(ids[0])]
+        export.check_paths()  # the export of one campaign begins with that
+        return self._export_several(context, hook, export, ids)
+
+    @property
+    def _is_discarding(self) -> bool:
+        return bool(self._export and self._export.is_discarding)
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """
-        Tell OpenLineage which campaigns were read and which files written; after a failure, those before it.
+        Return the campaigns that were read and the files that were written, for OpenLineage.
 
         :param task_instance: The task instance that has ended.
         """
@@ -187,12 +206,12 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
     @property
     def _is_several(self) -> bool:
-        # A sequence of any kind: what mapped tasks returned comes as one that is no list.
+        # What mapped tasks returned is a sequence, but not a list.
         given = self.flow_campaign_id
         return given == ALL or (isinstance(given, Sequence) and not isinstance(given, str | bytes))
 
     def _named_ids(self, hook: CyTechBotHook) -> list[str]:
-        """Return the ids as the call takes them; none of ``"all"``, which has still to be asked for."""
+        """Return the ids as the call takes them; none for ``"all"``, which are requested later."""
         if self.flow_campaign_id == ALL:
             return []
         ids: Any = self.flow_campaign_id if self._is_several else [self.flow_campaign_id]
@@ -202,10 +221,11 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
             failure = error
         raise hook.task_error(failure)
 
-    def _options(self, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
-        """Return how to export, or fail at once where that cannot be meant."""
-        from airflow_provider_cytechbot.exports.options import ExportOptions
+    def _options(self, context: Context, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
+        """Return the checked options, and the type of the files."""
+        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER, ExportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
+        from airflow_provider_cytechbot.transfers.mapped_paths import is_shared_path
 
         rows = self.max_rows_per_file
         try:
@@ -217,14 +237,24 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
                 export_mode=self.export_mode,
                 state_path=path_text("state_path", self.state_path) if self.state_path else None,
                 overwrite=read_switch("overwrite", self.overwrite),
-                max_rows_per_file=None if rows is None else int(encode_number("max_rows_per_file", rows)),
+                allow_empty=read_switch("allow_empty", self.allow_empty),
+                max_rows_per_file=None if rows is None else read_count("max_rows_per_file", rows),
                 subscriber_fields=self.subscriber_fields,
                 escape_formulas=read_switch("escape_formulas", self.escape_formulas),
                 byte_order_mark=read_switch("byte_order_mark", self.byte_order_mark),
+                csv_text_ids=read_switch("csv_text_ids", self.csv_text_ids),
+                csv_separator=self.csv_separator,
+                storage_options=self.storage_options,
             )
             file_type = options.file_type()
             if self._is_several:
                 options.check_several()
+            if is_shared_path(context, options.path):
+                raise field_error(
+                    "path",
+                    "is the same for several tasks of the mapping, which would overwrite each other's files",
+                    f"Put {CAMPAIGN_PLACEHOLDER} or {{{{ ti.map_index }}}} into it.",
+                )
         except CyTechBotError as error:
             failure = error
         else:
@@ -236,19 +266,19 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     ) -> list[ExportManifest]:
         from airflow_provider_cytechbot.exports.several_campaigns import SeveralCampaigns
 
-        def tell(outcomes: list[ExportOutcome]) -> None:
+        def on_outcome(outcomes: list[ExportOutcome]) -> None:
             if error := outcomes[-1]["error"]:
                 self.log.error("Flow campaign %s: %s", outcomes[-1]["flow_campaign_id"], error)
-            if ti := context.get("ti"):  # each time, for whoever asks after a task that failed or was killed
+            if ti := context.get("ti"):  # each time, so that it is there after a failure
                 ti.xcom_push(key=OUTCOMES, value=outcomes)
 
         if self.flow_campaign_id == ALL:
             ids = [campaign["id"] for campaign in hook.get_flow_campaigns()]
-        return SeveralCampaigns(export.run, tell).run(ids)
+        return SeveralCampaigns(export.run, on_outcome).run(ids)
 
 
 def _interval(context: Context) -> datetime:
-    """Return what the run is for: the end of its interval, or else the time at which it was made."""
+    """Return the time of the run: the end of its interval, or else when it was created."""
     run = context.get("dag_run")
     found = context.get("data_interval_end") or getattr(run, "run_after", None)
     return found if isinstance(found, datetime) else datetime.now(UTC)
@@ -258,5 +288,5 @@ def _set_outlet_extra(context: Context, outlets: Iterable[Any], manifests: list[
     """Put the manifest into the events of the assets that this task updates."""
     events: Any = context.get("outlet_events")
     for outlet in outlets if events is not None else ():
-        with suppress(KeyError, TypeError):  # an outlet that is no asset has no event
+        with suppress(KeyError, TypeError):  # other outlets than assets have no event
             events[outlet].extra |= {"exports": manifests}

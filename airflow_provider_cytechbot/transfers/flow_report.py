@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_switch
+from airflow_provider_cytechbot.api.fields import encode_number, read_count, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
+from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
 from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 MAX_ANSWERS_LISTED = 50
 
 
-class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=OwnArgumentsMeta):
+class CyTechBotFlowReportOperator(
+    StoppableTransfer, CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
+):
     """
     Write a report of a flow campaign's answers: one HTML page for people who do not code.
 
@@ -77,6 +81,7 @@ class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=Own
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
+    operator_extra_links = (CyTechBotInstallationLink(), CyTechBotFileLink())
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=Own
         from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
         from airflow_provider_cytechbot.reports.flow_report import FlowReport
 
-        hook = CyTechBotHook(self.cytechbot_conn_id)
+        hook = self.hook
         flow_campaign_id, options = self._options(hook, context)
         report = FlowReport(hook, options, self.log.info)
         figures = self.run_stoppable(lambda: report.run(flow_campaign_id))
@@ -135,20 +140,15 @@ class CyTechBotFlowReportOperator(StoppableTransfer, BaseOperator, metaclass=Own
             return encode_number("flow_campaign_id", self.flow_campaign_id), ReportOptions(
                 path=path_text("path", self.path) if self.path else "",  # a template can leave None
                 history_path=path_text("history_path", self.history_path) if self.history_path else None,
-                max_answers=_read_limit("max_answers", self.max_answers),
+                max_answers=read_count(
+                    "max_answers", self.max_answers, at_least=0, at_most=MAX_ANSWERS_LISTED
+                ),
                 overwrite=read_switch("overwrite", self.overwrite),
                 run=_run_of(context),
             )
         except CyTechBotError as error:
             failure = error
         raise hook.task_error(failure)
-
-
-def _read_limit(name: str, value: object) -> int:
-    limit = 0 if str(value).strip() == "0" else int(encode_number(name, value))
-    if limit > MAX_ANSWERS_LISTED:
-        raise field_error(name, f"must be at most {MAX_ANSWERS_LISTED}, not {str(value)[:40]}")
-    return limit
 
 
 def _run_of(context: Context) -> str:

@@ -1,4 +1,4 @@
-"""The error for each way to get no whole answer. Each transport maps its own exceptions to these."""
+"""The errors of calls without a whole answer. Each transport maps its own exceptions to these."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TransportFailures:
         )
 
     def too_slow(self) -> CyTechBotTransportError:
-        """Return the error for an answer that arrives in drops."""
+        """Return the error for an answer that arrives too slowly."""
         return CyTechBotTransportError(
             "the answer came too slowly: the connection was given up.",
             "Check the server, and any proxy in front of it; a larger extra 'timeout' allows a lower rate.",
@@ -109,9 +109,9 @@ class TransportFailures:
         return CyTechBotTransportError("the answer's compression is damaged.")
 
     def unknown_coding(self) -> CyTechBotTransportError:
-        """Return the error for an answer in a ``Content-Encoding`` that was not asked for."""
+        """Return the error for an answer in a ``Content-Encoding`` that the request did not accept."""
         return CyTechBotTransportError(
-            "the answer is compressed in a way that was not asked for.",
+            "the answer is compressed in a way that the request did not accept.",
             "Let the server, or a proxy before it, send it as gzip or as it is.",
             is_transient=False,
         )
@@ -149,9 +149,9 @@ class TransportFailures:
 
     def other(self, error: BaseException) -> CyTechBotTransportError:
         """
-        Return the error for anything else, by its kind alone: its text can hold the URL.
+        Return the error for any other exception. Only its type is used, because its text can have the URL.
 
-        :param error: What the client raised.
+        :param error: The exception of the client.
         """
         return CyTechBotTransportError(f"the request to {self._server} failed ({type(error).__name__}).")
 

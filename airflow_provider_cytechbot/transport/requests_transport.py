@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_cytechbot.api.answers import is_success
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.api.http_status import is_success
 from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
@@ -131,7 +131,7 @@ class RequestsTransport:
         except CyTechBotTransportError:
             if not is_error_page:
                 raise
-        # Of an error page that is cut off, the beginning and the status are enough.
+        # The beginning of an error page and its status are enough.
         return bytes(body)
 
     def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The one retry policy: which calls are retried, how often, after which wait. For both transports."""
+"""The retry policy of both transports: which calls are retried, how often, after which wait."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def send_with_retries(
     """
     Send a call, and send it again as often as the policy allows.
 
-    :param send: Sends a call and returns the result. Its second argument says whether an earlier attempt may
-        have acted although its answer was lost.
+    :param send: Sends a call and returns the result. Its second argument is whether an earlier attempt
+        may have acted although its answer was lost.
     :param call: The call.
     :param max_retries: How often a call is repeated at most.
     :param limiter: Is paused when the server answers that there are too many requests.
@@ -99,7 +99,7 @@ async def send_with_retries_async(
 
 
 class _Attempts:
-    """The attempts of one call: what each next one has to take into account."""
+    """The attempts of one call."""
 
     def __init__(self, call: Call[Any], limiter: RateLimiter | None) -> None:
         self.answer_was_lost = False
@@ -148,7 +148,7 @@ def _policy(
     """
     Return the arguments of ``tenacity.Retrying`` or ``tenacity.AsyncRetrying`` for a call.
 
-    :param call: The call; a create is repeated only if it cannot have been sent.
+    :param call: The call; a create is repeated only if surely nothing was done.
     :param max_retries: How often a call is repeated at most.
     :param ends_before_long_wait: As for :func:`send_with_retries`.
     """
@@ -157,7 +157,7 @@ def _policy(
         if (
             not isinstance(error, CyTechBotUnansweredError)
             or not error.is_transient
-            or (error.was_sent and not call.is_repeatable)
+            or (error.may_have_acted and not call.is_repeatable)
         ):
             return False
         is_long = (error.retry_after or 0.0) > MAX_RETRY_AFTER

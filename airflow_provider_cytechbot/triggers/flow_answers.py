@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
-from airflow_provider_cytechbot.api.fields import encode_identifier, encode_number, field_error
+from airflow_provider_cytechbot.api.fields import encode_identifier, encode_number, field_error, read_switch
 from airflow_provider_cytechbot.api.flow_progress import FlowCampaignCount, Progress
 from airflow_provider_cytechbot.triggers.events import Event, failed, reached, timed_out
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS, PollSchedule, Waiter, read_seconds
@@ -89,9 +89,9 @@ class _SubscriberWaiter(_SensorWaiter):
     """Waits for one subscriber."""
 
     def __init__(self, schedule: PollSchedule, subscriber_id: str, required: Progress) -> None:
-        super().__init__(
-            schedule, subscriber_id=subscriber_id, counts_completed=required is Progress.COMPLETED
-        )
+        # An unknown campaign can have an empty answer. Without a check on a worker, the questions refuse it.
+        needs_questions = required is Progress.COMPLETED or not schedule.is_checked
+        super().__init__(schedule, subscriber_id=subscriber_id, counts_completed=needs_questions)
         self._required = required
 
     def event_for(self, poll_result: PollResult) -> Event | None:
@@ -113,7 +113,9 @@ class _FlowAnswersTrigger(BaseTrigger):
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: The longest interval in seconds.
-    :param started_at: When the sensor started, in seconds of the epoch, so that it survives a restart.
+    :param started_at: When the sensor started, in seconds of the epoch, so that it survives a restart;
+        ``None`` if Airflow started it in the triggerer. Then the first poll is due at once, and the other
+        arguments may be rendered templates, that is, text.
     :param timeout: Seconds from then on after which the wait times out.
     """
 
@@ -124,7 +126,7 @@ class _FlowAnswersTrigger(BaseTrigger):
         flow_campaign_id: str,
         complete: bool,
         poke_interval: float | timedelta,
-        started_at: float,
+        started_at: float | None,
         timeout: float | timedelta,
         exponential_backoff: bool = False,
         max_wait: float | timedelta | None = None,
@@ -149,7 +151,12 @@ class _FlowAnswersTrigger(BaseTrigger):
 
         :raises CyTechBotFieldError: An argument cannot be used.
         """
-        return f"{__name__}.{type(self).__qualname__}", self.arguments()
+        return f"{__name__}.{type(self).__qualname__}", {**self.arguments(), "started_at": self.started_at}
+
+    @property
+    def is_started_here(self) -> bool:
+        """Whether Airflow started the sensor in the triggerer, without a first check on a worker."""
+        return self.started_at is None
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event. A wrong argument is an event, too."""
@@ -167,18 +174,21 @@ class _FlowAnswersTrigger(BaseTrigger):
         """
         if not isinstance(self.cytechbot_conn_id, str) or not self.cytechbot_conn_id:
             raise field_error("cytechbot_conn_id", "must be the id of a connection")
-        if not isinstance(self.complete, bool):
-            raise field_error("complete", f"must be True or False, not {type(self.complete).__name__}")
+        complete: object = self.complete
+        if self.is_started_here:
+            complete = read_switch("complete", complete)
+        if not isinstance(complete, bool):
+            raise field_error("complete", f"must be True or False, not {type(complete).__name__}")
         schedule = PollSchedule(
             read_seconds("poke_interval", self.poke_interval),
             self.exponential_backoff,
             None if self.max_wait is None else read_seconds("max_wait", self.max_wait),
-            self.started_at,
+            time.time() if self.started_at is None else self.started_at,
         )
         return {
             "cytechbot_conn_id": self.cytechbot_conn_id,
             "flow_campaign_id": encode_number("flow_campaign_id", self.flow_campaign_id),
-            "complete": self.complete,
+            "complete": complete,
             "poke_interval": schedule.poke_interval,
             "exponential_backoff": schedule.exponential_backoff,
             "max_wait": schedule.max_wait,
@@ -204,6 +214,7 @@ class _FlowAnswersTrigger(BaseTrigger):
             checked["exponential_backoff"],
             checked["max_wait"],
             checked["started_at"],
+            is_checked=not self.is_started_here,
         )
         waiter = self.waiter(schedule, checked)
         async with joined_poll(checked["cytechbot_conn_id"], checked["flow_campaign_id"], waiter):
@@ -228,7 +239,8 @@ class CyTechBotFlowCampaignTrigger(_FlowAnswersTrigger):
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: The longest interval in seconds.
-    :param started_at: When the sensor started, in seconds of the epoch.
+    :param started_at: When the sensor started, in seconds of the epoch; ``None`` if Airflow started it in the
+        triggerer.
     :param timeout: Seconds from then on after which the wait times out.
     """
 
@@ -240,7 +252,7 @@ class CyTechBotFlowCampaignTrigger(_FlowAnswersTrigger):
         flow_campaign_id: str,
         complete: bool,
         poke_interval: float | timedelta,
-        started_at: float,
+        started_at: float | None,
         timeout: float | timedelta,
         exponential_backoff: bool = False,
         max_wait: float | timedelta | None = None,
@@ -260,6 +272,8 @@ class CyTechBotFlowCampaignTrigger(_FlowAnswersTrigger):
     def arguments(self) -> dict[str, Any]:
         """Return the checked arguments."""
         min_subscribers: object = self.min_subscribers
+        if self.is_started_here:
+            min_subscribers = int(encode_number("min_subscribers", min_subscribers))
         if isinstance(min_subscribers, bool) or not isinstance(min_subscribers, int) or min_subscribers < 1:
             raise field_error("min_subscribers", "must be a whole number above zero")
         return {"min_subscribers": min_subscribers, **super().arguments()}
@@ -288,7 +302,8 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
     :param poke_interval: Seconds between polls.
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: The longest interval in seconds.
-    :param started_at: When the sensor started, in seconds of the epoch.
+    :param started_at: When the sensor started, in seconds of the epoch; ``None`` if Airflow started it in the
+        triggerer.
     :param timeout: Seconds from then on after which the wait times out.
     """
 
@@ -300,7 +315,7 @@ class CyTechBotSubscriberFlowTrigger(_FlowAnswersTrigger):
         flow_campaign_id: str,
         complete: bool,
         poke_interval: float | timedelta,
-        started_at: float,
+        started_at: float | None,
         timeout: float | timedelta,
         exponential_backoff: bool = False,
         max_wait: float | timedelta | None = None,

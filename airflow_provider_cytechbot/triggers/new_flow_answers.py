@@ -86,6 +86,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
     :param poll_interval: Seconds between polls, or a ``timedelta``. A poll of a large campaign is expensive
         for the server.
     :param cytechbot_conn_id: The id of the Airflow connection.
+    :param queue: The triggerer queue that runs the trigger, on Airflow 3.4 and newer.
     :raises CyTechBotFieldError: An argument cannot be used.
     """
 
@@ -96,9 +97,14 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         complete: bool = True,
         poll_interval: float | timedelta = 300.0,
         cytechbot_conn_id: str = "cytechbot_default",
+        queue: str | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**({} if queue is None else {"queue": queue}))  # type: ignore[no-untyped-call]
         try:
+            if queue is not None and not hasattr(BaseEventTrigger, "queue"):
+                raise field_error("queue", "needs Airflow 3.4 or newer")
+            if queue is not None and (not isinstance(queue, str) or not queue.strip()):
+                raise field_error("queue", "must be the name of a queue")
             self.flow_campaign_id = encode_number("flow_campaign_id", flow_campaign_id)
             if not isinstance(complete, bool):
                 raise field_error("complete", f"must be True or False, not {str(complete)[:40]!r}")

@@ -56,6 +56,7 @@ class PollSchedule:
     :param exponential_backoff: Whether each interval is twice the one before.
     :param max_wait: The longest interval in seconds; ``None``: no limit.
     :param started_at: The time of the first check, in seconds of the epoch.
+    :param is_checked: Whether a worker has made the first check; otherwise, the first poll is due at once.
     :raises CyTechBotFieldError: A value cannot be used.
     """
 
@@ -63,6 +64,7 @@ class PollSchedule:
     exponential_backoff: bool = False
     max_wait: float | None = None
     started_at: float = 0.0
+    is_checked: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that would break the poll that the waiter shares with others."""
@@ -85,6 +87,8 @@ class PollSchedule:
 
         :param now: The time, as :func:`time.time` returns it.
         """
+        if not self.is_checked:
+            return FIRST_WAIT
         return max(FIRST_WAIT, self.started_at + self.after(self.started_at) - now)
 
     def until_timeout(self, timeout: float, now: float) -> float:

@@ -9,9 +9,11 @@ import gzip
 import io
 import json
 import runpy
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +39,7 @@ class Example:
     :param check: Given the run, the sandbox and the folder; which tasks succeeded is checked already.
     :param conf: Given the folder as a URI, returns the run's conf.
     :param env: Environment variables of the run, such as Airflow variables.
+    :param prepare: Given the folder, prepares what the run reads, and returns more environment variables.
     :param failing: The tasks that fail, to show what happens then.
     :param not_on: Why it does not run on versions of Airflow that begin so.
     :param needs_mail: Whether it sends mail: each message is then a file in the folder.
@@ -46,6 +49,7 @@ class Example:
     check: Callable[[DagRun, SandboxServer, Path], None]
     conf: Callable[[str], Mapping[str, Any]] = lambda folder: {}
     env: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Path], Mapping[str, str]] = lambda folder: {}
     failing: frozenset[str] = frozenset()
     not_on: Mapping[str, str] = field(default_factory=dict)
     needs_mail: bool = False
@@ -112,6 +116,67 @@ def check_label_many(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     label = run.tasks["create_label"].result
     assert run.tasks["label_many"].result["counts"]["succeeded"] == 3
     assert all(label in sandbox.labels_of(subscriber) for subscriber in run.tasks["read_subscribers"].result)
+
+
+def check_label_from_export(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["label"].result["counts"]["succeeded"] == 2
+    (label,) = [
+        each["label_id"] for each in sandbox.state.labels.values() if each["label_name"] == "Goes touring"
+    ]
+    tagged = [each for each in sandbox.state.subscribers if label in sandbox.labels_of(each)]
+    assert tagged == ["24994546734902201", "3001440154747510"]
+    (report,) = (folder / "reports").glob("*.csv")
+    lines = list(csv.DictReader(report.read_text().splitlines()))
+    assert [line["key"] for line in lines] == tagged
+
+
+SEGMENTS = {
+    24994546734902201: "Important",
+    24994546734902202: "Winter riders",
+    24994546734902203: None,
+    3001440154747507: "Winter riders",
+    3001440154747508: "Product",
+}
+
+
+def prepare_warehouse(folder: Path) -> Mapping[str, str]:
+    """Make the table of the examples."""
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of the warehouse is not installed")
+    path = folder / "warehouse.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE customers (psid INTEGER, segment TEXT)")
+        connection.executemany("INSERT INTO customers VALUES (?, ?)", SEGMENTS.items())
+        connection.commit()
+    return {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(path)})}
+
+
+def check_label_from_warehouse(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    manifest = run.tasks["label"].result
+    assert (manifest["rows"], manifest["counts"]["succeeded"]) == (4, 4)
+    assert list((folder / "segments" / "state").iterdir())
+    names = {each["label_id"]: each["label_name"] for each in sandbox.state.labels.values()}
+    for subscriber, segment in SEGMENTS.items():
+        found = {names[label] for label in sandbox.labels_of(str(subscriber))}
+        assert segment is None or segment in found
+
+
+def check_label_in_shards(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    manifests = [run.tasks[f"label[{shard}]"].result for shard in range(8)]
+    assert sum(each["rows"] for each in manifests) == run.tasks["sum_up"].result["succeeded"] == len(SEGMENTS)
+    sent = [entry.form["subscriber_id"] for entry in sandbox.requests("assign_label")]
+    assert sorted(sent) == sorted(map(str, SEGMENTS))
+    reports = (folder / "customers").rglob("part-*.jsonl")
+    keys = [json.loads(line)["key"] for report in reports for line in report.read_text().splitlines()]
+    assert sorted(keys) == sorted(sent)
+
+
+def check_renew_users(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["renew"].result["counts"]["succeeded"] == 2
+    today = datetime.now(UTC).date()
+    for user_id, validity in {"2": date(2027, 3, 1), "3": date(2026, 6, 12)}.items():
+        expected = max(validity, today) + timedelta(days=30)
+        found = date.fromisoformat(sandbox.state.users[user_id]["expired_date"][:10])
+        assert abs(found - expected) <= timedelta(days=1)
 
 
 def check_user_lifecycle(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
@@ -184,10 +249,20 @@ RUN_AS = {
         check=check_export_flow_answers, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),
     "cytechbot_label_by_answer": Example(check=check_label_by_answer),
+    "cytechbot_label_from_export": Example(
+        check=check_label_from_export, conf=lambda folder: {"folder": folder}
+    ),
+    "cytechbot_label_from_warehouse": Example(
+        check=check_label_from_warehouse, conf=lambda folder: {"folder": folder}, prepare=prepare_warehouse
+    ),
+    "cytechbot_label_in_shards": Example(
+        check=check_label_in_shards, conf=lambda folder: {"folder": folder}, prepare=prepare_warehouse
+    ),
     "cytechbot_label_many": Example(check=check_label_many),
     "cytechbot_on_new_answers": Example(
         check=check_on_new_answers, not_on={"2.": "event triggers are new in Airflow 3.0"}
     ),
+    "cytechbot_renew_users": Example(check=check_renew_users, conf=lambda folder: {"folder": folder}),
     "cytechbot_wait_then_export": Example(
         check=check_wait_then_export, conf=lambda folder: {"flow_campaign_id": "1", "folder": folder}
     ),
@@ -238,7 +313,8 @@ def test_example_runs(name, run_dag, cytechbot_sandbox, tmp_path, request):
     aws = {"AIRFLOW_CONN_AWS_DEFAULT": store.connection()} if store else {}
     post = request.getfixturevalue("post") if example.needs_mail else None
     smtp = {"AIRFLOW_CONN_SMTP_DEFAULT": post.connection()} if post else {}
-    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env={**example.env, **aws, **smtp})
+    env = {**example.env, **example.prepare(tmp_path), **aws, **smtp}
+    run = run_dag(name, conf=example.conf(tmp_path.as_uri()), env=env)
     assert run.tasks, run.log
     expected = {task: "failed" if task in example.failing else "success" for task in run.tasks}
     assert run.states == expected, run.log

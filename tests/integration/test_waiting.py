@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from airflow_provider_cytechbot.triggers.waiters import MAX_FAILED_POLLS
@@ -154,6 +155,28 @@ def test_what_is_there_is_not_deferred_for(airflow, server):
     assert run.wait(PATIENCE) == "success"
     assert starts(run) == 0
     assert len(request(server, "3")) == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="templates of triggers need Airflow 3.3")
+def test_sensors_can_start_in_the_triggerer(airflow, server):
+    run = airflow.trigger("wait_from_the_start", conf={"campaign": "6", "subscriber": "61"})
+    run.wait_for("subscriber", "deferred", timeout=PATIENCE)
+    airflow.wait_until(lambda: len(request(server, "6")) >= 3, PATIENCE, "some polls", run)
+    worker = run.log("subscriber")
+    assert "Required" not in worker  # no check on a worker
+    answer(server, "6", "61", "62")
+    assert run.wait(PATIENCE) == "failed"
+    assert run.states() == {
+        "campaign": "success",
+        "subscriber": "success",
+        "mapped[0]": "success",
+        "mapped[1]": "success",
+        "unknown": "failed",
+        "in_vain": "skipped",
+        "invalid": "failed",
+    }
+    assert run.xcom("campaign")["answered"] == 2
+    assert [each["answer"] for each in run.xcom("subscriber")] == ["answer of 61"] * 2
 
 
 def test_many_subscribers_share_a_poll(airflow, server):

@@ -86,7 +86,7 @@ def memory(monkeypatch):
 
 
 @pytest.fixture(params=["file", "memory", "s3", "abfs"])
-def place(request, tmp_path):
+def folder(request, tmp_path):
     if request.param == "file":
         return StoreFolder(f"file://{tmp_path}")
     if request.param == "memory":

@@ -42,6 +42,8 @@ class FakeS3(AbstractFileSystem):
     objects: ClassVar[dict[str, bytes]] = {}
     uploads: ClassVar[dict[int, bytearray]] = {}
     metadata_of: ClassVar[dict[str, dict[str, str]]] = {}
+    #: The parameters of the last write, by object.
+    parameters_of: ClassVar[dict[str, dict[str, Any]]] = {}
     #: The stages that fail: open, part, complete, and answer, which is lost after the object has appeared.
     failing: ClassVar[set[str]] = set()
     block_sizes: ClassVar[list[int]] = []
@@ -64,11 +66,29 @@ class FakeS3(AbstractFileSystem):
         metadata = self.metadata_of.get(path, {})
         return {"name": path, "size": len(self.objects[path]), "type": "file", "metadata": metadata}
 
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        folder = self._strip_protocol(path).rstrip("/") + "/"
+        names = [name for name in self.objects if name.startswith(folder)]
+        if not names:
+            raise FileNotFoundError(path)
+        return list(map(self.info, names)) if detail else names
+
     def metadata(self, path: str) -> dict[str, str]:
         return self.metadata_of[self._strip_protocol(path)]
 
+    @property
+    def _kwargs_helper(self) -> FakeS3:
+        return self
+
+    @staticmethod
+    def filter_dict(method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        assert method == "create_multipart_upload"
+        known = ("ACL", "ServerSideEncryption", "ContentType", "ContentEncoding", "Metadata", "StorageClass")
+        return {name: value for name, value in parameters.items() if name in known}
+
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         path = self._strip_protocol(path)
+        self.parameters_of[path] = kwargs
         self.complete(path, value, kwargs.get("Metadata", {}), is_exclusive=mode == "create")
 
     @classmethod
@@ -92,7 +112,7 @@ class FakeAzure(FakeS3):
     """
     Blobs that appear when the list of their blocks is committed, as adlfs does whenever it closes a file.
 
-    It has no autocommit. Blocks on no list cost nothing and need not be discarded.
+    It has no autocommit. Blocks on no list cost nothing, and need not be discarded.
     """
 
     protocol = "abfs"
@@ -108,6 +128,7 @@ class FakeS3File(AbstractBufferedFile):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.s3_additional_kwargs: dict[str, Any] = {}
         self.metadata: dict[str, str] = {}  # gcsfs's
+        self.content_type: str | None = None  # gcsfs's
         super().__init__(*args, **kwargs)
 
     def _initiate_upload(self) -> None:
@@ -124,6 +145,8 @@ class FakeS3File(AbstractBufferedFile):
 
     def commit(self) -> None:
         content = bytes(self.fs.uploads[self.upload])
+        self.fs.parameters_of[self.path] = {**self.s3_additional_kwargs, **self.kwargs}
+        self.fs.parameters_of[self.path] |= {"content_type": self.content_type}
         metadata = self.s3_additional_kwargs.get("Metadata", self.metadata)
         self.fs.complete(self.path, content, metadata, is_exclusive="x" in self.mode)
         self.fs.uploads.pop(self.upload)

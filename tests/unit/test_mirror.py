@@ -12,17 +12,13 @@ WHOLE_PACKAGE = {
     "test_architecture.py": "the imports between all modules",
     "test_imports.py": "what the import of each public module loads",
     "test_mirror.py": "the test files themselves",
+    "test_words.py": "names and sentences of all texts of the repository",
     "sandbox/test_vendor_examples.py": "the answers of all endpoints against the vendor's page",
 }
 
 
-#: Modules that are tested through the operator that they serve, in `transfers/`.
-TESTED_THROUGH_THE_OPERATOR = {
-    "exports/test_earlier_export.py",
-    "exports/test_export.py",
-    "exports/test_files.py",
-    "reports/test_flow_report.py",
-}
+#: Modules that are tested through the operator that they serve.
+TESTED_THROUGH_THE_OPERATOR = {"reports/test_flow_report.py"}
 
 
 def unit_test_path(module: Path) -> Path:

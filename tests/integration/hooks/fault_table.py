@@ -45,7 +45,12 @@ FAULTS = {
     "interim 102, 199, 100": interim(102, 199, 100),
     "endless interim answers": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000),
     "101": ok("", status="101 Switching Protocols"),
+    "103 as the final answer": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     **{f"{status}": ok("", "Location: /x", status=f"{status} Moved") for status in (301, 302, 303, 307, 304)},
+    **{
+        f"{status} as JSON": ok(GOOD, status=f"{status} Odd")
+        for status in (402, 408, 409, 418, 425, 499, 500, 522)
+    },
     "429": ok("slow down", status="429 Too Many Requests"),
     "429 with seconds": ok("", "Retry-After: 1", status="429 Too Many Requests"),
     "429 with a date": ok("", f"Retry-After: {LATER}", status="429 Too Many Requests"),
@@ -81,4 +86,20 @@ FAULTS = {
     "header of 200 kB": raw(HEAD + b"X: " + b"x" * 200_000 + b"\r\n\r\n{}"),
     "refusal": ok('{"status":"error","message":"Something is wrong"}'),
     "bad key": ok('{"status":"error","message":"API Key is required"}'),
+}
+
+#: Faults of which it is sure that nothing was done. After any other, a create without an answer that has its
+#: new id may have happened.
+NOTHING_DONE = {
+    "429",
+    "429 with seconds",
+    "429 with a date",
+    "400 as HTML",
+    "401 as HTML",
+    "403 as HTML",
+    "404 as HTML",
+    "duplicate keys",
+    "invalid UTF-8",
+    "refusal",
+    "bad key",
 }

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
+    CyTechBotResponseError,
     CyTechBotStorageRefusedError,
     CyTechBotTransportError,
 )
@@ -52,7 +53,11 @@ def answers_held(server, campaign):
         questions = large.questions
     else:
         held, questions = state.campaigns[campaign].answers, state.campaigns[campaign].questions
-    return [(who, each, questions[each], text) for who, texts in held.items() for each, text in texts.items()]
+    return [
+        (subscriber, each, questions[each], text)
+        for subscriber, texts in held.items()
+        for each, text in texts.items()
+    ]
 
 
 def answers_written(path):
@@ -77,17 +82,43 @@ class TestOverHttp:
         held = answers_held(sandbox, campaign)
         assert answers_written(tmp_path / name) == held
         assert manifest["rows"] == len(held)
-        assert manifest["subscribers"] == len({who for who, *_ in held})
+        assert manifest["subscribers"] == len({subscriber for subscriber, *_ in held})
         assert manifest["bytes"] == (tmp_path / name).stat().st_size
         assert [path.name for path in tmp_path.iterdir()] == [name]
         assert len(sandbox.requests()) == 1
 
     @pytest.mark.parametrize("quirks", ["none", "all"])
-    def test_campaign_that_nobody_answered(self, sandbox, tmp_path, quirks):
+    def test_campaign_without_answers(self, sandbox, tmp_path, quirks):
         sandbox.quirks = quirks
         manifest = export("2", tmp_path / "answers.csv")
         assert (manifest["flow_name"], manifest["rows"]) == ("Spring ride: sign up", 0)
         assert (tmp_path / "answers.csv").read_bytes().count(b"\r\n") == 1
+
+    @pytest.mark.parametrize("quirks", ["none", "all"])
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("a.csv", {}),
+            ("a.parquet", {"layout": "wide"}),
+            ("a.jsonl.gz", {"max_rows_per_file": 10}),
+            ("a.csv", {"export_mode": "changes", "state_path": "state"}),
+        ],
+        ids=str,
+    )
+    def test_answers_that_are_all_gone_are_read_twice_and_replace_nothing(
+        self, sandbox, tmp_path, monkeypatch, name, options, quirks
+    ):
+        sandbox.quirks = quirks
+        monkeypatch.chdir(tmp_path)
+        rows = export("1", tmp_path / name, **options)["rows"]
+        before = files_in(tmp_path)
+        sandbox.state.campaigns["1"].answers.clear()
+        with pytest.raises(CyTechBotResponseError, match=r"flow campaign 1, twice.*allow_empty=True"):
+            export("1", tmp_path / name, **options)
+        assert len(sandbox.requests(ENDPOINT)) == 3
+        assert files_in(tmp_path) == before
+        manifest = export("1", tmp_path / name, allow_empty=True, **options)
+        assert (manifest["subscribers"], manifest["rows"]) == (0, rows if "state_path" in options else 0)
 
     def test_unknown_campaign_fails_at_once(self, tmp_path):
         with pytest.raises(CyTechBotRequestError) as caught:
@@ -116,13 +147,13 @@ class TestOverHttp:
             export("100", tmp_path / "answers.csv")
         assert list(tmp_path.iterdir()) == []
 
-    def test_answer_that_comes_with_the_second_request(self, sandbox, tmp_path, monkeypatch):
+    def test_answer_to_the_second_request(self, sandbox, tmp_path, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", sandbox.connection_json(max_retries=1))
         monkeypatch.setattr("airflow_provider_cytechbot.transport.retry.FIRST_WAIT", 0.01)
         sandbox.fault("reset_before", ENDPOINT)
         assert export("100", tmp_path / "answers.csv")["rows"] == 5 * SUBSCRIBERS
 
-    def test_place_that_cannot_be_written_costs_the_server_nothing(self, sandbox, tmp_path):
+    def test_path_that_cannot_be_written_costs_no_call(self, sandbox, tmp_path):
         (tmp_path / "answers.csv").mkdir()
         with pytest.raises(CyTechBotStorageRefusedError, match="is not a file"):
             export("100", tmp_path / "answers.csv")
@@ -207,10 +238,13 @@ class TestInADagRun:
                 layout="{{ 'LONG' | lower }}",
                 export_mode="{{ 'ful' + 'l' }}",
                 overwrite="{{ 1 < 2 }}",
+                allow_empty="{{ 1 < 2 }}",
                 max_rows_per_file="{{ 10 * 1000 }}",
                 subscriber_fields=["{{ 'e' + 'mail' }}"],
                 escape_formulas="{{ 2 < 1 }}",
                 byte_order_mark="{{ 2 < 1 }}",
+                csv_text_ids="{{ 2 < 1 }}",
+                csv_separator="{{ ',' }}",
                 cytechbot_conn_id="cytechbot_{{ 'default' }}",
             )
         """)
@@ -224,10 +258,14 @@ class TestInADagRun:
             "export_mode": "full",
             "state_path": None,
             "overwrite": "True",
+            "allow_empty": "True",
             "max_rows_per_file": "10000",
             "subscriber_fields": ["email"],
             "escape_formulas": "False",
             "byte_order_mark": "False",
+            "csv_text_ids": "False",
+            "csv_separator": ",",
+            "storage_options": None,
             "cytechbot_conn_id": "cytechbot_default",
         }
         assert gzip.decompress(files_in(tmp_path / "out")["dag/answers-00001"]).startswith(
@@ -251,7 +289,9 @@ class TestInADagRun:
         assert list(files_in(tmp_path / "out")) == ["1/answers.jsonl"]
         assert run.tasks["export"].result["flow_campaign_id"] == "1"
 
-    @pytest.mark.parametrize("template", ["{{ ti.map_index }}", "{{ task.flow_campaign_id }}"])
+    @pytest.mark.parametrize(
+        "template", ["{{ ti.map_index }}", "{{ task.flow_campaign_id }}", "{flow_campaign_id}"]
+    )
     def test_mapped(self, run_tasks, tmp_path, template):
         run = run_tasks(f"""
             ExportOperator.partial(task_id="export", path=FOLDER + "/{template}.jsonl").expand(
@@ -262,6 +302,17 @@ class TestInADagRun:
         names = ["0.jsonl", "1.jsonl"] if "index" in template else ["1.jsonl", "3.jsonl"]
         assert sorted(files_in(tmp_path / "out")) == names
         assert [run.tasks[name].result["flow_campaign_id"] for name in sorted(run.tasks)] == ["1", "3"]
+
+    @pytest.mark.parametrize("path", ["a.csv", "{{ run_id }}/a.csv"])
+    def test_mapped_with_one_path_writes_nothing(self, run_tasks, sandbox, tmp_path, path):
+        run = run_tasks(f"""
+            ExportOperator.partial(task_id="export", path=FOLDER + "/{path}").expand(
+                flow_campaign_id=["1", "3"]
+            )
+        """)
+        assert run.states == {"export[0]": "failed", "export[1]": "failed"}, run.log
+        assert "Field 'path' is the same for several tasks of the mapping" in run.log
+        assert (sandbox.requests(ENDPOINT), files_in(tmp_path / "out")) == ([], {})
 
     def test_unknown_campaign_is_tried_once_and_a_cut_off_answer_again(self, run_tasks, sandbox, tmp_path):
         sandbox.fault("truncate", ENDPOINT, size=100)
@@ -287,7 +338,7 @@ class TestInADagRun:
             )
         """)
         assert run.states == {"export": "failed"}, run.log
-        assert "the task was told to stop" in run.log
+        assert "the task was stopped" in run.log
         assert files_in(tmp_path / "out") == {}
 
     def test_timeout_leaves_nothing(self, run_tasks, sandbox, tmp_path):
@@ -329,7 +380,7 @@ class TestInADagRun:
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 9, 100])
 def test_gzip_without_its_trailer_is_not_whole(missing, tmp_path, monkeypatch):
-    """The length is right and the JSON may be there up to its last brace: only the check sum shows it."""
+    """The length is right and the JSON may be complete up to its last brace: only the checksum is wrong."""
     answer = {"id": "1", "flow_name": "F", "data": {"7": [{"id": "1", "question": "Q", "answer": "a" * 500}]}}
     whole = gzip.compress(json.dumps(answer).encode())
 

@@ -35,9 +35,10 @@ SMALL_ROWS = 24
 LARGE = "100"
 LARGE_ROWS = 5 * SUBSCRIBERS
 
-# Imports once, then exports in a new process for each line, which kills itself before a step or after a time.
+# Imports once, then exports in a new process for each line. It kills itself before a step or after a time, or
+# gets signals, for which Airflow 3 calls on_kill; the handler of Airflow 2 raises by itself, too.
 EXPORTER = """
-    import json, os, signal, sys, tempfile, threading
+    import json, os, signal, sys, tempfile, threading, time
     from datetime import datetime
     import requests, s3fs
     from airflow.providers.amazon.aws.fs import s3
@@ -61,6 +62,16 @@ EXPORTER = """
             return do(*arguments)
         return step
 
+    def send_signals():
+        for seconds in job["signals"]:
+            time.sleep(seconds)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(*_):
+        operator.on_kill()
+        if job["handler"] == "raises":
+            raise KeyboardInterrupt
+
     io.has_fs("s3")  # looks once for all filesystems there are
     with tempfile.TemporaryDirectory() as folder:  # and imports what an export imports only while it runs
         ExportOperator(task_id="export", flow_campaign_id="1", path=f"{folder}/a.jsonl").execute({})
@@ -74,7 +85,16 @@ EXPORTER = """
             if "after_seconds" in job:
                 threading.Timer(job["after_seconds"], kill).start()
             interval = datetime.fromisoformat(job["interval"])
-            ExportOperator(task_id="export", **job["options"]).execute({"data_interval_end": interval})
+            operator = ExportOperator(task_id="export", **job["options"])
+            if "signals" in job:
+                signal.signal(signal.SIGTERM, stop)
+                threading.Thread(target=send_signals, daemon=True).start()
+            try:
+                operator.execute({"data_interval_end": interval})
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            except KeyboardInterrupt:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                steps = None
             print("RESULT", json.dumps({"steps": steps}), flush=True)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
@@ -130,14 +150,14 @@ def exporter(connections):
 
 
 @pytest.fixture(params=["file", "s3"])
-def place(request, tmp_path):
+def target(request, tmp_path):
     """A folder in some storage, and how to look into it without the provider."""
     if request.param == "file":
-        return FilePlace(tmp_path / "out")
-    return StorePlace(request.getfixturevalue("store"))
+        return LocalTarget(tmp_path / "out")
+    return S3Target(request.getfixturevalue("store"))
 
 
-class FilePlace:
+class LocalTarget:
     def __init__(self, folder):
         self.uri, self._folder = str(folder), folder
 
@@ -146,16 +166,21 @@ class FilePlace:
         files = (each for each in self._folder.rglob("*") if each.is_file())
         return sorted(each.relative_to(self._folder).as_posix() for each in files if each.name[0] != ".")
 
+    def leftovers(self):
+        """Return the names of unfinished files."""
+        return [each.name for each in self._folder.rglob(".*")]
+
     def read(self, name):
         return (self._folder / name).read_bytes()
 
 
-class StorePlace:
+class S3Target:
     uri = f"s3://aws_default@{BUCKET}"
 
     def __init__(self, store):
         self._store = store
         self.read = store.read
+        self.leftovers = store.uploads
 
     def names(self):
         return sorted(self._store.objects())
@@ -167,45 +192,64 @@ def some_steps(steps, seed, most=1):
     return [*sorted(anywhere), steps - 2, steps - 1, steps]
 
 
-def test_killed_before_any_step_leaves_the_old_file_or_the_new(place, exporter, sandbox):
-    path = f"{place.uri}/a.jsonl"
+def test_killed_before_any_step_leaves_the_old_file_or_the_new(target, exporter, sandbox):
+    path = f"{target.uri}/a.jsonl"
     exporter(path)
-    old = place.read("a.jsonl")
-    steps = exporter(f"{place.uri}/other.jsonl", campaign=LARGE)["steps"]
-    new_lines = place.read("other.jsonl").count(b"\n")
+    old = target.read("a.jsonl")
+    steps = exporter(f"{target.uri}/other.jsonl", campaign=LARGE)["steps"]
+    new_lines = target.read("other.jsonl").count(b"\n")
     assert new_lines == LARGE_ROWS
-    for step in some_steps(steps, seed=place.uri):
+    for step in some_steps(steps, seed=target.uri):
         assert exporter(path, campaign=LARGE, kill={"before_step": step}) == {"killed": True}, step
-        assert place.names() == ["a.jsonl", "other.jsonl"], step
-        assert place.read("a.jsonl") == old, step
+        assert target.names() == ["a.jsonl", "other.jsonl"], step
+        assert target.read("a.jsonl") == old, step
     exporter(path, campaign=LARGE)
-    assert place.read("a.jsonl").count(b"\n") == LARGE_ROWS
+    assert target.read("a.jsonl").count(b"\n") == LARGE_ROWS
 
 
-def test_killed_at_any_time_leaves_the_old_file_or_the_new(place, exporter, sandbox):
-    path = f"{place.uri}/a.jsonl.gz"
+def test_killed_at_any_time_leaves_the_old_file_or_the_new(target, exporter, sandbox):
+    path = f"{target.uri}/a.jsonl.gz"
     exporter(path)
-    chosen = random.Random(place.uri)
+    chosen = random.Random(target.uri)
     for _ in range(3):
         exporter(path, campaign=LARGE, kill={"after_seconds": chosen.uniform(0.05, 0.8)})
-        assert place.names() == ["a.jsonl.gz"]
-        rows = gzip.decompress(place.read("a.jsonl.gz")).count(b"\n")
+        assert target.names() == ["a.jsonl.gz"]
+        rows = gzip.decompress(target.read("a.jsonl.gz")).count(b"\n")
         assert rows in (SMALL_ROWS, LARGE_ROWS)
 
 
-def test_killed_among_parts_leaves_no_manifest_of_a_mixture(place, exporter, sandbox):
+@pytest.mark.parametrize("handler", ["on_kill", "raises"])
+@pytest.mark.parametrize("mode", ["one file", "parts", "changes"])
+def test_several_signals_leave_no_unfinished_file(target, exporter, sandbox, handler, mode):
+    options = {
+        "one file": {},
+        "parts": {"max_rows_per_file": 20_000},
+        "changes": {"export_mode": "changes", "state_path": f"{target.uri}/state"},
+    }[mode]
+    chosen = random.Random(f"{target.uri} {handler} {mode}")
+    interrupted = 0
+    for _ in range(4):
+        signals = [chosen.uniform(0.05, 0.8), *(chosen.uniform(0, 0.004) for _ in range(4))]
+        kill = {"signals": signals, "handler": handler}
+        found = exporter(f"{target.uri}/a.jsonl", campaign=LARGE, kill=kill, **options)
+        interrupted += found == {"steps": None}
+        assert target.leftovers() == []
+    assert interrupted
+
+
+def test_killed_among_parts_leaves_no_manifest_of_a_mixture(target, exporter, sandbox):
     """A reader that goes by the manifest sees the old parts, the new parts, or that there are none now."""
-    path = f"{place.uri}/a.jsonl"
+    path = f"{target.uri}/a.jsonl"
 
     def read():
-        if "_a.jsonl.manifest.json" not in place.names():
+        if "_a.jsonl.manifest.json" not in target.names():
             return None
-        uris = json.loads(place.read("_a.jsonl.manifest.json"))["uris"]
-        return [place.read(uri.rpartition("/")[2]) for uri in uris]
+        uris = json.loads(target.read("_a.jsonl.manifest.json"))["uris"]
+        return [target.read(uri.rpartition("/")[2]) for uri in uris]
 
     steps = exporter(path, max_rows_per_file=10)["steps"]
     seen = set()
-    for step in [1, *some_steps(steps, seed=place.uri)]:
+    for step in [1, *some_steps(steps, seed=target.uri)]:
         exporter(path, max_rows_per_file=5)
         old = read()
         assert len(old) == 5
@@ -218,13 +262,13 @@ def test_killed_among_parts_leaves_no_manifest_of_a_mixture(place, exporter, san
     assert [part.count(b"\n") for part in read()] == [10, 10, 4]
 
 
-def test_killed_in_mode_changes_leaves_a_state_from_which_a_rerun_gives_the_same(place, exporter, sandbox):
+def test_killed_in_mode_changes_leaves_a_state_from_which_a_rerun_gives_the_same(target, exporter, sandbox):
     def export(name, day, **kill):
         return exporter(
-            f"{place.uri}/{name}.jsonl",
+            f"{target.uri}/{name}.jsonl",
             interval=f"2026-11-{day}T00:00:00+00:00",
             export_mode="changes",
-            state_path=f"{place.uri}/state",
+            state_path=f"{target.uri}/state",
             **kill,
         )
 
@@ -233,14 +277,14 @@ def test_killed_in_mode_changes_leaves_a_state_from_which_a_rerun_gives_the_same
         answers.update(dict.fromkeys(answers, "another"))
         break
     steps = export("second", 21)["steps"]
-    wanted = without_time(place.read("second.jsonl"))
+    wanted = without_time(target.read("second.jsonl"))
     assert {row["change"] for row in wanted} == {"changed"}
-    for step in some_steps(steps, seed=place.uri):
+    for step in some_steps(steps, seed=target.uri):
         assert export("killed", 21, kill={"before_step": step}) == {"killed": True}, step
         export("again", 21)
-        assert without_time(place.read("again.jsonl")) == wanted, step
+        assert without_time(target.read("again.jsonl")) == wanted, step
     export("next", 22)
-    assert place.read("next.jsonl") == b""
+    assert target.read("next.jsonl") == b""
 
 
 def without_time(content):
@@ -301,7 +345,7 @@ class CuttingHandler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         elif server.framing == "length":
             self.send_header("Content-Length", str(len(server.body)))
-        elif server.framing == "wrong length":  # so that only the content has an end
+        elif server.framing == "wrong length":  # so that only the content shows that it is cut
             self.send_header("Content-Length", str(len(server.sent)))
         self.end_headers()
         self.close_connection = True

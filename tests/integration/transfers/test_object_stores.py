@@ -183,7 +183,7 @@ def let_appear_meanwhile(store, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "empty.jsonl"])
-def test_what_appeared_meanwhile_is_not_overwritten(store, sandbox, let_appear_meanwhile, name):
+def test_an_object_that_appeared_meanwhile_is_not_overwritten(store, sandbox, let_appear_meanwhile, name):
     if name == "empty.jsonl":
         sandbox.fault("body", ENDPOINT, body='{"id":"100","flow_name":"F","data":[]}')
     let_appear_meanwhile(name)
@@ -229,3 +229,28 @@ def test_changes_keep_their_state_on_s3(store):
     assert export("first.jsonl", campaign="1", **options)["rows"] == 24
     assert export("second.jsonl", campaign="1", **options)["rows"] == 0
     assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "encoding"),
+    [
+        ("a.csv", "text/csv; charset=utf-8", None),
+        ("a.csv.gz", "text/csv; charset=utf-8", "gzip"),
+        ("a.jsonl", "application/jsonl", None),
+    ],
+)
+@pytest.mark.parametrize("campaign", ["1", "2"])
+def test_objects_have_their_type_and_the_options_of_the_store(store, name, content_type, encoding, campaign):
+    options = {"Metadata": {"owner": "marketing"}, "ACL": "private"}
+    manifest = export(name, campaign=campaign, storage_options=options)
+    found = store.client().head_object(Bucket=BUCKET, Key=name)
+    assert (found["ContentType"], found.get("ContentEncoding")) == (content_type, encoding)
+    assert found["Metadata"]["owner"] == "marketing"
+    assert found["ContentLength"] == manifest["bytes"]  # it is stored as it was written
+    assert manifest["urls"] == [f"s3://{BUCKET}/{name}"]
+
+
+def test_options_that_s3_does_not_have_leave_nothing(store, sandbox):
+    with pytest.raises(CyTechBotStorageRefusedError, match=r"storage_options has .*: Encryption"):
+        export("a.csv", storage_options={"Encryption": "yes"})
+    assert (sandbox.requests(ENDPOINT), store.objects(), store.uploads()) == ([], {}, [])

@@ -8,6 +8,7 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from unicodedata import category
 from urllib.parse import quote, quote_plus
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api import endpoints as e
 from airflow_provider_cytechbot.api import errors
-from airflow_provider_cytechbot.api.answers import MAX_REASON, decipher
+from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.http_status import REJECTED
+from airflow_provider_cytechbot.api.messages import MAX_REASON
 from airflow_provider_cytechbot.api.records import WriteOutcome
 
 #: The values of the vendor's examples, and what else is not just a number.
@@ -174,7 +177,7 @@ def test_wrong_key(call, message):
     [
         ("Some trouble", '"Some trouble"'),
         ("  leading \n and \t inner  ", '"leading and inner"'),
-        ({"message": " (#100) No such page", "code": 100}, '"(#100) No such page"'),
+        ({"message": " (#100) Bad parameter", "code": 100}, '"(#100) Bad parameter"'),
         ({"error": {"message": "(#803) Alias", "type": "x"}}, '"(#803) Alias"'),
         ({"code": 100}, '"{"code": "100"}"'),
         (["a", "b"], '"["a", "b"]"'),
@@ -255,9 +258,12 @@ def test_a_refusal_without_any_message():
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "get_all_labels"])
 @pytest.mark.parametrize("message", ["No Matching Label Found", " no matching  label FOUND "])
-def test_no_labels_is_an_answer_to_that_question_alone(name, message):
-    assert answer("get_all_labels", {"status": "error", "message": message}) == []
-    assert type(failure(name, {"status": "error", "message": message})) is errors.CyTechBotNotFoundError
+@pytest.mark.parametrize("status", ["error", "info"])
+def test_no_labels_is_an_answer_to_that_request_alone(name, message, status):
+    assert answer("get_all_labels", {"status": status, "message": message}) == []
+    if status == "error":
+        kind = errors.CyTechBotNotFoundError if name == "assign_label" else errors.CyTechBotRequestError
+        assert type(failure(name, {"status": status, "message": message})) is kind
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -318,6 +324,11 @@ def test_a_new_id_is_text(name, new_id, read):
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "get_flow_campaigns"])
 def test_null_is_no_record(name):
     assert type(failure(name, "null")) is errors.CyTechBotResponseError
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name in BARE])
+def test_an_empty_object_is_no_answer(name):
+    assert type(failure(name, "{}")) is errors.CyTechBotResponseError
 
 
 def test_null_for_a_list_is_an_empty_one():
@@ -382,7 +393,7 @@ def test_a_user_is_compared_by_what_was_requested():
     "before",
     ["\ufeff", "\ufeff\ufeff", '\n<br />\n<b>Notice</b>:  x["a"] in <b>/x</b> on line <b>5</b><br />\n'],
 )
-def test_what_stands_before_an_answer_is_passed_over(call, before):
+def test_notices_before_an_answer_are_skipped(call, before):
     for name, _, text in SUCCESSES:
         if CALLS[name] is call:
             assert answer(call, before + text) == answer(call, text)
@@ -442,7 +453,8 @@ def test_a_redirect_is_never_an_answer(call, body, status):
     assert "pw" not in str(error)
     assert "abc" not in str(error)
     assert not error.is_transient
-    assert not error.may_have_acted
+    assert error.may_have_acted  # a 303 even says that the call was carried out
+    assert error.concerns_every_row
 
 
 @pytest.mark.parametrize(
@@ -459,14 +471,50 @@ def test_a_redirect_without_a_target():
 
 
 @EACH_CALL
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 418, 100, 0, 499])
-def test_refused_by_what_stands_before_the_server(call, status):
+@pytest.mark.parametrize("status", sorted(REJECTED - {429}))
+def test_a_status_given_before_the_application_runs_is_a_refusal(call, status):
     body = "<title>403 Forbidden</title>"
     error = failure(call, body, status=status)
     assert isinstance(error, errors.CyTechBotResponseError)
     assert f"HTTP {status}" in str(error)
     assert not error.is_transient
     assert not error.may_have_acted
+    assert error.concerns_every_row
+
+
+UNSURE_4XX = [402, 406, 408, 409, 410, 412, 416, 418, 422, 423, 424, 425, 428, 444, 451, 460, 499]
+INTERIM = [100, 101, 102, 103, 199]
+UNSURE = [*UNSURE_4XX, *INTERIM, -1, 0, 99, 300, 303, 304, 399, 500, 501, 503, 505, 530, 600]
+
+
+@EACH_CALL
+@pytest.mark.parametrize("status", UNSURE)
+def test_any_other_status_can_follow_a_write_that_was_carried_out(call, status):
+    error = failure(call, '{"status":"success","id":1}', status=status)
+    assert f"HTTP {status}" in str(error)
+    assert error.may_have_acted
+    reported = call.as_unanswered(error)
+    if call.is_repeatable:
+        assert reported is error
+    else:
+        assert type(reported) is errors.CyTechBotAmbiguousWriteError
+        assert reported.concerns_every_row is error.concerns_every_row is not error.is_transient
+
+
+@pytest.mark.parametrize("status", INTERIM)
+def test_an_interim_answer_without_a_final_one_is_transient(status):
+    error = failure("get_contact", "", status=status)
+    assert error.is_transient
+    assert "interim" in error.reason
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize("body", ["", "{}", "null", '{"status":"success"}', "<p>Accepted</p>"])
+@pytest.mark.parametrize("status", [201, 202, 204, 206, 226])
+def test_an_unusual_success_without_an_id_may_have_happened(name, body, status):
+    call = CALLS[name]
+    error = call.as_unanswered(failure(name, body, status=status))
+    assert type(error) is errors.CyTechBotAmbiguousWriteError
 
 
 def test_the_page_of_a_refusal_is_named():
@@ -530,17 +578,32 @@ def test_retry_after_any_date(later):
     assert error.retry_after == pytest.approx(later.total_seconds(), abs=1)
 
 
-@pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
-def test_a_delete_repeated_after_a_lost_answer_is_done(name):
-    body = {"status": "error", "message": "The contact ID does not exist"}
-    assert answer(name, body, is_resend=True) == WriteOutcome(True, "The contact ID does not exist")
+DELETES = pytest.mark.parametrize(
+    ("name", "thing"), [("delete_contact", "contact"), ("delete_contact_group", "contact type")]
+)
+
+
+@DELETES
+def test_a_delete_repeated_after_a_lost_answer_is_done(name, thing):
+    body = {"status": "error", "message": f"The {thing} ID does not exist"}
+    assert answer(name, body, is_resend=True) == WriteOutcome(True, f"The {thing} ID does not exist")
     assert type(failure(name, body)) is errors.CyTechBotNotFoundError
 
 
+@DELETES
+@pytest.mark.parametrize(
+    "message", ["Table 'contacts' does not exist", "User not found", "Page not found", "API route not found"]
+)
+def test_a_delete_refused_because_something_else_is_missing_is_not_done(name, thing, message):
+    failure(name, {"status": "error", "message": message}, is_resend=True)
+
+
 @pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("delete_")])
-def test_all_else_repeated_after_a_lost_answer_is_judged_as_ever(name):
-    body = {"status": "error", "message": "The contact ID does not exist"}
-    assert type(failure(name, body, is_resend=True)) is errors.CyTechBotNotFoundError
+def test_any_other_repeated_call_is_judged_as_the_first(name):
+    ids = [field.name for field in CALLS[name].endpoint.fields if field.name.endswith("_id")]
+    for each in ids:
+        body = {"status": "error", "message": f"The {each.removesuffix('_id')} ID does not exist"}
+        assert type(failure(name, body, is_resend=True)) is errors.CyTechBotNotFoundError
 
 
 @pytest.mark.parametrize("name", ["delete_contact", "delete_contact_group"])
@@ -549,7 +612,7 @@ def test_a_delete_refused_for_another_reason_is_not_done(name, message):
     failure(name, {"status": "error", "message": message}, is_resend=True)
 
 
-def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
+def test_a_refusal_after_a_lost_answer_names_the_earlier_attempt():
     body = {"status": "error", "message": "Please try with different email address"}
     error = failure("update_contact", body, is_resend=True)
     assert type(error) is errors.CyTechBotRequestError
@@ -557,7 +620,7 @@ def test_a_refusal_after_a_lost_answer_says_that_it_may_have_been_done():
     assert "earlier attempt" not in str(failure("update_contact", body))
 
 
-def test_what_is_long_is_cut():
+def test_a_long_reason_is_cut():
     error = failure("get_contact", {"status": "error", "message": "x" * 5000})
     assert len(error.reason) == MAX_REASON + 1
     assert error.reason.endswith("x…")
@@ -620,7 +683,9 @@ NEUTRAL = all_text(errors.CyTechBotError("neutral"))
 )
 @given(secret=SECRETS)
 def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
-    call = build(e.CREATE_USER, name="n", email="e", password=secret, package_id=1, expired_date="2027-01-01")
+    fields = {"name": "n", "email": "e", "package_id": 1, "expired_date": "2027-01-01"}
+    is_visible = not any(category(each) in ("Cc", "Cf", "Zl", "Zp") for each in secret)
+    call = build(e.CREATE_USER, **fields, password=secret if is_visible else "another password")
     expected = echo(secret)
     status, headers, body = 200, {}, json.dumps({"status": "error", "message": f"[{expected}]"})
     if place == "object":
@@ -642,7 +707,7 @@ def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
         body = json.dumps({"status": "error", "message": "x" * (MAX_REASON - 22) + f"[{expected}]"})
     for key in (secret, "another key"):
         error = failure(call, body, status=status, headers=headers, api_key=key)
-        if call.endpoint is not e.CREATE_USER and key != secret:
+        if (call.endpoint is not e.CREATE_USER or not is_visible) and key != secret:
             continue
         shown = all_text(error)
         for form in {secret.strip(), expected.strip(), " ".join(secret.split()), repr(secret)[1:-1]}:
@@ -650,7 +715,7 @@ def test_a_secret_that_the_server_repeats_is_shown_nowhere(echo, place, secret):
                 assert f"[{form}" not in shown
 
 
-def test_a_secret_in_what_a_write_says_is_masked_too():
+def test_a_secret_in_the_message_of_a_write_is_masked():
     outcome = answer("update_user", {"status": "info", "message": "with the-key"}, api_key="the-key")
     assert outcome == WriteOutcome(False, "with ***")
 

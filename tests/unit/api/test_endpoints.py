@@ -105,7 +105,7 @@ def test_name_is_the_vendors():
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
-def test_just_creates_say_how_to_find_out_whether_they_happened(endpoint):
+def test_only_creates_have_a_way_to_check_them(endpoint):
     assert bool(endpoint.how_to_check) is endpoint.name.startswith("create_")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ SHAPES = {
 }
 RATE_LIMITS = [4, 17, 32, 341, 368, 613, 80000, 80006, 80014]
 TRANSIENT = [1, 2]
-PAGE_ACCESS = [10, 102, 190, 200, 230, 299]
+PAGE_ACCESS = [3, 5, 10, 101, 102, 104, 190, 200, 230, 299, 2500]
 
 
 def error_of(call, answer, **kwargs):
@@ -67,7 +68,7 @@ def test_a_failure_of_the_moment_is_transient_and_may_have_acted(shape, code):
 @pytest.mark.parametrize("flag", [True, "true", 1])
 def test_the_flag_makes_any_code_transient(shape, flag):
     answer = {"status": "error", **shape({"message": "x", "code": 9999, "is_transient": flag})}
-    assert find_facebook_error(answer) is FacebookError.TRANSIENT
+    assert find_facebook_error(answer, {}) is FacebookError.TRANSIENT
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -80,9 +81,9 @@ def test_a_lost_page_connection_is_an_auth_error_that_names_it(shape, code):
     assert "reconnect the page" in error.hint
 
 
-@pytest.mark.parametrize("subcode", range(458, 468))
+@pytest.mark.parametrize("subcode", [*range(458, 468), 492])
 def test_token_subcodes_count_without_a_code(subcode):
-    assert find_facebook_error({"message": {"error_subcode": subcode}}) is FacebookError.PAGE_ACCESS
+    assert find_facebook_error({"message": {"error_subcode": subcode}}, {}) is FacebookError.PAGE_ACCESS
 
 
 @pytest.mark.parametrize(
@@ -110,12 +111,12 @@ def test_token_subcodes_count_without_a_code(subcode):
     ids=str,
 )
 def test_words_and_persons(message, meaning):
-    assert find_facebook_error({"status": "error", "message": message}) is meaning
+    assert find_facebook_error({"status": "error", "message": message}, {}) is meaning
 
 
 @pytest.mark.parametrize("code", [1, 2, 4, 10, 200, 404])
 def test_the_servers_own_code_is_not_facebooks(code):
-    answer = {"status": "error", "message": "The contact ID does not exist", "code": code}
+    answer = {"status": "error", "message": "The subscriber ID does not exist", "code": code}
     assert type(error_of(ASSIGN, answer)) is errors.CyTechBotNotFoundError
 
 
@@ -124,6 +125,52 @@ def test_an_error_passed_on_without_a_status_is_a_refusal():
     assert error.is_rate_limit
     error = error_of(ASSIGN, {"error": {"message": "(#100) Bad", "code": 100}})
     assert type(error) is errors.CyTechBotRequestError
+
+
+@pytest.mark.parametrize("status", ["error", "info"])
+@pytest.mark.parametrize("call", [ASSIGN, CREATE, READ], ids=lambda call: call.endpoint.name)
+def test_an_error_of_facebook_counts_under_either_status(status, call):
+    assert error_of(call, {"status": status, "message": "(#613) Limit"}).is_rate_limit
+    assert error_of(call, {"status": status, "message": {"code": 190}}).concerns_every_row
+
+
+@pytest.mark.parametrize("code", [613, 2])
+def test_the_wait_that_the_server_names_is_kept(code):
+    body = json.dumps({"status": "error", "message": f"(#{code}) x"}).encode()
+    with pytest.raises(errors.CyTechBotTransportError) as caught:
+        decipher(ASSIGN, 200, {"Retry-After": "7"}, body)
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["New (#190) label", "(#613)", "Error code: 4", "Invalid OAuth", "Database is busy", "Retry later"],
+)
+def test_the_calls_own_values_are_no_error_of_facebook(name):
+    call = build(e.CREATE_LABEL, page_id=1, label_name=name)
+    for message in (f"Label '{name}' already exists", {"message": f"{name} exists", "code": 100}):
+        assert type(error_of(call, {"status": "error", "message": message})) is errors.CyTechBotRequestError
+    assert error_of(call, {"status": "error", "message": f"(#4) {name}: request limit reached"}).is_rate_limit
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x" * 10**6,
+        '{"a":' * 10**5,
+        "{[" * 10**5,
+        "(#" * 10**5,
+        "code " * 10**5,
+        [{"a": [1]}] * 10**5,
+        {str(number): "(#5" for number in range(10**5)},
+        [{str(number): '{"x":"' + "y" * 500 + '"}' for number in range(200)}] * 50,
+    ],
+    ids=["text", "objects", "brackets", "marks", "words", "list", "members", "nested texts"],
+)
+def test_a_long_message_takes_no_time(message):
+    started = time.process_time()
+    assert find_facebook_error({"status": "error", "message": message}, {}) is None
+    assert time.process_time() - started < 0.5
 
 
 JSON = st.recursive(

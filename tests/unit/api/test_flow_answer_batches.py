@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_cytechbot.api.decoders import ReadContext
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError, CyTechBotUnansweredError
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
-from airflow_provider_cytechbot.api.records import ReadContext
 
 TRAPS = [
     '],"',
@@ -46,7 +46,8 @@ odd = st.lists(
 )
 subscribers = st.lists(
     st.tuples(
-        st.sampled_from(["1", "24994546734902201", '],"', "ü"]) | texts, plain | plain | odd | st.none()
+        st.sampled_from(["1", "24994546734902201", '],"', "ü"]) | texts.filter(str.strip),
+        plain | plain | odd | st.none(),
     ),
     max_size=12,
 )
@@ -185,3 +186,14 @@ def test_damage_is_no_whole_answer(damage):
 def test_the_documented_name_counts_where_both_come():
     found = [(str(at), [{"id": "2", "question_id": "1", "question": "q", "answer": "a"}]) for at in range(50)]
     assert {value[0][0] for _, value in read(body_of(found, True, (",", ":"), {}, {}), 300)} == {"1"}
+
+
+@pytest.mark.parametrize("size", [10, 40, 10**6])
+def test_subscribers_without_an_id_are_skipped(size, caplog):
+    good = ",".join(f'"{number}":[{{"id":"1","question":"q","answer":"a"}}]' for number in range(1, 9))
+    body = f'{{"id":"7","data":{{{good},"":[{{"id":"1","question":"q","answer":"x"}}],"9":[]}}}}'.encode()
+    batches = FlowAnswerBatches(ReadContext(UTC, {"flow_campaign_id": "7"}))
+    found = [each for at in range(0, len(body), size) for each in batches.feed(body[at : at + size])]
+    found += batches.close()
+    assert [subscriber_id for subscriber_id, _ in found] == [str(number) for number in range(1, 10)]
+    assert "Skipped elements of the answer without subscriber id: 1." in caplog.messages

@@ -15,6 +15,7 @@ from airflow_provider_cytechbot.api import endpoints as e
 from airflow_provider_cytechbot.api import flow_answers
 from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import build
+from airflow_provider_cytechbot.api.decoders import ReadContext
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotRequestError,
@@ -24,7 +25,6 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
 from airflow_provider_cytechbot.api.json_text import MAX_NOTICES
-from airflow_provider_cytechbot.api.records import ReadContext
 
 CALL = build(e.GET_FLOW_ANSWERS, flow_campaign_id=7)
 NOTICE = '\nNotice: x["a"] in /x.php on line 5\nWarning: {"b"} in /y.php on line 6\n'
@@ -126,7 +126,7 @@ CAMPAIGNS = st.builds(
             {*others, "id", "flow_name", "data"}, key=lambda key: crc32(f"{order}{key}".encode())
         )
     },
-    st.dictionaries(st.integers(1, 10**17).map(str) | TEXTS, ANSWERS, max_size=5),
+    st.dictionaries(st.integers(1, 10**17).map(str) | TEXTS.filter(str.strip), ANSWERS, max_size=5),
     TEXTS | st.none(),
     st.dictionaries(TEXTS.filter(lambda name: name != "status"), OTHER, max_size=2),
     st.integers(),
@@ -407,3 +407,17 @@ def test_the_answers_of_the_requested_campaign_are_read(number):
     reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
     body = b'{"id":%b,"data":{"1":[]}}' % number
     assert [*reader.feed(body), *reader.close()] == [("1", [])]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_subscribers_without_an_id_are_skipped_and_logged(size, caplog):
+    body = b'{"id":"7","data":{"":[{"answer":"x"}],"17":[null,{"answer":"a"}],"":[]}}'
+    ((subscriber_id, (answer,)),) = read(body, size).items()
+    assert (subscriber_id, answer["answer"]) == ("17", "a")
+    assert "Skipped elements of the answer without subscriber id: 2." in caplog.messages
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_subscribers_without_an_id_alone_are_a_wrong_shape(size):
+    with pytest.raises(CyTechBotResponseError, match="no subscriber has an id"):
+        read(b'{"id":"7","data":{"":[{"answer":"x"}]}}', size)

@@ -144,8 +144,3 @@ def test_deletes_follow_the_rows_and_have_no_number(ledger):
     assert [(line.row, line.key) for line in ledger.report_lines()] == [(1, "a"), (None, "y"), (None, "z")]
     assert [call.key for call in ledger.calls(1)] == ["y"]
     assert ledger.operations() == {"none": 1, "delete": 2}
-
-
-def test_rows_without_a_readable_key_are_counted(ledger):
-    ledger.add_invalid([(1, None, "no key"), (2, "a", "no color")])
-    assert ledger.rows_without_key() == 1

@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.bulk.plan import (
     plain_value,
     read_report,
 )
-from airflow_provider_cytechbot.bulk.resource import StateEntry
+from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, StateEntry
 from airflow_provider_cytechbot.bulk.shards import Shard
 from airflow_provider_cytechbot.bulk.state import Identity, RunState
 
@@ -200,3 +200,62 @@ def test_no_key_is_gone_if_a_row_may_have_it(ledger, state, rows):
     plan(ledger, rows)
     compare(ledger, Things(), state, finds_gone=True)
     assert not list(ledger.calls(1))
+
+
+class Pairs(Things):
+    """Things whose colors must be unique. A key with ``?`` cannot be read, a row with ``!`` is invalid."""
+
+    def plan(self, values):
+        key, color = values["key"], values.get("color", "")
+        if "?" in key:
+            raise InvalidRowError("no key")
+        if "!" in key:
+            raise InvalidRowError("bad color", key)
+        return PlannedWrite(key, color, "color", [("color", color)] if color else ())
+
+
+@pytest.mark.parametrize(
+    ("keys", "gone"),
+    [("ab", True), (["a", "b", "?"], False), (["a", "b", "1.0?"], False), (["a", "b", "c!"], True)],
+)
+@pytest.mark.parametrize("number", range(3))
+def test_a_key_that_cannot_be_read_leaves_no_key_gone_in_any_shard(ledger, state, keys, gone, number):
+    things = Pairs()
+    shard = Shard(number, 3)
+    rows = [{"key": key} for key in keys]
+    make_plan(
+        rows, ledger, things, row_filter=RowFilter(None), column_map=ColumnMap(None, things), shard=shard
+    )
+    compare(ledger, things, state, finds_gone=True)
+    found = [call.key for call in ledger.calls(1)]
+    assert ("z" in found) == gone
+    assert ledger.rows_without_key == sum("?" in key for key in keys)
+
+
+def test_values_that_must_be_unique_are_compared_with_those_of_other_shards():
+    rows = [{"key": str(each), "color": "red" if each < 9 else str(each)} for each in range(30)]
+    invalid = []
+    for number in range(4):
+        ledger, things = Ledger(), Pairs()
+        make_plan(
+            rows,
+            ledger,
+            things,
+            row_filter=RowFilter(None),
+            column_map=ColumnMap(None, things),
+            shard=Shard(number, 4),
+        )
+        invalid += [line.key for line in ledger.report_lines() if line.outcome == "invalid"]
+        ledger.close()
+    assert sorted(invalid) == [str(each) for each in range(9)]
+
+
+def test_the_digest_covers_the_fields():
+    found = set()
+    for fields in ("color", "color,size"):
+        ledger = Ledger()
+        ledger.add_valid([(1, PlannedWrite("a", "red", fields))])
+        ledger.compare_all(lambda write, entry: Change("paint", write.payload, write.fields))
+        found.add(digest_of(ledger, Things()))
+        ledger.close()
+    assert len(found) == 2

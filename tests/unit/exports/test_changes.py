@@ -35,6 +35,7 @@ def batches(answers):
 def run(folder, interval, answers, *, saved=True, now=NOW):
     """Compare as an export does, and return what it would write, with the time."""
     log = ChangeLog(StorageLocation.from_parameter("state_path", str(folder)), SERVER, "7", interval)
+    log.open()
     log.fill(batches(answers))
     extracted_at = log.extracted_at(now)
     rows = [
@@ -161,6 +162,7 @@ def test_nothing_shows_of_a_state_that_is_not_kept(tmp_path):
     log = ChangeLog(
         StorageLocation.from_parameter("state_path", str(tmp_path / "state")), SERVER, "7", MONDAY
     )
+    log.open()
     log.fill(batches(FIRST))
     log.close()
     assert list(tmp_path.iterdir()) == []
@@ -233,7 +235,7 @@ def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
 
 def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
     run(tmp_path, MONDAY, FIRST)
-    monkeypatch.setattr(module, "VERSION", 3)
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     with pytest.raises(CyTechBotStorageRefusedError, match="of another version"):
         run(tmp_path, MONDAY + DAY, SECOND)
 
@@ -305,7 +307,7 @@ def blocks_of(state):
 
 
 def write_blocks(state, blocks, *, is_sealed):
-    """Write a state as somebody would who knows the format: with digests that match, if `is_sealed`."""
+    """Write a crafted state, with matching digests if `is_sealed`."""
     if is_sealed:
         with suppress(ValueError):  # the block may be anything
             head = json.loads(blocks[0])

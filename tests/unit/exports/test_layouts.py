@@ -71,8 +71,8 @@ class TestWide:
         ("questions", "order", "expected"),
         [
             ([], [], []),
-            ([], ["Why?"], ["Why?"]),  # nobody has answered it yet
-            ([("1", "Old"), ("2", "Why?")], ["Why?"], ["Why?", "Old"]),  # only answers know it any more
+            ([], ["Why?"], ["Why?"]),  # without an answer
+            ([("1", "Old"), ("2", "Why?")], ["Why?"], ["Why?", "Old"]),  # only in answers
             ([("1", "Why?"), ("2", "Why?")], ["Why?"], ["Why? (1)", "Why? (2)"]),
             ([("1", "Why?"), ("2", "why?")], ["Why?"], ["Why? (1)", "why? (2)"]),
             ([("1", "Extracted_At")], ["Extracted_At"], ["Extracted_At (2)"]),

@@ -39,7 +39,7 @@ class Hook:
             raise CyTechBotFieldError("must be an id")
         if subscriber_id == "page":
             raise CyTechBotResponseError("a page of the web server")
-        if subscriber_id == "nobody":
+        if subscriber_id == "unknown":
             raise CyTechBotNotFoundError("there is none")
         if subscriber_id == "refused":
             raise CyTechBotRequestError("the API refused, in words of its own")
@@ -55,18 +55,18 @@ def batch(*subscriber_ids):
 
 
 def test_returns_the_fields_of_each_subscriber_in_order():
-    found = Profiles(Hook(), ["locale", "email"]).of(batch("2", "1", "2"))
+    found = Profiles(Hook(), ["locale", "email"]).fetch(batch("2", "1", "2"))
     assert found == [(None, "2@example.com"), (None, "1@example.com"), (None, "2@example.com")]
 
 
 def test_fields_of_unknown_subscribers_are_null_and_they_are_counted_once():
     profiles = Profiles(Hook(), ["locale", "email"])
-    assert profiles.of(batch("nobody", "not an id", "nobody")) == [(None, None)] * 3
-    profiles.of(batch("nobody"))
+    assert profiles.fetch(batch("unknown", "not an id", "unknown")) == [(None, None)] * 3
+    profiles.fetch(batch("unknown"))
     assert profiles.unknown_subscribers == 2
     profiles.start_export()
     assert profiles.unknown_subscribers == 0
-    profiles.of(batch("nobody", "1"))  # from the cache
+    profiles.fetch(batch("unknown", "1"))  # from the cache
     assert profiles.unknown_subscribers == 1
 
 
@@ -81,7 +81,7 @@ def test_fields_of_unknown_subscribers_are_null_and_they_are_counted_once():
 )
 def test_other_errors_are_not_read_as_an_unknown_subscriber(subscriber_id, error):
     with pytest.raises(error):
-        Profiles(Hook(), ["email"]).of(batch("1", subscriber_id))
+        Profiles(Hook(), ["email"]).fetch(batch("1", subscriber_id))
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, TimeoutError])
@@ -95,13 +95,15 @@ def test_an_interruption_does_not_wait_for_a_server_that_hangs(interruption):
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        # Python ignores an exception in a callback of the garbage collector: a second signal follows.
+        signal.setitimer(signal.ITIMER_REAL, 0.2, 2)
         started = time.monotonic()
         with pytest.raises(interruption, match="stop"):
-            Profiles(hook, ["email"]).of(batch(*map(str, range(50))))
+            Profiles(hook, ["email"]).fetch(batch(*map(str, range(50))))
         assert time.monotonic() - started < 5
         assert all(each.daemon for each in threading.enumerate() if each.name.startswith("profiles"))
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         is_over.set()
 
@@ -110,27 +112,27 @@ def test_each_subscriber_is_fetched_once_and_few_at_a_time():
     hook = Hook()
     profiles = Profiles(hook, ["email"])
     ids = [str(each) for each in range(40)]
-    profiles.of(batch(*ids, *ids))
-    profiles.of(batch(*ids))
+    profiles.fetch(batch(*ids, *ids))
+    profiles.fetch(batch(*ids))
     assert sorted(hook.requested, key=int) == ids
     assert 1 < hook.most_at_once <= CONCURRENCY
 
 
 def test_fetches_nothing_without_fields():
     hook = Hook()
-    assert Profiles(hook, []).of(batch("1")) == []
+    assert Profiles(hook, []).fetch(batch("1")) == []
     assert hook.requested == []
 
 
 def test_an_error_stops_the_fetching():
     hook = Hook()
     with pytest.raises(CyTechBotTransportError):
-        Profiles(hook, ["email"]).of(batch("down", *map(str, range(200))))
+        Profiles(hook, ["email"]).fetch(batch("down", *map(str, range(200))))
     assert len(hook.requested) < 100
 
 
 def test_the_cache_is_bounded(monkeypatch):
     monkeypatch.setattr(module, "CACHE_SIZE", 3)
     profiles = Profiles(Hook(), ["email"])
-    assert len(profiles.of(batch(*map(str, range(9))))) == 9
+    assert len(profiles.fetch(batch(*map(str, range(9))))) == 9
     assert len(profiles._cache) == 3

@@ -13,7 +13,7 @@ from airflow_provider_cytechbot.exports.several_campaigns import SeveralCampaign
 
 
 def run(ids, failing):
-    """Export campaigns of which some fail, and return what was told and what was raised."""
+    """Export campaigns, some of which fail, and return all outcomes and the manifests or the error."""
     expected = []
 
     def export(flow_campaign_id):

@@ -42,6 +42,12 @@ def test_comma_is_the_delimiter_of_a_header_that_has_commas_and_semicolons():
     assert read(b'"why; how?",id\nx,1\n') == [{"why; how?": "x", "id": "1"}]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separators_in_quoted_names_are_no_delimiters(separator):
+    content = separator.join(['"why, how; when\t?"', '"id"']) + f"\nx{separator}1\n"
+    assert read(content.encode()) == [{"why, how; when\t?": "x", "id": "1"}]
+
+
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3)), st.sampled_from(["\n", "\r\n"]))
 def test_any_text_that_python_writes_comes_back(records, end):
     file = io.StringIO(newline="")

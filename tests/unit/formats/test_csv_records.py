@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.formats.csv_reading import read_csv
-from airflow_provider_cytechbot.formats.csv_records import CsvEncoder
+from airflow_provider_cytechbot.formats.csv_records import SEPARATORS, CsvEncoder
 from airflow_provider_cytechbot.formats.table import Column, Same, Table
 
 from ..rows import COLUMNS, NAMES, ODD_ANSWERS, row, rows_of, table
@@ -123,20 +123,53 @@ def test_formulas_are_escaped_for_readers_with_any_separator(answer, field):
     )
 
 
+@pytest.mark.parametrize("separator", SEPARATORS)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("quotechar", ['"', None])
-@given(st.text(alphabet="=+-@;\t\n\r |\"'a1\uff1d", max_size=12))
-def test_no_reader_finds_a_formula(delimiter, quotechar, answer):
-    encoder = CsvEncoder(COLUMNS, escape_formulas=True)
+@given(st.text(alphabet="=+-@;,\t\n\r |\"'a1\uff1d", max_size=12))
+def test_no_reader_finds_a_formula(separator, delimiter, quotechar, answer):
+    encoder = CsvEncoder(COLUMNS, escape_formulas=True, separator=separator)
     text = (encoder.header() + encoder.encode(table([row(answer=answer, question=answer)]))).decode()
     quoting = csv.QUOTE_MINIMAL if quotechar else csv.QUOTE_NONE
-    if delimiter == "," and quotechar != '"':
+    if delimiter == separator and quotechar != '"':
         return  # the separator of the file itself: such a reader finds no field as it was written
     for record in csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quotechar, quoting=quoting
     ):
         for field in record:
             assert not field.lstrip(' "').startswith(("=", "+", "-", "@", "\uff1d"))
+
+
+@pytest.mark.parametrize(
+    ("separator", "answer", "field"),
+    [
+        (",", "nice,=1+1", "nice,=1+1"),
+        (",", "nice;=1+1", "nice;'=1+1"),
+        (";", "nice,=1+1", "nice,'=1+1"),
+        (";", "nice;=1+1", "nice;=1+1"),
+        ("\t", "nice,=1+1", "nice,'=1+1"),
+        ("\t", "nice\t=1+1", "nice\t'=1+1"),
+    ],
+)
+def test_formulas_are_escaped_after_every_separator_but_that_of_the_file(separator, answer, field):
+    encoder = CsvEncoder([Column("a", ""), Column("b", "")], escape_formulas=True, separator=separator)
+    encoded = encoder.encode(Table(1, {"a": [answer], "b": Same("x")})).decode()
+    assert encoded == f'"{field}"{separator}"x"\r\n'
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("options", [{}, {"escape_formulas": True}, {"text_ids": True}], ids=str)
+@given(st.lists(st.text().filter(lambda text: "\0" not in text), min_size=1))
+def test_any_text_comes_back_with_any_separator(separator, options, answers):
+    answers = [each for each in answers if not options or each.isalpha()]
+    rows = rows_of([*answers, "a,b;c\td", 'a "b"'])
+    encoder = CsvEncoder(COLUMNS, separator=separator, **options)
+    content = encoder.header() + encoder.encode(table(rows))
+    assert content.startswith(f'"flow_campaign_id"{separator}"flow_name"{separator}'.encode())
+    assert list(read_csv(io.BytesIO(content))) == rows
+    if not options.get("text_ids"):
+        text = io.StringIO(content.decode(), newline="")
+        assert list(csv.DictReader(text, delimiter=separator, strict=True)) == rows
 
 
 def test_names_of_columns_are_escaped():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.operators.users import (
     CyTechBotCreateUserOperator,
     CyTechBotUpdateUserOperator,
+    CyTechBotUpdateUsersOperator,
+    date_of_run,
 )
 
 DATES = [
@@ -191,3 +194,70 @@ class TestRelativeDate:
         with pytest.raises(CyTechBotFieldError, match="expired_date"):
             run(create(expired_date=period), tries.context() | {"dag_run": self.RUNS[0]})
         assert hook.calls == []
+
+
+MARCH, APRIL = pendulum.datetime(2027, 3, 1), pendulum.datetime(2027, 4, 1)
+
+
+class TestDateOfARun:
+    def run_of(self, **fields):
+        return {"dag_run": SimpleNamespace(**{"logical_date": None, "run_after": None} | fields)}
+
+    def test_is_its_logical_date(self):
+        context = self.run_of(
+            logical_date=pendulum.datetime(2027, 3, 1), run_after=pendulum.datetime(2027, 4, 1)
+        )
+        assert date_of_run(context) == pendulum.datetime(2027, 3, 1)
+
+    def test_is_the_date_after_which_it_runs_if_it_has_no_other(self):
+        assert date_of_run(self.run_of(run_after=pendulum.datetime(2027, 4, 1))) == pendulum.datetime(
+            2027, 4, 1
+        )
+
+    def test_is_today_outside_of_a_run(self, time_machine):
+        time_machine.move_to("2027-05-01T12:00:00Z")
+        assert date_of_run({}).date() == date(2027, 5, 1)
+
+    def test_a_single_update_outside_of_a_run_counts_from_today(self, run, hook, time_machine):
+        time_machine.move_to("2027-05-01T12:00:00Z")
+        run(CyTechBotUpdateUserOperator(task_id="t", user_id="3", expired_date="+1 month"))
+        assert hook.calls == [("update_user", {"user_id": "3", "expired_date": "2027-06-01"})]
+
+
+class TestUpdateOfManyUsers:
+    def update(self, **fields):
+        return CyTechBotUpdateUsersOperator(task_id="t", **{"rows": ["3"]} | fields)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"relative_to": "today"}, "must be 'run' or 'validity', not 'today'"),
+            ({"rows": None}, "exactly one of them; none is given"),
+            ({"path": "/users.csv"}, "rows and path are given"),
+            ({"status": "1", "columns": {"status": "state"}}, "'status' is given for all, and is a column"),
+            ({"package_id": 2.0}, "package_id"),
+            ({"package_id": ""}, "package_id"),
+            ({"expired_date": "soon"}, "expired_date"),
+            ({"expired_date": "+1 hour", "relative_to": "validity"}, "expired_date"),
+            ({"full_refresh": "maybe"}, "must be true or false"),
+        ],
+    )
+    def test_a_parameter_that_cannot_be_used_fails_at_once(self, run, hook, fields, message):
+        with pytest.raises(CyTechBotFieldError, match=message):
+            run(self.update(**fields))
+        assert hook.calls == []
+
+    @pytest.mark.parametrize("relative_to", ["run", "validity"])
+    def test_values_for_all_and_the_date_reach_the_rows(self, run, monkeypatch, tries, relative_to):
+        found = []
+        monkeypatch.setattr(
+            CyTechBotUpdateUsersOperator, "write_rows", lambda self, updates, context: found.append(updates)
+        )
+        context = tries.context() | TestDateOfARun().run_of(logical_date=MARCH)
+        run(self.update(expired_date="+1 month", package_id=2, relative_to=relative_to), context)
+        (updates,) = found
+        expired_date = "2027-04-01" if relative_to == "run" else "+1 months"
+        assert json.loads(updates.plan({"user_id": "3"}).payload) == {
+            "expired_date": expired_date,
+            "package_id": "2",
+        }

@@ -1,28 +1,37 @@
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    TaskDeferred,
+)
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotFieldError
+from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotFieldError, CyTechBotTransportError
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.sensors.base import GRACE, CyTechBotBaseSensor
 from airflow_provider_cytechbot.sensors.flow_answers import (
     CyTechBotFlowCampaignSensor,
     CyTechBotSubscriberFlowSensor,
 )
-from airflow_provider_cytechbot.triggers.events import reached
+from airflow_provider_cytechbot.triggers.events import failed, reached, timed_out
 
 SENSORS = {CyTechBotFlowCampaignSensor: {}, CyTechBotSubscriberFlowSensor: {"subscriber_id": "31"}}
 UNANSWERED = "2"
 
 
 def make(cls=CyTechBotFlowCampaignSensor, **options):
-    return cls(task_id="wait", **{"flow_campaign_id": UNANSWERED, **SENSORS[cls], **options})
+    return cls(**{"task_id": "wait", "flow_campaign_id": UNANSWERED, **SENSORS[cls], **options})
 
 
 @pytest.fixture
@@ -149,3 +158,85 @@ class TestByName:
             make(flow_campaign_id=None, flow_campaign_name=name, deferrable=True).execute({})
         assert deferred.value.trigger.flow_campaign_id == "2"
         assert len(server.requests("get_flow_campaigns")) == 4
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="templates of triggers need Airflow 3.3")
+@pytest.mark.parametrize("cls", SENSORS)
+class TestStartFromTrigger:
+    def start(self, cls, **options):
+        return make(cls, **{"deferrable": True, "start_from_trigger": True, **options})
+
+    def test_stores_the_trigger_with_all_arguments(self, cls):
+        sensor = self.start(
+            cls,
+            flow_campaign_id="{{ params.campaign }}",
+            complete="{{ params.complete }}",
+            poke_interval=timedelta(minutes=5),
+            timeout=1000,
+            max_wait=timedelta(hours=1),
+        )
+        assert sensor.start_from_trigger is True
+        args = sensor.start_trigger_args
+        module, _, name = args.trigger_cls.rpartition(".")
+        trigger = getattr(importlib.import_module(module), name)(**args.trigger_kwargs)
+        assert trigger.is_started_here
+        assert (trigger.poke_interval, trigger.timeout, trigger.max_wait) == (300.0, 1000.0, 3600.0)
+        assert set(args.trigger_kwargs) & set(sensor.template_fields) >= {"flow_campaign_id", "complete"}
+        assert args.timeout == timedelta(seconds=1000 + GRACE)
+        assert callable(getattr(sensor, args.next_method))
+
+    def test_counts_the_execution_timeout(self, cls):
+        sensor = self.start(cls, timeout=1000, execution_timeout=timedelta(seconds=50))
+        assert sensor.start_trigger_args.trigger_kwargs["timeout"] == 50.0
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"deferrable": False},
+            {"flow_campaign_id": None, "flow_campaign_name": "Feedback"},
+            {"flow_campaign_id": 1.5},
+            {"start_from_trigger": False},
+        ],
+    )
+    def test_starts_on_a_worker_where_it_cannot_start_in_the_triggerer(self, cls, options):
+        sensor = self.start(cls, **options)
+        assert sensor.start_from_trigger is False
+        assert not sensor.start_trigger_args
+
+    def test_starts_on_a_worker_with_the_output_of_another_task(self, cls):
+        with DAG("d", schedule=None):
+            sensor = self.start(cls, flow_campaign_id=make(cls, task_id="other").output)
+        assert sensor.start_from_trigger is False
+
+    def test_a_mapped_sensor_starts_on_a_worker(self, cls):
+        mapped = cls.partial(task_id="t", deferrable=True, start_from_trigger=True, **SENSORS[cls]).expand(
+            flow_campaign_id=["1", "2"]
+        )
+        assert not mapped.start_trigger_args
+
+    def test_can_be_serialized(self, cls):
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        with DAG("d", schedule=None) as dag:
+            self.start(cls)
+        task = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag)))).get_task(
+            "wait"
+        )
+        assert task.start_from_trigger is True
+        assert task.start_trigger_args.next_method == "execute_complete"
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 can")
+def test_before_airflow_3_3_a_sensor_starts_on_a_worker():
+    assert make(deferrable=True, start_from_trigger=True).start_from_trigger is False
+
+
+def test_the_start_of_a_wait_comes_from_the_task_instance(server):
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    context = {"ti": SimpleNamespace(start_date=started)}
+    with pytest.raises(AirflowSensorTimeout):
+        make().execute_complete(context, event=timed_out())
+    event = failed(CyTechBotTransportError("cut off."), 1)
+    with pytest.raises(TaskDeferred) as deferred:
+        make(silent_fail=True, timeout=3 * 10**8).execute_complete(context, event=event)
+    assert deferred.value.trigger.started_at == started.timestamp()

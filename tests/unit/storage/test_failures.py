@@ -19,7 +19,7 @@ PATH = "s3://mine@bucket/a.csv"
 class ClientError(Exception):
     """As botocore's."""
 
-    def __init__(self, status, text="it says why"):
+    def __init__(self, status, text="the reason"):
         super().__init__(text)
         self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
 
@@ -28,7 +28,7 @@ class AzureError(Exception):
     """As the Azure SDK's."""
 
     def __init__(self, status):
-        super().__init__("it says why")
+        super().__init__("the reason")
         self.status_code = status
 
 
@@ -36,13 +36,13 @@ class GoogleError(Exception):
     """As gcsfs's."""
 
     def __init__(self, code):
-        super().__init__("it says why")
+        super().__init__("the reason")
         self.code = code
 
 
 def by(cause, error=OSError):
     """Return an error with another behind it, as s3fs and adlfs wrap them."""
-    wrapping = error("it says why")
+    wrapping = error("the reason")
     wrapping.__cause__ = cause
     return wrapping
 

@@ -58,17 +58,17 @@ def test_relative_path_is_the_same_to_a_task_in_another_folder(tmp_path, monkeyp
 
 
 def test_names_in_a_folder(tmp_path):
-    place = StorageLocation.from_parameter("state_path", str(tmp_path / "state"))
-    assert place.names() == []
+    location = StorageLocation.from_parameter("state_path", str(tmp_path / "state"))
+    assert location.names() == []
     (tmp_path / "state").mkdir()
     for name in ("b", "a"):
         (tmp_path / "state" / name).write_text(name)
-    assert place.names() == ["a", "b"]
-    with place.child("b").open() as file:
+    assert location.names() == ["a", "b"]
+    with location.child("b").open() as file:
         assert file.read() == b"b"
-    place.child("b").remove()
-    place.child("b").remove()
-    assert place.names() == ["a"]
+    location.child("b").remove()
+    location.child("b").remove()
+    assert location.names() == ["a"]
 
 
 @pytest.mark.parametrize("field", ["path", "state_path"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -14,13 +15,18 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.storage.locations import StorageLocation
-from airflow_provider_cytechbot.storage.staged_files import UPLOAD_BLOCK_SIZE, StagedFile, whole_or_nothing
+from airflow_provider_cytechbot.storage.staged_files import (
+    UPLOAD_BLOCK_SIZE,
+    StagedFile,
+    WriteOptions,
+    whole_or_nothing,
+)
 
 from ...full_disk import files_of_at_most
 from ..stores import FakeS3, FakeS3File, StorageError, store
 
 HAS_RELATIVE_PATHS = pytest.mark.skipif(
-    not AIRFLOW_V_3_2_PLUS, reason="ObjectStoragePath knows no relative paths before Airflow 3.2"
+    not AIRFLOW_V_3_2_PLUS, reason="ObjectStoragePath has no relative paths before Airflow 3.2"
 )
 LARGE = b"x" * (UPLOAD_BLOCK_SIZE + 1)
 
@@ -41,49 +47,134 @@ def fail(*_, error=StorageError("cannot"), **__):  # noqa: B008
 @pytest.mark.parametrize(
     "contents", [(b"rows",), (), (b"",), (LARGE, b"more")], ids=["small", "none", "empty", "large"]
 )
-def test_file_is_there_when_the_block_has_ended(place, contents):
-    write(place.path(), *contents)
-    assert place.files() == {"answers.jsonl": b"".join(contents)}
+def test_file_is_there_when_the_block_has_ended(folder, contents):
+    write(folder.path(), *contents)
+    assert folder.files() == {"answers.jsonl": b"".join(contents)}
 
 
-def test_nothing_is_there_before(place):
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
+def test_nothing_is_there_before(folder):
+    with whole_or_nothing(StorageLocation("path", folder.path())) as file:
         file.write(LARGE)
-        assert "answers.jsonl" not in place.files()
+        assert "answers.jsonl" not in folder.files()
 
 
-def test_file_that_was_there_is_replaced_at_the_end(place):
-    write(place.path(), b"old")
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
+def test_file_that_was_there_is_replaced_at_the_end(folder):
+    write(folder.path(), b"old")
+    with whole_or_nothing(StorageLocation("path", folder.path())) as file:
         file.write(LARGE)
-        assert place.files()["answers.jsonl"] == b"old"
-    assert place.files() == {"answers.jsonl": LARGE}
+        assert folder.files()["answers.jsonl"] == b"old"
+    assert folder.files() == {"answers.jsonl": LARGE}
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("before", [{}, {"answers.jsonl": b"old"}], ids=["new", "old"])
 @pytest.mark.parametrize("content", [b"", b"half", LARGE], ids=["empty", "small", "large"])
-def test_error_leaves_what_was_there(place, before, content, error):
+def test_error_leaves_what_was_there(folder, before, content, error):
     for name, old in before.items():
-        write(place.path(name), old)
+        write(folder.path(name), old)
 
     with pytest.raises(error):
-        write(place.path(), content, then=partial(fail, error=error))
+        write(folder.path(), content, then=partial(fail, error=error))
 
-    assert place.files() == before
+    assert folder.files() == before
     assert not FakeS3.uploads
 
 
-def test_size_is_that_of_the_bytes_written(place):
-    with whole_or_nothing(StorageLocation("path", place.path())) as file:
+def test_size_is_that_of_the_bytes_written(folder):
+    with whole_or_nothing(StorageLocation("path", folder.path())) as file:
         file.write(LARGE)
         file.write(b"four")
         assert file.size == len(LARGE) + 4
 
 
-def test_folders_are_made(place):
-    write(place.path("a/b/answers.jsonl"), b"rows")
-    assert place.files() == {"a/b/answers.jsonl": b"rows"}
+def test_folders_are_made(folder):
+    write(folder.path("a/b/answers.jsonl"), b"rows")
+    assert folder.files() == {"a/b/answers.jsonl": b"rows"}
+
+
+@pytest.fixture
+def interruption():
+    """Let SIGTERM interrupt, as it does in a task."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    yield lambda: signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+
+
+def step_with_signal(owner, name, *, monkeypatch, interruption, first):
+    """Let a signal arrive before or after a step."""
+    step = getattr(owner, name)
+
+    def interrupted(*arguments, **options):
+        if first:
+            interruption()
+        result = step(*arguments, **options)
+        if not first:
+            interruption()
+        return result
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+class TestOptions:
+    OPTIONS = WriteOptions("text/csv", "gzip", {"ACL": "private"})
+
+    def write(self, path, content=b"x"):
+        with whole_or_nothing(StorageLocation("path", path), options=self.OPTIONS) as file:
+            file.write(content)
+
+    @pytest.mark.parametrize("content", [b"x", b""])
+    def test_of_s3_are_parameters_of_its_calls(self, s3, content):
+        self.write(ObjectStoragePath("s3://bucket/a"), content)
+        wanted = {"ContentType": "text/csv", "ContentEncoding": "gzip", "ACL": "private"}
+        assert s3.parameters_of["bucket/a"].items() >= wanted.items()
+
+    def test_of_google_cloud_storage_have_the_type_of_the_encoding(self, s3, monkeypatch):
+        monkeypatch.setitem(store._STORE_CACHE, "gs", store.ObjectStore("gs", None, fs=FakeS3()))
+        self.write(ObjectStoragePath("gs://bucket/a"))
+        found = s3.parameters_of["bucket/a"]
+        assert (found["content_type"], found["ACL"]) == ("application/gzip", "private")
+
+    def test_of_local_files_are_ignored(self, tmp_path):
+        self.write(ObjectStoragePath(f"file://{tmp_path}/a"))
+        assert (tmp_path / "a").read_bytes() == b"x"
+
+
+class TestSecondSignal:
+    STEPS = pytest.mark.parametrize("step", ["file.close", "fs.rm_file", "file.discard"])
+
+    @STEPS
+    @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+    def test_during_the_removal_leaves_nothing(self, folder, monkeypatch, interruption, step, first):
+        patch = {"monkeypatch": monkeypatch, "interruption": interruption, "first": first}
+
+        def write_and_interrupt():
+            with whole_or_nothing(StorageLocation("path", folder.path())) as staged:
+                staged.write(b"new" * 3_000_000)
+                kind, name = step.split(".")
+                owner = staged._writer.file if kind == "file" else folder.path().fs
+                if hasattr(owner, name):
+                    step_with_signal(owner, name, **patch)
+                interruption()
+
+        with pytest.raises(KeyboardInterrupt):
+            write_and_interrupt()
+        assert folder.files() == {}
+        assert not FakeS3.uploads
+
+    @pytest.mark.parametrize("opener", [whole_or_nothing, StagedFile])
+    def test_during_the_creation_leaves_nothing(self, folder, monkeypatch, interruption, opener):
+        location = StorageLocation("path", folder.path())
+        step_with_signal(
+            type(location.path.fs), "open", monkeypatch=monkeypatch, interruption=interruption, first=False
+        )
+        with pytest.raises(KeyboardInterrupt):
+            opener(location).__enter__()
+        assert folder.files() == {}
+        assert not FakeS3.uploads
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -248,8 +339,8 @@ class TestFiles:
         assert [path.name for path in tmp_path.iterdir()] == [name]
 
     def test_two_at_once_do_not_meet(self, path, tmp_path):
-        place = StorageLocation("path", path)
-        with whole_or_nothing(place) as one, whole_or_nothing(place) as other:
+        folder = StorageLocation("path", path)
+        with whole_or_nothing(folder) as one, whole_or_nothing(folder) as other:
             one.write(b"one")
             other.write(b"other")
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
@@ -270,8 +361,8 @@ class TestFiles:
 
     def test_filesystem_without_hard_links(self, path, tmp_path, monkeypatch):
         monkeypatch.setattr("os.link", partial(fail, error=OSError("not supported")))
-        place = StorageLocation("path", path)
-        with whole_or_nothing(place, overwrite=False) as one:
+        folder = StorageLocation("path", path)
+        with whole_or_nothing(folder, overwrite=False) as one:
             one.write(b"one")
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"answers.jsonl": b"one"}
 

@@ -20,6 +20,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotFieldError,
     CyTechBotNotFoundError,
+    CyTechBotResponseError,
     CyTechBotStorageError,
     CyTechBotStorageRefusedError,
     CyTechBotTransportError,
@@ -33,6 +34,8 @@ from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
+
+from .. import stores
 
 API = "https://cytechbot.com/api"
 CONNECTION = json.dumps({"conn_type": "cytechbot", "password": "1-the-api-key", "extra": {"max_retries": 0}})
@@ -91,7 +94,7 @@ def files_in(folder):
 
 
 class TestInit:
-    def test_looks_at_nothing(self, monkeypatch, requests_mock):
+    def test_checks_nothing(self, monkeypatch, requests_mock):
         monkeypatch.delenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT")
         ExportOperator(
             task_id="export",
@@ -165,7 +168,7 @@ class TestFiles:
             ("a.jsonl.gz", b""),
         ],
     )
-    def test_campaign_that_nobody_answered(self, tmp_path, answer, requests_mock, name, content):
+    def test_campaign_without_answers(self, tmp_path, answer, requests_mock, name, content):
         answer({"id": None, "flow_name": None, "data": []})
         requests_mock.get(
             f"{API}/get_flow_campaign_info/",
@@ -177,28 +180,85 @@ class TestFiles:
         assert manifest["bytes"] == len(written)
         assert (manifest["flow_name"], manifest["subscribers"], manifest["rows"]) == ("Nobody yet", 0, 0)
 
-    def test_file_that_was_there_is_replaced(self, tmp_path, answer):
+    def test_existing_file_is_replaced(self, tmp_path, answer):
         answer()
         (tmp_path / "answers.csv").write_bytes(b"old" * 1000)
         manifest = export(tmp_path / "answers.csv")
         assert (tmp_path / "answers.csv").stat().st_size == manifest["bytes"] < 1000
 
+    def test_csv_for_spreadsheets(self, tmp_path, answer):
+        answer()
+        options = {"csv_text_ids": True, "csv_separator": ";", "escape_formulas": True}
+        export(tmp_path / "a.csv", **options)
+        lines = (tmp_path / "a.csv").read_bytes().decode().split("\r\n")[:-1]
+        assert lines[0].startswith('"flow_campaign_id";"flow_name";"subscriber_id";')
+        assert lines[-1].startswith(
+            '"=""7""";"Feedback";"=""24994546734902202""";"=""45""";"Why?";"\'=1+1 👍";"20'
+        )
+        rows = list(read_folder(StorageLocation.from_parameter("path", str(tmp_path))))
+        assert [each["subscriber_id"] for each in rows] == [*["24994546734902201"] * 2, "24994546734902202"]
+
 
 class TestManifest:
     @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.csv.gz"])
-    def test_says_what_was_written(self, tmp_path, answer, name):
+    def test_describes_the_files(self, tmp_path, answer, name):
         answer()
         manifest = export(f"file://{tmp_path}/{name}")
         extracted_at = datetime.fromisoformat(manifest.pop("extracted_at"))
         assert manifest == {
             "uris": [f"file://{tmp_path}/{name}"],
+            "urls": [f"file://{tmp_path}/{name}"],
             "flow_campaign_id": "7",
             "flow_name": "Feedback",
             "subscribers": 3,
             "rows": 3,
             "bytes": (tmp_path / name).stat().st_size,
+            "columns": [
+                {"name": column.name, "type": "timestamp" if column.name == "extracted_at" else "string"}
+                for column in LongLayout().columns
+            ],
         }
         assert timedelta(0) <= datetime.now(extracted_at.tzinfo) - extracted_at < timedelta(minutes=1)
+
+    def test_names_new_columns_of_changes(self, tmp_path, answer, requests_mock):
+        answer()
+        requests_mock.get(f"{API}/subscriber_information/", json=known_subscriber)
+        options = {"export_mode": "changes", "state_path": f"{tmp_path}/state"}
+        new = [
+            {
+                column["name"]
+                for column in export(tmp_path / "a.csv", **options, **more)["columns"]
+                if column["is_new"]
+            }
+            for more in ({}, {}, {"subscriber_fields": ["email"]}, {"subscriber_fields": ["email"]}, {})
+        ]
+        assert new == [
+            {column.name for column in LongLayout(has_changes=True).columns},
+            set(),
+            {"email"},
+            set(),
+            set(),
+        ]
+
+    def test_names_the_questions_of_the_wide_layout(self, tmp_path, answer, campaign_info):
+        answer()
+        found = export(tmp_path / "a.csv", layout="wide")["columns"]
+        assert [column["name"] for column in found][3:5] == ["Why?", "How?"]
+
+    def test_has_no_columns_where_the_file_has_none(self, tmp_path, answer):
+        answer()
+        assert export(tmp_path / "a.json")["columns"] == []
+
+    def test_has_urls_without_the_connection(self, answer, s3, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_MY_STORE", json.dumps({"conn_type": "aws"}))
+        cached = stores.store.ObjectStore("s3", "my_store", fs=s3())
+        monkeypatch.setitem(stores.store._STORE_CACHE, "s3-my_store", cached)
+        answer()
+        manifest = export("s3://my_store@bucket/a b/?.csv", max_rows_per_file=2)
+        assert manifest["urls"] == ["s3://bucket/a b/?-00001.csv", "s3://bucket/a b/?-00002.csv"]
+        assert manifest["uris"][0] == "s3://my_store@bucket/a b/?-00001.csv"
+        stored = json.loads(s3.objects["bucket/a b/_?.csv.manifest.json"])
+        assert stored == manifest
 
     def test_is_json(self, tmp_path, answer):
         answer()
@@ -214,7 +274,7 @@ class TestManifest:
         assert manifest["uris"] == [str(tmp_path / "a.csv")]
         assert manifest["flow_campaign_id"] == "7"
 
-    def test_relative_path_is_the_same_to_whoever_reads_it(self, tmp_path, answer, monkeypatch):
+    def test_uri_of_a_relative_path_is_absolute(self, tmp_path, answer, monkeypatch):
         answer()
         monkeypatch.chdir(tmp_path)
         assert export("a.csv")["uris"] == [str(tmp_path / "a.csv")]
@@ -227,18 +287,18 @@ class TestLog:
         caplog.set_level("INFO")
         monkeypatch.setattr(ExportOperator, "log", logging.getLogger("export"))
 
-    def test_tells_what_is_done(self, tmp_path, answer, caplog):
+    def test_has_a_line_for_each_step(self, tmp_path, answer, caplog):
         answer()
         manifest = export(tmp_path / "a.csv")
         own = [each for each in caplog.records if (each.name, each.levelname) == ("export", "INFO")]
-        asking, exported, wrote = [each.message for each in own]
-        assert asking == "Asking for the answers of flow campaign 7"
-        assert exported.startswith("Exported flow campaign 7: 3 subscribers, 3 rows, 0.0 MB read in ")
+        requesting, exported, wrote = [each.message for each in own]
+        assert requesting == "Requesting the answers of flow campaign 7"
+        assert exported == "Exported flow campaign 7: 3 subscribers, 3 rows"
         assert wrote == f"Wrote {tmp_path}/a.csv ({manifest['bytes']} bytes)"
 
-    def test_tells_how_far_it_is(self, tmp_path, answer, caplog, monkeypatch):
+    def test_has_lines_about_the_progress(self, tmp_path, answer, caplog, monkeypatch):
         answer()
-        monkeypatch.setattr("airflow_provider_cytechbot.exports.progress.INTERVAL", 0)
+        monkeypatch.setattr("airflow_provider_cytechbot.exports.export.LOG_INTERVAL", 0)
         export(tmp_path / "a.csv")
         assert "Exporting flow campaign 7: 3 subscribers, 3 rows" in caplog.text
 
@@ -263,7 +323,7 @@ def test_numbers_and_switches_may_be_the_texts_of_templates(tmp_path, answer):
 class TestFailure:
     @pytest.fixture(params=[None, b"old"], ids=["new", "old"])
     def folder(self, request, tmp_path):
-        """A folder in which there must be in the end what was there at the start."""
+        """A folder with or without an earlier export, which must be unchanged after the test."""
         if request.param:
             (tmp_path / "answers.jsonl.gz").write_bytes(request.param)
         before = files_in(tmp_path)
@@ -284,7 +344,7 @@ class TestFailure:
             ({"flow_campaign_id": 7.0}, "flow_campaign_id"),
         ],
     )
-    def test_parameter_that_cannot_be_used(self, folder, answer, options, field):
+    def test_invalid_parameter(self, folder, answer, options, field):
         endpoint = answer()
         with pytest.raises(CyTechBotFieldError, match=f"'{field}'") as caught:
             export(**{"path": self.path(folder), **options})
@@ -297,12 +357,15 @@ class TestFailure:
         ("field", "wrong"),
         [
             *[("max_rows_per_file", value) for value in (0, "0", -1, 1.5, True, "", "None", "many")],
+            ("allow_empty", "maybe"),
             *[("overwrite", value) for value in ("", "None", None, 1, "maybe")],
             ("escape_formulas", "maybe"),
+            ("csv_text_ids", "maybe"),
+            ("csv_separator", "comma"),
             ("byte_order_mark", None),
         ],
     )
-    def test_text_of_a_template_that_cannot_be_meant(self, folder, answer, field, wrong):
+    def test_invalid_text_of_a_template(self, folder, answer, field, wrong):
         endpoint = answer()
         with pytest.raises(CyTechBotFieldError, match=f"'{field}' must be") as caught:
             export(folder / "answers.csv", **{field: wrong})
@@ -337,7 +400,7 @@ class TestFailure:
             export(self.path(folder))
         assert not isinstance(caught.value, AirflowFailException)
 
-    def test_place_that_cannot_be_written_costs_the_server_nothing(self, tmp_path, answer):
+    def test_path_that_cannot_be_written_costs_no_call(self, tmp_path, answer):
         endpoint = answer()
         (tmp_path / "folder").write_text("a file")
         with pytest.raises(CyTechBotStorageRefusedError, match=r"'path', .*folder") as caught:
@@ -415,12 +478,134 @@ class TestFailure:
             export(self.path(folder))
 
 
+def shown_by_error_trackers(error):
+    """Return what error trackers show: errors with their causes, and the local variables of our frames."""
+    shown = []
+    while error is not None:
+        shown.append(repr(error))
+        traceback = error.__traceback__
+        while traceback is not None:
+            frame, traceback = traceback.tb_frame, traceback.tb_next
+            if "airflow_provider_cytechbot" in frame.f_code.co_filename:
+                shown += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
+                shown += [
+                    f"{name}={vars(value)!r}" for name, value in frame.f_locals.items() if name == "self"
+                ]
+        error = error.__cause__ or error.__context__
+    return "\n".join(shown)
+
+
+class TestSecrecy:
+    SECRET = "the-secret-of-the-store"
+    SIGNED = f"https://bucket.example/a?X-Amz-Signature={SECRET}"
+
+    @pytest.fixture(autouse=True)
+    def store_connection(self, s3, monkeypatch):
+        connection = {"conn_type": "aws", "login": "a", "password": self.SECRET}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        cached = stores.store.ObjectStore("s3", "aws_default", fs=s3())
+        monkeypatch.setitem(stores.store._STORE_CACHE, "s3-aws_default", cached)
+
+    def error_of(self, **options):
+        with pytest.raises(CyTechBotError) as caught:
+            export("s3://aws_default@bucket/a.csv", **options)
+        return caught.value
+
+    @pytest.mark.parametrize("stage", ["open", "part", "complete"])
+    def test_locals_of_a_storage_error_hold_no_secret(self, answer, s3, monkeypatch, stage):
+        def fail(_, name):
+            if name == stage:
+                raise OSError(f"refused: {self.SECRET} {self.SIGNED}")
+
+        answer()
+        monkeypatch.setattr(s3, "fail", classmethod(fail))
+        shown = shown_by_error_trackers(self.error_of())
+        assert "OSError: refused" in shown
+        assert self.SECRET not in shown
+        assert "1-the-api-key" not in shown
+
+    @pytest.mark.parametrize(
+        "body", [{"status": "error", "message": "1-the-api-key is wrong"}, b"<html>", b'{"data":{"1":[{"id"']
+    )
+    def test_locals_of_an_error_of_the_api_hold_no_key(self, answer, body):
+        answer(body)
+        assert "1-the-api-key" not in shown_by_error_trackers(self.error_of())
+
+
+class TestStorageOptions:
+    OPTIONS = {"ServerSideEncryption": "aws:kms", "ACL": "bucket-owner-full-control"}  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("name", "options", "content_type", "encoding"),
+        [
+            ("a.csv", {}, "text/csv; charset=utf-8", None),
+            ("a.csv.gz", {}, "text/csv; charset=utf-8", "gzip"),
+            ("a.jsonl.zst", {}, "application/jsonl", "zstd"),
+            ("a.parquet", {}, "application/vnd.apache.parquet", None),
+            ("a.json", {}, "application/json", None),
+            (
+                "a-00001.csv",
+                {"path": "s3://bucket/a.csv", "max_rows_per_file": 9},
+                "text/csv; charset=utf-8",
+                None,
+            ),
+        ],
+    )
+    def test_reach_each_object_with_its_type(self, s3, answer, name, options, content_type, encoding):
+        answer()
+        options = {"path": f"s3://bucket/{name}", "storage_options": self.OPTIONS, **options}
+        export(**options)
+        parameters = s3.parameters_of[f"bucket/{name}"]
+        assert parameters.items() >= self.OPTIONS.items()
+        assert (parameters["ContentType"], parameters.get("ContentEncoding")) == (content_type, encoding)
+        if "max_rows_per_file" in options:
+            parameters = s3.parameters_of["bucket/_a.csv.manifest.json"]
+            assert parameters.items() >= (self.OPTIONS | {"ContentType": "application/json"}).items()
+
+    def test_reach_states_and_empty_objects(self, s3, answer):
+        answer({"id": "7", "flow_name": "Feedback", "data": []})
+        options = {"export_mode": "changes", "state_path": "s3://bucket/state"}
+        export("s3://bucket/a.jsonl", storage_options=self.OPTIONS, **options)
+        (state,) = (name for name in s3.objects if name.endswith(".state.gz"))
+        for name, content_type in ((state, "application/gzip"), ("bucket/a.jsonl", "application/jsonl")):
+            assert s3.parameters_of[name].items() >= (self.OPTIONS | {"ContentType": content_type}).items()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"Bucket": "other"},
+            {"Key": "b"},
+            {"mode": "ab"},
+            {"SSECustomerKey": "k"},
+            {1: 2},
+            "ACL=private",
+            ["ACL"],
+        ],
+        ids=str,
+    )
+    def test_that_are_invalid_cost_no_call(self, s3, answer, options):
+        endpoint = answer()
+        with pytest.raises(CyTechBotFieldError, match="'storage_options'"):
+            export("s3://bucket/a.csv", storage_options=options)
+        assert not endpoint.called
+
+    def test_that_s3_does_not_have_are_refused(self, s3, answer):
+        endpoint = answer()
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"storage_options has .*: Encryption"):
+            export("s3://bucket/a.csv", storage_options={"Encryption": "yes", "ACL": "private"})
+        assert (endpoint.called, s3.objects, s3.uploads) == (False, {}, {})
+
+    def test_are_refused_for_local_files(self, tmp_path, answer):
+        with pytest.raises(CyTechBotFieldError, match="'storage_options' is for object stores"):
+            export(tmp_path / "a.csv", storage_options=self.OPTIONS)
+
+
 class TestOnKill:
     def test_stops_an_export_and_leaves_nothing(self, tmp_path, answer, monkeypatch):
         answer()
         operator = ExportOperator(task_id="export", flow_campaign_id="7", path=f"file://{tmp_path}/a.jsonl")
         monkeypatch.setattr(JsonLinesEncoder, "encode", lambda *_: operator.on_kill())
-        with pytest.raises(KeyboardInterrupt, match="told to stop"):
+        with pytest.raises(KeyboardInterrupt, match="was stopped"):
             operator.execute({})
         assert files_in(tmp_path) == {}
         operator.on_kill()  # what Airflow does after a timeout: there is nothing to stop any more
@@ -434,7 +619,7 @@ class TestOnKill:
 
 
 class TestRaw:
-    def test_is_the_body_as_it_came(self, tmp_path, answer):
+    def test_is_the_body_unchanged(self, tmp_path, answer):
         answer()
         manifest = export(tmp_path / "a.json")
         assert (tmp_path / "a.json").read_bytes() == json.dumps(BODY).encode()
@@ -461,7 +646,7 @@ class TestParts:
             len(each) for name, each in files_in(tmp_path).items() if name.endswith(".gz")
         )
 
-    def test_of_before_are_gone(self, tmp_path, answer):
+    def test_of_an_earlier_export_are_removed(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=1)
         (tmp_path / "a-00009.csv").write_text("of somebody else")
@@ -473,7 +658,7 @@ class TestParts:
             "a-00009.csv",
         ]
 
-    def test_of_runs_that_were_killed_are_gone(self, tmp_path, answer):
+    def test_of_killed_runs_are_removed(self, tmp_path, answer):
         answer()
         export(tmp_path / "a.csv", max_rows_per_file=1)
         (tmp_path / "_a.csv.manifest.json").unlink()  # as when a run is killed among its parts
@@ -532,13 +717,155 @@ class TestParts:
         assert files_in(tmp_path) == {}
 
 
+NO_ANSWERS = {"id": None, "flow_name": None, "data": []}
+NO_ANSWERS_BUT_SUBSCRIBERS = BODY | {"data": {"24994546734902201": [], "24994546734902202": []}}
+
+
+@pytest.fixture
+def campaign_info(requests_mock):
+    info = {"id": "7", "flow_name": "Feedback", "questions": ["Why?", "How?"]}
+    return requests_mock.get(f"{API}/get_flow_campaign_info/", json=info)
+
+
+@pytest.mark.usefixtures("campaign_info")
+class TestEmptyAnswer:
+    KINDS = pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("a.jsonl", {}),
+            ("a.jsonl.zst", {}),
+            ("a.csv.gz", {}),
+            ("a.csv", {"layout": "wide"}),
+            ("a.parquet", {}),
+            ("a.parquet", {"layout": "wide"}),
+            ("a.json", {}),
+            ("a.json.gz", {}),
+            ("a.jsonl", {"max_rows_per_file": 1}),
+            ("a.csv", {"max_rows_per_file": 1, "layout": "wide"}),
+            ("a.csv", {"layout": "wide", "csv_separator": ";", "csv_text_ids": True}),
+            ("a.csv", {"export_mode": "changes", "state_path": "state"}),
+            ("a.csv", {"export_mode": "changes", "state_path": "state", "max_rows_per_file": 1}),
+        ],
+        ids=str,
+    )
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    @KINDS
+    @pytest.mark.parametrize("body", [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS], ids=["none", "subscribers"])
+    def test_where_there_were_answers_fails_and_keeps_files_and_state(
+        self, folder, answer, name, options, body
+    ):
+        answer()
+        export(folder / name, **options)
+        before = files_in(folder)
+        endpoint = answer(body)
+        with pytest.raises(CyTechBotResponseError, match=r"flow campaign 7.*allow_empty=True") as caught:
+            export(folder / name, **options)
+        assert endpoint.call_count == 2
+        assert caught.value.retryable
+        assert files_in(folder) == before
+
+    @KINDS
+    def test_is_exported_if_allowed(self, folder, answer, name, options):
+        answer()
+        export(folder / name, **options)
+        answer(NO_ANSWERS)
+        manifest = export(folder / name, allow_empty=True, **options)
+        assert manifest["subscribers"] == 0
+        assert manifest["rows"] == (3 if "state_path" in options else 0)  # which are gone
+
+    @KINDS
+    @pytest.mark.parametrize("body", [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS], ids=["none", "subscribers"])
+    def test_where_there_were_none_is_exported(self, folder, answer, name, options, body):
+        endpoint = answer(body)
+        for _ in range(2):
+            assert export(folder / name, **options)["bytes"] >= 0
+        assert endpoint.call_count == 2
+
+    @KINDS
+    def test_answers_of_the_second_reading_are_exported(self, folder, requests_mock, answer, name, options):
+        answer()
+        first = export(folder / name, **options)
+        url = f"{API}/get_all_subscriber_flow_info/"
+        requests_mock.get(url, [{"json": NO_ANSWERS}, {"json": BODY}])
+        second = export(folder / name, **options)
+        counts = ("subscribers", "rows")
+        if "state_path" in options:
+            assert (second["subscribers"], second["rows"]) == (3, 0)  # compared with those of the first
+        else:
+            assert [second[each] for each in counts] == [first[each] for each in counts]
+
+    @pytest.mark.parametrize("content", [b"no CSV \x00\xff", b"\x1f\x8bdamaged", b"PK"])
+    @pytest.mark.parametrize("name", ["a.csv.gz", "a.json", "a.json.gz", "a.jsonl", "a.parquet", "a.csv.zst"])
+    def test_does_not_replace_a_file_that_cannot_be_read(self, folder, answer, name, content):
+        (folder / name).write_bytes(content)
+        answer(NO_ANSWERS)
+        with pytest.raises(CyTechBotResponseError, match="allow_empty"):
+            export(folder / name)
+        assert files_in(folder) == {name: content}
+
+    def test_replaces_a_file_without_content(self, folder, answer):
+        (folder / "a.csv").touch()
+        answer(NO_ANSWERS)
+        assert export(folder / "a.csv")["rows"] == 0
+
+    def test_does_not_replace_parts_that_were_moved_away(self, folder, answer):
+        answer()
+        for path in export(folder / "a.csv", max_rows_per_file=1)["uris"]:
+            Path(path).unlink()
+        answer(NO_ANSWERS)
+        with pytest.raises(CyTechBotResponseError, match="allow_empty"):
+            export(folder / "a.csv", max_rows_per_file=1)
+
+    def test_of_the_first_changes_does_not_replace_a_full_export(self, folder, answer):
+        answer()
+        export(folder / "a.csv")
+        answer(NO_ANSWERS)
+        with pytest.raises(CyTechBotResponseError, match="allow_empty"):
+            export(folder / "a.csv", export_mode="changes", state_path="state")
+        assert set(files_in(folder)) == {"a.csv"}
+
+    def test_of_a_later_interval_is_exported_after_one_that_was_allowed(self, folder, answer):
+        answer()
+        options = {"export_mode": "changes", "state_path": "state"}
+        export(folder / "1.csv", **options)
+        answer(NO_ANSWERS)
+        assert export(folder / "2.csv", allow_empty="True", **options)["rows"] == 3
+        assert export(folder / "3.csv", **options)["rows"] == 0
+
+    def test_columns_of_subscribers_are_no_answers(self, folder, answer, requests_mock):
+        answer(NO_ANSWERS_BUT_SUBSCRIBERS)
+        requests_mock.get(f"{API}/subscriber_information/", json=known_subscriber)
+        options = {"layout": "wide", "subscriber_fields": ["email"]}
+        assert [export(folder / "a.csv", **options)["rows"] for _ in range(2)] == [2, 2]
+
+    def test_of_one_campaign_among_several_fails_alone(self, folder, answer, requests_mock):
+        url = f"{API}/get_all_subscriber_flow_info/?flow_campaign_id"
+        requests_mock.get(f"{url}=7", json=BODY)
+        requests_mock.get(f"{url}=8", json=BODY | {"id": "8"})
+        path = folder / "{flow_campaign_id}.csv"
+        export(path, flow_campaign_id=["7", "8"])
+        requests_mock.get(f"{url}=8", json=NO_ANSWERS)
+        before = files_in(folder)["8.csv"]
+        with pytest.raises(CyTechBotResponseError, match=r"1 of 2 flow campaigns failed, 1 exported.*8: "):
+            export(path, flow_campaign_id=["7", "8"])
+        assert files_in(folder)["8.csv"] == before
+
+
 class TestSeveralCampaigns:
     @pytest.fixture
     def campaigns(self, requests_mock):
         url = f"{API}/get_all_subscriber_flow_info/"
         requests_mock.get(f"{url}?flow_campaign_id=7", json=BODY)
         requests_mock.get(f"{url}?flow_campaign_id=8", json=BODY | {"id": "8"})
-        requests_mock.get(f"{url}?flow_campaign_id=9", json={"status": "error", "message": "not found"})
+        requests_mock.get(
+            f"{url}?flow_campaign_id=9",
+            json={"status": "error", "message": "The flow campaign ID does not exist"},
+        )
         found = [{"id": "7", "flow_name": "F"}, {"id": "8", "flow_name": "G"}]
         return requests_mock.get(f"{API}/get_flow_campaigns/", json=found)
 
@@ -553,7 +880,7 @@ class TestSeveralCampaigns:
         assert not campaigns.called
         assert files_in(tmp_path) == {}
 
-    def test_one_that_fails_does_not_keep_the_others_back(self, tmp_path, campaigns):
+    def test_one_that_fails_does_not_stop_the_others(self, tmp_path, campaigns):
         pushed = {}
         ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: json.loads(json.dumps(value))}))
         operator = ExportOperator(
@@ -564,10 +891,10 @@ class TestSeveralCampaigns:
         assert sorted(files_in(tmp_path)) == ["7.csv", "8.csv"]
         outcomes = pushed["outcomes"]
         assert [each["flow_campaign_id"] for each in outcomes] == ["9", "7", "8"]
-        assert "not found" in outcomes[0]["error"]
+        assert "does not exist" in outcomes[0]["error"]
         assert [each["manifest"] and each["manifest"]["rows"] for each in outcomes] == [None, 3, 3]
 
-    def test_one_place_for_several_is_an_error(self, tmp_path, campaigns):
+    def test_one_path_for_several_is_an_error(self, tmp_path, campaigns):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
             export(tmp_path / "a.csv", flow_campaign_id="all")
         assert not campaigns.called
@@ -670,7 +997,7 @@ class TestSubscriberFields:
         assert [row["email"] for row in rows] == ["a@example.com", "a@example.com", None]
 
 
-def test_outlets_are_told(tmp_path, answer):
+def test_asset_events_of_outlets_have_the_manifest(tmp_path, answer):
     answer()
     events = {"asset": SimpleNamespace(extra={"mine": 1})}
     operator = ExportOperator(task_id="export", flow_campaign_id="7", path=str(tmp_path / "a.csv"))
@@ -680,7 +1007,7 @@ def test_outlets_are_told(tmp_path, answer):
 
 
 class TestLineage:
-    """What is told of real exports; tests/unit/test_lineage.py has how it is said."""
+    """The lineage of real exports; the tests of exports/lineage.py check its facets."""
 
     @pytest.mark.parametrize(
         ("options", "rows"),
@@ -712,7 +1039,7 @@ class TestLineage:
         }
         assert all(each.size == Path(name).stat().st_size for name, each in statistics.items())
 
-    def test_changes_are_told_with_their_column_and_their_state_is_not(self, tmp_path, answer, hook_lineage):
+    def test_changes_have_their_column_and_states_are_not_reported(self, tmp_path, answer, hook_lineage):
         answer()
         options = {
             "export_mode": "changes",
@@ -757,7 +1084,7 @@ class TestLineage:
         assert [each.name for each in expected.outputs] == [str(tmp_path / "7.csv")]
 
 
-def test_what_is_there_stays_where_that_is_asked_for(tmp_path, answer):
+def test_overwrite_false_keeps_an_existing_file(tmp_path, answer):
     endpoint = answer()
     (tmp_path / "a.csv").write_text("old")
     with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):

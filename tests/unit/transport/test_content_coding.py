@@ -74,6 +74,6 @@ def test_damaged(body):
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
 def test_what_cannot_be_checked_is_not_accepted(coding):
-    with pytest.raises(CyTechBotTransportError, match="not asked for") as caught:
+    with pytest.raises(CyTechBotTransportError, match="did not accept") as caught:
         decode(coding, BODY)
     assert not caught.value.is_transient

@@ -210,7 +210,7 @@ class TestBody:
         [
             (gzip.compress(BODY)[:-1], "gzip", "compression ends early"),
             (BODY, "gzip", "compression is damaged"),
-            (BODY, "br", "not asked for"),
+            (BODY, "br", "did not accept"),
         ],
     )
     def test_what_is_not_whole(self, read, body, coding, message):

@@ -30,12 +30,12 @@ CREATE = build(endpoints.CREATE_CONTACT_GROUP, name="Riders")
 
 LOST = CyTechBotTransportError("it was cut off.")
 NOT_SENT = CyTechBotTransportError("no connection.", was_sent=False)
-TURNED_AWAY = CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True)
+RATE_LIMITED = CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True)
 NOT_THE_API = CyTechBotResponseError("a web page.")
 
 
 class Server:
-    """Ends each attempt with the next of what it was given."""
+    """Answers each attempt with the next of the given results."""
 
     def __init__(self, *ends):
         self.ends = list(ends)
@@ -54,15 +54,15 @@ class Server:
 
 
 @pytest.mark.parametrize("call", [READ, UPDATE, DELETE, ASSIGN], ids=lambda call: call.endpoint.name)
-@pytest.mark.parametrize("error", [LOST, NOT_SENT, TURNED_AWAY, NOT_THE_API])
-def test_what_may_be_repeated_is(call, error, waits):
+@pytest.mark.parametrize("error", [LOST, NOT_SENT, RATE_LIMITED, NOT_THE_API])
+def test_a_call_that_may_be_repeated_is(call, error, waits):
     server = Server(error, error, "answer")
     assert send_with_retries(server, call, 2) == "answer"
     assert len(waits) == 2
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 4])
-def test_as_often_as_allowed(max_retries, waits):
+def test_a_call_is_repeated_max_retries_times(max_retries, waits):
     server = Server(*[LOST] * 9)
     with pytest.raises(CyTechBotTransportError) as caught:
         send_with_retries(server, READ, max_retries)
@@ -85,9 +85,25 @@ def test_a_create_that_was_sent_is_not_repeated(error, waits):
     )
 
 
-def test_a_create_that_was_turned_away_is_not_repeated_either_but_cannot_have_happened(waits):
-    server = Server(TURNED_AWAY, "answer")
-    with pytest.raises(CyTechBotTransportError):
+@pytest.mark.parametrize("call", [CREATE, READ], ids=lambda call: call.endpoint.name)
+def test_a_call_that_met_a_rate_limit_is_repeated(call, waits):
+    server = Server(RATE_LIMITED, NOT_SENT, RATE_LIMITED, "answer")
+    assert send_with_retries(server, call, 4) == "answer"
+    assert server.lost_before == [False] * 4
+
+
+def test_a_create_that_meets_a_rate_limit_each_time_cannot_have_happened(waits):
+    server = Server(*[RATE_LIMITED] * 3)
+    with pytest.raises(CyTechBotTransportError) as caught:
+        send_with_retries(server, CREATE, 2)
+    assert server.attempts == 3
+    assert not caught.value.may_have_acted
+
+
+def test_a_create_that_was_rejected_for_good_is_not_repeated(waits):
+    error = CyTechBotResponseError("HTTP 404.", was_rejected=True, is_transient=False)
+    server = Server(error, "answer")
+    with pytest.raises(CyTechBotResponseError):
         send_with_retries(server, CREATE, 4)
     assert server.attempts == 1
 
@@ -97,7 +113,7 @@ def test_a_create_that_was_not_sent_is_repeated(waits):
     assert send_with_retries(server, CREATE, 4) == "answer"
 
 
-def test_a_create_that_is_lost_at_last(waits):
+def test_a_create_whose_last_attempt_is_lost_is_ambiguous(waits):
     server = Server(NOT_SENT, LOST, "answer")
     with pytest.raises(CyTechBotAmbiguousWriteError):
         send_with_retries(server, CREATE, 4)
@@ -105,7 +121,7 @@ def test_a_create_that_is_lost_at_last(waits):
 
 
 @pytest.mark.parametrize("call", [READ, CREATE])
-def test_what_no_repeat_helps_is_not_repeated(call, waits):
+def test_a_lasting_error_is_not_repeated(call, waits):
     for error in (
         CyTechBotAuthError("wrong key."),
         CyTechBotTransportError("bad certificate.", was_sent=False, is_transient=False),
@@ -122,11 +138,11 @@ def test_what_no_repeat_helps_is_not_repeated(call, waits):
     ("ends", "lost_before"),
     [
         ([LOST, "answer"], [False, True]),
-        ([NOT_SENT, TURNED_AWAY, "answer"], [False, False, False]),
+        ([NOT_SENT, RATE_LIMITED, "answer"], [False, False, False]),
         ([NOT_SENT, LOST, NOT_SENT, "answer"], [False, False, True, True]),
     ],
 )
-def test_who_asks_is_told_whether_an_answer_was_lost(ends, lost_before, waits):
+def test_an_attempt_is_marked_as_a_resend_after_a_lost_answer(ends, lost_before, waits):
     server = Server(*ends)
     send_with_retries(server, DELETE, 4)
     assert server.lost_before == lost_before
@@ -142,7 +158,7 @@ def test_waits_double_up_to_a_ceiling_with_jitter(waits):
 
 
 @pytest.mark.parametrize(("retry_after", "wait"), [(0.0, 0), (7.0, 7), (1.5, 1.5), (3600.0, MAX_RETRY_AFTER)])
-def test_the_server_says_how_long(retry_after, wait, monkeypatch):
+def test_a_retry_waits_as_long_as_retry_after(retry_after, wait, monkeypatch):
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)
     send_with_retries(
@@ -151,7 +167,7 @@ def test_the_server_says_how_long(retry_after, wait, monkeypatch):
     assert waits == [wait]
 
 
-def test_each_repeat_is_told_in_the_log(waits, caplog):
+def test_each_retry_is_logged(waits, caplog):
     send_with_retries(Server(LOST, LOST, "answer"), READ, 4)
     first, second = (record.getMessage() for record in caplog.records)
     assert first.startswith("GET get_contact/: it was cut off. Retrying in ")
@@ -165,14 +181,14 @@ def test_no_deprecated_part_of_tenacity_is_used(waits):
         send_with_retries(Server(LOST, "answer"), READ, 4)
 
 
-def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
+def test_the_last_error_records_that_an_earlier_attempt_may_have_acted():
     errors = [LOST, NOT_SENT]
 
-    def ask(call, answer_was_lost):
+    def send(call, answer_was_lost):
         raise errors.pop(0)
 
     with pytest.raises(CyTechBotTransportError, match="no connection") as raised:
-        send_with_retries(ask, DELETE, 1)
+        send_with_retries(send, DELETE, 1)
     assert raised.value.may_have_acted
     assert not NOT_SENT.may_have_acted
 
@@ -180,7 +196,7 @@ def test_the_last_error_says_that_an_earlier_attempt_may_have_acted():
 @pytest.mark.parametrize(
     ("error", "paused"),
     [
-        (TURNED_AWAY, FIRST_WAIT),
+        (RATE_LIMITED, FIRST_WAIT),
         (CyTechBotTransportError("HTTP 503.", retry_after=7.0, is_rate_limit=True), 7),
         (
             CyTechBotTransportError("HTTP 429.", was_rejected=True, is_rate_limit=True, retry_after=3600.0),

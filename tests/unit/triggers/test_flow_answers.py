@@ -356,7 +356,7 @@ WRONG_ARGUMENTS = [
     ("poke_interval", "60"),
     ("max_wait", float("nan")),
     ("exponential_backoff", "no"),
-    ("started_at", None),
+    ("started_at", "now"),
     ("started_at", float("nan")),
     ("timeout", None),
     ("timeout", float("nan")),
@@ -412,3 +412,46 @@ def test_durations_can_be_timedeltas(kwargs):
         3600.0,
         7200.0,
     )
+
+
+class TestStartedInTheTriggerer:
+    """Without a first check on a worker: there is no start, and rendered templates are text."""
+
+    @pytest.fixture
+    def kwargs(self, kwargs):
+        return {**kwargs, "started_at": None}
+
+    def test_arguments_can_be_rendered_templates(self, run, kwargs):
+        trigger = CyTechBotFlowCampaignTrigger(min_subscribers="2", **{**kwargs, "complete": "False"})
+        path, serialized = trigger.serialize()
+        assert path.endswith("CyTechBotFlowCampaignTrigger")
+        assert (serialized["min_subscribers"], serialized["complete"]) == (2, False)
+        assert serialized["started_at"] is None
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("min_subscribers", "many"),
+            ("min_subscribers", "0"),
+            ("complete", "yes"),
+            ("flow_campaign_id", "x"),
+        ],
+    )
+    def test_a_template_that_cannot_be_used_is_an_error_event(self, run, kwargs, name, value):
+        event = run(fire(CyTechBotFlowCampaignTrigger(**{"min_subscribers": 1, **kwargs, name: value})))
+        assert (event["status"], event["error"]) == ("error", "CyTechBotFieldError")
+        assert name in event["reason"]
+
+    def test_the_first_poll_is_not_delayed_by_the_interval(self, run, kwargs, server):
+        answer(server, "31")
+        start = time.monotonic()
+        event = run(
+            fire(CyTechBotSubscriberFlowTrigger(subscriber_id="31", **{**kwargs, "poke_interval": 30.0}))
+        )
+        assert event["status"] == "success"
+        assert time.monotonic() - start < 15
+
+    def test_an_unknown_campaign_is_refused_although_any_answer_is_enough(self, run, kwargs, server):
+        options = {**kwargs, "complete": False, "flow_campaign_id": "99"}
+        event = run(fire(CyTechBotSubscriberFlowTrigger(subscriber_id="31", **options)))
+        assert (event["status"], event["error"]) == ("error", "CyTechBotNotFoundError")

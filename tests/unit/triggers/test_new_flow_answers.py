@@ -14,6 +14,8 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, A
 if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("event triggers are new in Airflow 3.0", allow_module_level=True)
 
+from airflow.triggers.base import BaseEventTrigger
+
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.triggers.new_flow_answers import (
     MAX_NAMED,
@@ -367,3 +369,18 @@ def test_a_store_that_fails_does_not_end_the_trigger(run, caplog):
     item = AdvanceItem(NewAnswers([], None, 0, 0, remember), AdvanceOutcome(acked=1, failed=0))
     run(StoredEventsProducer(None).advance([item]))
     assert "could not be stored (OSError)" in caplog.text
+
+
+@pytest.mark.skipif(
+    not hasattr(BaseEventTrigger, "queue"), reason="queues of triggers are new in Airflow 3.4"
+)
+def test_a_queue_is_kept_out_of_the_serialized_arguments(trigger):
+    queued = trigger(queue="eu")
+    assert queued.queue == "eu"
+    assert queued.serialize() == trigger().serialize()
+
+
+@pytest.mark.skipif(hasattr(BaseEventTrigger, "queue"), reason="Airflow 3.4 has queues of triggers")
+def test_a_queue_is_refused_before_airflow_3_4(trigger):
+    with pytest.raises(CyTechBotFieldError, match="'queue' needs Airflow"):
+        trigger(queue="eu")

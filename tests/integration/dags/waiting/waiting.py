@@ -36,6 +36,21 @@ with DAG("wait_many", schedule=None):
         subscriber_id=[str(number) for number in range(501, 507)]
     )
 
+STARTED = {"deferrable": True, "start_from_trigger": True, **CONF}
+with DAG("wait_from_the_start", schedule=None, render_template_as_native_obj=True):
+    CyTechBotFlowCampaignSensor(
+        task_id="campaign", min_subscribers="{{ 1 + 1 }}", complete="{{ False }}", **STARTED
+    )
+    CyTechBotSubscriberFlowSensor(
+        task_id="subscriber", subscriber_id="{{ dag_run.conf['subscriber'] }}", **STARTED
+    )
+    CyTechBotFlowCampaignSensor.partial(task_id="mapped", **STARTED).expand(min_subscribers=[1, 2])
+    CyTechBotFlowCampaignSensor(task_id="unknown", **STARTED | {"flow_campaign_id": "99"})
+    CyTechBotFlowCampaignSensor(
+        task_id="in_vain", **STARTED | {"flow_campaign_id": "5", "timeout": 3, "soft_fail": True}
+    )
+    CyTechBotFlowCampaignSensor(task_id="invalid", **STARTED | {"min_subscribers": "{{ 'many' }}"})
+
 
 def sensors(*options, **arguments):
     """Make a sensor of either mode, for each option that it is to have, or none."""
