@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 
 EXPORT_MODES = ("full", "changes")
 CAMPAIGN_PLACEHOLDER = "{flow_campaign_id}"
-#: Parameters of S3 and arguments of ``open`` that are no options.
+#: Parameters of S3 and arguments of ``open`` that are not options.
 _SET_BY_THE_EXPORT = frozenset(
     {
         "Bucket",

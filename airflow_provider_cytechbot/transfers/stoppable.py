@@ -38,4 +38,4 @@ class StoppableTransfer:
     def on_kill(self) -> None:
         """Stop at once: Airflow kills the process seconds later, and incomplete files would stay."""
         if self._is_running:
-            raise KeyboardInterrupt("the task was told to stop")
+            raise KeyboardInterrupt("the task was stopped")

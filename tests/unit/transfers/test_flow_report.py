@@ -301,7 +301,7 @@ class TestWhatGoesWrong:
         monkeypatch.setattr(
             "airflow_provider_cytechbot.reports.figures.FigureCollector.add", lambda *_: task.on_kill()
         )
-        with pytest.raises(KeyboardInterrupt, match="told to stop"):
+        with pytest.raises(KeyboardInterrupt, match="was stopped"):
             task.execute({})
 
 

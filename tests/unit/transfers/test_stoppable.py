@@ -26,7 +26,7 @@ def test_returns_what_the_work_returns():
 def test_stops_the_work_only_while_it_runs():
     transfer = StoppableTransfer()
     transfer.on_kill()
-    with pytest.raises(KeyboardInterrupt, match="told to stop"):
+    with pytest.raises(KeyboardInterrupt, match="was stopped"):
         transfer.run_stoppable(transfer.on_kill)
     transfer.on_kill()
 
