@@ -176,9 +176,7 @@ class Claim:
         :raises CyTechBotRequestError: Another run has taken it over.
         """
         if newest_claim(self._folder.names()) > self.number:
-            raise CyTechBotRequestError(
-                f"another run has taken over {self._folder}, because this one was silent for too long."
-            )
+            raise CyTechBotRequestError(f"another run or try has taken over {self._folder}.")
 
     def keep(self, on_lost: Callable[[CyTechBotError], None]) -> None:
         """

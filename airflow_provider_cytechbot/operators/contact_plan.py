@@ -220,7 +220,9 @@ class ContactPlan:
         )
 
     def _compare(self, row: ContactRow, contact: Contact) -> Change | Settled:
-        changed, readdressed, emptied = list[str](), list[str](), list[str]()
+        changed: list[str] = []
+        readdressed: list[str] = []
+        emptied: list[str] = []
         digests = digests_of(row.texts, self._salt)
         if digests == contact.digests:
             return _unchanged(contact, _why_unchanged(row, contact, emptied))

@@ -201,6 +201,9 @@ class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
     """
     Keep the contacts of a group in step with a table: a list, file or query in which each row is a contact.
 
+    Calls ``POST create_contact``, ``POST update_contact/{contact_id}`` and ``POST delete_contact``, once for
+    each row to create, update or delete.
+
     The API can neither list nor search contacts, so the sync has a memory of its own below ``state_path``:
     the contact id of each key, and digests of what was sent last. Only rows that differ are sent, and only
     contacts that this sync has made or adopted are ever updated or deleted.

@@ -12,6 +12,7 @@ def test_a_missing_folder_is_empty(folder):
 def test_a_file_is_created_once(folder):
     assert folder.create("a", b"first")
     assert not folder.create("a", b"second")
+    assert folder.create("a", b"first")  # as after a lost response
     assert folder.read("a") == b"first"
     assert folder.names() == ["a"]
 

@@ -260,6 +260,7 @@ class TestWhatGoesWrong:
             *[("path", each) for each in (None, "", " ")],
             *[("max_answers", each) for each in (51, -1, 1.5, True, None, "", "many", "1000000000000")],
             *[("overwrite", each) for each in ("", None, "maybe")],
+            *[("storage_options", each) for each in ("ACL", {"ACL": "private"}, {1: 2})],
         ],
     )
     def test_parameter_that_cannot_be_used(self, folder, answer, field, wrong):

@@ -31,6 +31,14 @@ def test_stops_the_work_only_while_it_runs():
     transfer.on_kill()
 
 
+def test_does_not_stop_the_removal_of_unfinished_files():
+    class Discarding(StoppableTransfer):
+        is_discarding = True
+
+    transfer = Discarding()
+    assert transfer.run_stoppable(lambda: transfer.on_kill() or "removed") == "removed"
+
+
 @pytest.mark.parametrize("error", [CyTechBotStorageRefusedError("no"), CyTechBotFieldError("no")], ids=repr)
 def test_error_that_no_retry_can_help_fails_the_task_at_once(error):
     with pytest.raises(type(error)) as caught:
