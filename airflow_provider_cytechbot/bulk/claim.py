@@ -33,7 +33,7 @@ class ClaimFile(msgspec.Struct):
     The content of a claim.
 
     :param version: The version of the folder's format.
-    :param owner: Who claims.
+    :param owner: The task instance that claims.
     :param run: What all tries of the owner have in common.
     :param at: When, in seconds since 1970.
     :param based_on: The number of the newest state at that moment; 0 if there was none.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from airflow_provider_cytechbot.api.fields import field_error
 
-#: Parameters of S3 and arguments of ``open`` that are no options.
+#: Parameters of S3 and arguments of ``open`` that are not options.
 _SET_BY_THE_OPERATOR = frozenset(
     {
         "Bucket",

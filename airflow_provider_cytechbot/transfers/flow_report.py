@@ -40,10 +40,10 @@ class CyTechBotFlowReportOperator(
     the page.
 
     Answers are counted while they arrive. Memory does not grow with the number of subscribers; with more than
-    2,000 different answers to one question, their counts are approximate, and the page says how far.
+    2,000 different answers to one question, their counts are approximate, and the page states how far.
 
     Nothing appears at ``path`` until all answers have arrived; only then is an existing page replaced. A
-    campaign that nobody has answered gives a page that says so.
+    campaign that nobody has answered gives a page with this statement.
 
     Calls ``GET get_flow_campaign_info/`` and ``GET get_all_subscriber_flow_info/``, which costs the server
     time that grows with the square of the number of answers: report rarely, and raise the connection's

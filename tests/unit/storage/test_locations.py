@@ -35,7 +35,7 @@ def test_scheme_that_nothing_opens(path):
 
 
 def test_unknown_connection():
-    with pytest.raises(CyTechBotStorageRefusedError, match="'no_such', which Airflow does not know"):
+    with pytest.raises(CyTechBotStorageRefusedError, match="'no_such', which does not exist in Airflow"):
         StorageLocation.from_parameter("state_path", "file://no_such@/tmp/state")
 
 
