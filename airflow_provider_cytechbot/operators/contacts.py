@@ -33,7 +33,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
     Create a contact in a contact group. It needs an e-mail address or a phone number.
 
     Calls ``POST create_contact``. The API cannot search contacts, so a create whose answer was lost is not
-    sent again: the task fails at once and says how to check. All parameters are templated.
+    sent again: the task fails at once and explains how to check. All parameters are templated.
 
     :param contact_type_id: The id of the contact group.
     :param contact_email: The contact's e-mail address.

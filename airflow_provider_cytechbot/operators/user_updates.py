@@ -139,7 +139,7 @@ class UserUpdates:
         The same values are not sent again, unless the result of a later update is not known. A date that is
         counted from the validity is new in each run, but the same in all tries of a run.
 
-        :param write: What the rows ask for.
+        :param write: What the rows set.
         :param entry: What the state holds of the user.
         """
         last = LastUpdate.of(entry.value)

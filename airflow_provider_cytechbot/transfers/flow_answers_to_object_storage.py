@@ -183,20 +183,11 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         ids = [] if self.flow_campaign_name else self._given_ids(hook)
         options, file_type = self._options(context, hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
-        manifests = self.run_stoppable(lambda: self._run(context, hook, export, ids))
-        _set_outlet_extra(context, self.outlets, manifests)
-        return manifests if self._is_several else manifests[0]
-
-    def _run(
-        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
-    ) -> list[ExportManifest]:
-        if not self._is_several:
-            return [export.run(ids[0] if ids else self._id_of_name(hook, export))]
-        export.check_paths()  # the export of one campaign begins with that
-        return self._export_several(context, hook, export, ids)
+        return self.run_stoppable(lambda: self._run(context, hook, export, ids))
 
     @property
-    def _is_discarding(self) -> bool:
+    def is_discarding(self) -> bool:
+        """Whether unfinished files are being removed, which a second signal must not interrupt."""
         return bool(self._export and self._export.is_discarding)
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
@@ -208,6 +199,17 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         from airflow_provider_cytechbot.exports.lineage import lineage_of_exports
 
         return lineage_of_exports(self._export.exported if self._export else ())
+
+    def _run(
+        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
+    ) -> ExportManifest | list[ExportManifest]:
+        if self._is_several:
+            export.check_paths()  # the export of one campaign begins with that
+            manifests = self._export_several(context, hook, export, ids)
+        else:
+            manifests = [export.run(ids[0] if ids else self._id_of_name(hook, export))]
+        _set_outlet_extra(context, self.outlets, manifests)
+        return manifests if self._is_several else manifests[0]
 
     @property
     def _is_several(self) -> bool:

@@ -371,8 +371,8 @@ class TestRows:
     @pytest.mark.parametrize(
         "labels",
         [
-            {"label_names": "Nobody knows it"},
-            {"label_names": ["VIP", "Nobody knows it"]},
+            {"label_names": "No such label"},
+            {"label_names": ["VIP", "No such label"]},
             {"label_names": 5},
             {"label_names": [""]},
             {"label_ids": "5,55"},

@@ -13,7 +13,7 @@ COMMON = {
     "label_ids": "5",
     "rows": [str(each) for each in range(1, 301)],
     "max_concurrency": 4,
-    "retries": 2,
+    "retries": 20,
     "retry_delay": timedelta(0),
 }
 
