@@ -165,9 +165,9 @@ class PageReader:
         assert re.search(expected, self.output), f"{block.where}: the output was {self.output!r}"
 
     def untested(self, text: str, block: Block) -> None:
-        """Leave out what only another system runs; its page must say so."""
+        """Leave out what only another system runs; its page must state so."""
         page = (DOCS / block.where.rpartition(":")[0]).read_text()
-        assert "not tested here" in page, f"{block.where}: the page does not say that this is not tested"
+        assert "not tested here" in page, f"{block.where}: the page does not state that this is not tested"
 
     # Commands.
 
