@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,8 @@ class ContactPlan:
     def __init__(self, rules: ContactRules, salt: bytes) -> None:
         self._rules = rules
         self._salt = salt
+        self._last_row: ContactRow | None = None
+        self._last_digests: Digests = ()
         self._needed = AddressFilter()
         self._released = AddressFilter()
 
@@ -125,6 +127,13 @@ class ContactPlan:
         :param row: Its row.
         :param entry: What the state holds of it.
         """
+        digests = self._digests(row)
+        if (
+            entry.step is None
+            and entry.value is not None
+            and (contact_id := Contact.id_if_equal(entry.value, digests))
+        ):
+            return Settled(outcomes.UNCHANGED, _why_unchanged(row, contact_id, ()), id=contact_id)
         contact, step = _read(entry)
         if step and step.kind is StepKind.CREATE:
             if row.contact_id:
@@ -223,9 +232,7 @@ class ContactPlan:
         changed: list[str] = []
         readdressed: list[str] = []
         emptied: list[str] = []
-        digests = digests_of(row.texts, self._salt)
-        if digests == contact.digests:
-            return _unchanged(contact, _why_unchanged(row, contact, emptied))
+        digests = self._digests(row)
         for field, text, now, before in zip(FIELDS, row.texts, digests, contact.digests, strict=True):
             if text is None or now == before:
                 continue
@@ -245,7 +252,7 @@ class ContactPlan:
             return Settled(outcomes.REFUSED, reason, fields=",".join(readdressed), id=contact.id)
         if changed:
             return self._update(row, contact, changed)
-        return _unchanged(contact, _why_unchanged(row, contact, emptied))
+        return _unchanged(contact, _why_unchanged(row, contact.id, emptied))
 
     def _update(self, row: ContactRow, contact: Contact, changed: list[str]) -> Change:
         if self._rules.sync_mode == MIRROR:
@@ -317,7 +324,10 @@ class ContactPlan:
         return any(now == old != EMPTY for now, old in zip(self._digests(row), before, strict=False))
 
     def _digests(self, row: ContactRow) -> Digests:
-        return digests_of(row.texts, self._salt)
+        """Return the digests of a row, which are needed several times."""
+        if row is not self._last_row:
+            self._last_row, self._last_digests = row, digests_of(row.texts, self._salt)
+        return self._last_digests
 
 
 class AddressFilter:
@@ -327,7 +337,7 @@ class AddressFilter:
     A wrong answer changes the order of calls at most.
     """
 
-    _BITS = 24
+    _WIDTH = 24
 
     def __init__(self) -> None:
         self._bits: bytearray | None = None
@@ -338,21 +348,24 @@ class AddressFilter:
 
         :param digests: Their digests.
         """
+        if self._bits is None:
+            self._bits = bytearray(1 << self._WIDTH - 3)
+        bits = self._bits
         for each in digests:
             if each not in (EMPTY, UNKNOWN):
-                if self._bits is None:
-                    self._bits = bytearray(1 << self._BITS - 3)
-                for at in self._positions(each):
-                    self._bits[at >> 3] |= 1 << (at & 7)
+                one, other = self._positions(each)
+                bits[one >> 3] |= 1 << (one & 7)
+                bits[other >> 3] |= 1 << (other & 7)
 
     def __contains__(self, digest: bytes) -> bool:
         if self._bits is None or digest in (EMPTY, UNKNOWN):
             return False
         return all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._positions(digest))
 
-    def _positions(self, digest: bytes) -> tuple[int, int]:
+    @classmethod
+    def _positions(cls, digest: bytes) -> tuple[int, int]:
         number = int.from_bytes(digest)
-        return number & (1 << self._BITS) - 1, number >> self._BITS
+        return number & (1 << cls._WIDTH) - 1, number >> cls._WIDTH
 
 
 def _read(entry: StateEntry) -> tuple[Contact | None, Step | None]:
@@ -373,10 +386,10 @@ def _unchanged(contact: Contact, reason: str = "") -> Settled:
     return Settled(outcomes.UNCHANGED, reason, id=contact.id)
 
 
-def _why_unchanged(row: ContactRow, contact: Contact, emptied: list[str]) -> str:
+def _why_unchanged(row: ContactRow, contact_id: str, emptied: Sequence[str]) -> str:
     if emptied:
         return f"The API cannot empty {_listed(emptied)}."
-    return _MADE_ALREADY if row.contact_id not in ("", contact.id) else ""
+    return _MADE_ALREADY if row.contact_id not in ("", contact_id) else ""
 
 
 def _listed(fields: Iterable[str]) -> str:
