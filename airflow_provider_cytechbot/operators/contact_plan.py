@@ -127,12 +127,9 @@ class ContactPlan:
         :param row: Its row.
         :param entry: What the state holds of it.
         """
-        digests = self._digests(row)
-        if (
-            entry.step is None
-            and entry.value is not None
-            and (contact_id := Contact.id_if_equal(entry.value, digests))
-        ):
+        if entry.value is None and entry.step is None:
+            return self._adopt(row, None, None) if row.contact_id else self._create(row)
+        if entry.step is None and (contact_id := Contact.id_if_equal(entry.value or b"", self._digests(row))):
             return Settled(outcomes.UNCHANGED, _why_unchanged(row, contact_id, ()), id=contact_id)
         contact, step = _read(entry)
         if step and step.kind is StepKind.CREATE:
@@ -188,29 +185,29 @@ class ContactPlan:
 
         :param row: The row.
         """
-        return any(each in self._released for each in self._digests(row)[: len(ADDRESSES)])
+        return any(each in self._released for each in digests_of(row.addresses, self._salt))
 
     def _create(self, row: ContactRow, *, held: bool = False) -> Change | Settled:
         if not row.has_address:
             return Settled(outcomes.INVALID, _NEEDS_ADDRESS)
-        digests = self._digests(row)
+        addresses = digests_of(row.addresses, self._salt)
         if self._rules.sync_mode == MIRROR:
-            self._needed.add(digests[: len(ADDRESSES)])
+            self._needed.add(addresses)
         return Change(
             CREATE,
             row.encode() + _NEW[held],
-            ",".join(row.filled),
+            row.filled,
             # A second create of the same e-mail address is refused, so that a held one can be repeated.
-            is_repeatable=held,
-            step=Step(StepKind.CREATE, digests).encode(),
-            phase=ROWS,
+            held,
+            Step(StepKind.CREATE, addresses).encode(),
+            ROWS,
         )
 
     def _held(
         self, row: ContactRow, contact: Contact | None, step: Step, is_of_this_run: bool
     ) -> Change | Settled:
-        may_be_sent = self._rules.ambiguous == RETRY and not is_of_this_run and row.email
-        if may_be_sent and step.digests[0] == self._digests(row)[0]:
+        may_be_sent = self._rules.ambiguous == RETRY and not is_of_this_run and row.texts[0]
+        if may_be_sent and step.digests[0] == digests_of(row.addresses, self._salt)[0]:
             if contact is None:
                 return self._create(row, held=True)
             return self._recreate(row, contact, deletes_first=False, held=True)
@@ -223,10 +220,8 @@ class ContactPlan:
             "updates": self._rules.sync_mode != CREATE,
             "old": contact.id if contact else "",
         }
-        fields = [CONTACT_ID, *(row.filled if self._rules.sync_mode != CREATE else ())]
-        return Change(
-            "update", encode_payload(row.encode(), payload), ",".join(fields), step=step, phase=ROWS
-        )
+        fields = f"{CONTACT_ID},{row.filled}" if self._rules.sync_mode != CREATE else CONTACT_ID
+        return Change("update", encode_payload(row.encode(), payload), fields, step=step, phase=ROWS)
 
     def _compare(self, row: ContactRow, contact: Contact) -> Change | Settled:
         changed: list[str] = []
@@ -273,7 +268,7 @@ class ContactPlan:
     def _recreate(
         self, row: ContactRow, contact: Contact, *, deletes_first: bool, held: bool = False
     ) -> Change:
-        self._needed.add(self._digests(row)[: len(ADDRESSES)])
+        self._needed.add(digests_of(row.addresses, self._salt))
         self._released.add(contact.digests[: len(ADDRESSES)])
         payload = {
             "id": contact.id,
@@ -282,14 +277,14 @@ class ContactPlan:
             "value": contact.encode().hex(),
         }
         if held:
-            step = Step(StepKind.CREATE, self._digests(row))
+            step = Step(StepKind.CREATE, digests_of(row.addresses, self._salt))
         else:
             # What may have been deleted stays so until a call of this change is recorded.
             step = Step(StepKind.DELETE if contact.is_being_deleted else StepKind.SEVERAL)
         return Change(
             RECREATE,
             encode_payload(row.encode(), payload),
-            ",".join(row.filled),
+            row.filled,
             held,
             step.encode(),
             phase=ROWS,

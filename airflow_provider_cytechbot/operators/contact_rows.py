@@ -50,9 +50,9 @@ class ContactRow(NamedTuple):
     is_forgotten: bool = False
 
     @property
-    def email(self) -> str | None:
-        """The e-mail address."""
-        return self.texts[0]
+    def addresses(self) -> tuple[str | None, ...]:
+        """The e-mail address and the phone number."""
+        return self.texts[: len(ADDRESSES)]
 
     @property
     def has_address(self) -> bool:
@@ -60,9 +60,9 @@ class ContactRow(NamedTuple):
         return bool(self.texts[0] or self.texts[1])
 
     @property
-    def filled(self) -> list[str]:
-        """The names of the fields that are not empty."""
-        return [field for field, text in zip(FIELDS, self.texts, strict=True) if text]
+    def filled(self) -> str:
+        """The names of the fields that are not empty, separated by commas."""
+        return ",".join([field for field, text in zip(FIELDS, self.texts, strict=True) if text])
 
     def encode(self) -> str:
         """Return the row as the engine stores it: a line of JSON."""

@@ -97,7 +97,7 @@ class Step(NamedTuple):
     A step that was recorded before it was sent.
 
     :param kind: What it is.
-    :param digests: Of a create: the fields that are sent.
+    :param digests: Of a create: the digests of its addresses.
     :param fields: Of an update: the fields that are sent.
     """
 
