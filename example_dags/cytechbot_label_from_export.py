@@ -1,5 +1,5 @@
 """
-### Export answers, then tag those who gave certain ones
+### Export answers, then tag the subscribers with certain ones
 
 Each day, export the answers of a flow campaign to a file, and tag the subscribers who gave one of the wanted
 answers to a question, straight from that file: no task has to read it in between. The report has a line for

@@ -103,7 +103,7 @@ def _decipher(
     answer = call.endpoint.answer
     verdict = value.get("status") if isinstance(value, dict) else None
     if isinstance(value, dict):
-        if answer and verdict in ("error", "info") and _says_none(answer, value):
+        if answer and verdict in ("error", "info") and _reports_none(answer, value):
             return answer.read([], ReadContext(zone, call.fields))
         if verdict == "error" or is_facebook_error(value):
             return _judge_refusal(call, value, is_resend, headers)
@@ -127,7 +127,7 @@ def _decipher(
     return result
 
 
-def _says_none(answer: Answer[Any], value: dict[str, Any]) -> bool:
+def _reports_none(answer: Answer[Any], value: dict[str, Any]) -> bool:
     """Return whether a refusal only means that the list is empty."""
     message = " ".join(message_of(value).split())
     return answer.none_found is not None and answer.none_found.casefold() == message.casefold()

@@ -153,7 +153,7 @@ def _text(name: str, value: object) -> str:
         raise field_error(name, f"must be text, not {type(value).__name__}", hint)
     # Not by encoding it: the error of the codec would have the whole text, perhaps a password.
     if _SURROGATE.search(value):
-        raise field_error(name, "has half a surrogate pair, which is no text")
+        raise field_error(name, "has half a surrogate pair, which is not text")
     return value
 
 

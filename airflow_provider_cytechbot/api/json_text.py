@@ -12,7 +12,7 @@ MAX_NOTICES = 64 * 1024
 _LEAD = re.compile(r"[\s\ufeff]*")
 _ROOT = re.compile(r"[\[{]|null\s*\Z")
 #: What a body can hold before its JSON: notices, each from its kind to the line that it names, and what
-#: looks like JSON. PHP says "Notice: ... on line 5", the framework below CyTechBot "... Line Number: 5".
+#: looks like JSON. PHP writes "Notice: ... on line 5", the framework below CyTechBot "... Line Number: 5".
 _LANDMARK = re.compile(
     r"(?P<begin>\b(?:notice|warning|deprecated|strict standards|php error was encountered)\b)"
     r"|(?P<line>\b(?:on line\s+|line number:\s*)(?:<\w+>)?\d+)"
@@ -90,7 +90,7 @@ def find_root(text: str) -> int | None:
 
 def clean(text: str) -> str:
     """
-    Return text that every store takes: half a surrogate pair, which is no character, becomes U+FFFD.
+    Return text that every store takes: half a surrogate pair, which is not a character, becomes U+FFFD.
 
     :param text: Text from JSON, which can hold half an emoji, cut off by the width of a database column.
     """

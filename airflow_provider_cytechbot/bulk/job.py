@@ -294,7 +294,7 @@ def _count_rows(manifest: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def _open_hook(conn_id: str, settings: Settings) -> AsyncIterator[CyTechBotAsyncHook]:
-    """Open a hook with settings that the main thread has read, the only one that Airflow expects to ask."""
+    """Open a hook with settings that the main thread has read, the only one that Airflow lets read them."""
     from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
     hook = CyTechBotAsyncHook(conn_id)

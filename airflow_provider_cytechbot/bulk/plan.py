@@ -72,7 +72,7 @@ class ColumnMap:
         if unknown := [field for field in named if field not in resource.fields]:
             raise field_error(
                 "columns",
-                f"names {unknown[0]!r}, which is no field",
+                f"names {unknown[0]!r}, which is not a field",
                 f"Fields: {', '.join(resource.fields)}.",
             )
         self._key_field = resource.key_field

@@ -145,7 +145,7 @@ def _database_hook(sql_conn_id: str) -> DbApiHook:
         raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which Airflow does not have") from None
     hook = connection.get_hook()  # type: ignore[no-untyped-call,unused-ignore]
     if not isinstance(hook, DbApiHook):
-        raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which is no connection to a database")
+        raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which is not a connection to a database")
     return hook
 
 

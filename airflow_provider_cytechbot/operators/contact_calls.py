@@ -215,7 +215,7 @@ class ContactCalls:
             steps.save(contact._replace(digests=self._digests_of(record)).encode())
             raise CyTechBotRequestError(
                 f"The contact has another {' and '.join(other)}, which a call set whose response was lost.",
-                "The next run treats it as on_readdress says.",
+                "The next run treats it by on_readdress.",
             )
         record = await self._update_differing(hook, record, texts)
         return Written(id=contact.id, value=contact._replace(digests=self._digests_of(record)).encode())

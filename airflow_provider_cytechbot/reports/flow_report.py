@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api.fields import field_error
@@ -77,6 +77,7 @@ class ReportOptions(NamedTuple):
     :param history_path: Where the history is; ``None`` for a report without one.
     :param max_answers: The most answers to list of each question.
     :param overwrite: Whether to replace an existing page.
+    :param storage_options: Further options of the store.
     :param run: The task's run, whose entry in the history is replaced; empty outside of a run.
     """
 
@@ -84,6 +85,7 @@ class ReportOptions(NamedTuple):
     history_path: str | None
     max_answers: int
     overwrite: bool
+    storage_options: Mapping[str, Any]
     run: str
 
 
@@ -118,7 +120,7 @@ class FlowReport:
         with self._history(place) as (history, history_file):
             earlier = history.reports_of(campaign, except_run=options.run) if history else None
             with whole_or_nothing(
-                place, overwrite=options.overwrite, options=WriteOptions(CONTENT_TYPE)
+                place, overwrite=options.overwrite, options=self._write_options(CONTENT_TYPE)
             ) as page:
                 subject, figures = self._read(flow_campaign_id)
                 page.write(render_page(subject, figures, earlier, max_answers=options.max_answers))
@@ -151,8 +153,11 @@ class FlowReport:
         if location.path == page.path:
             raise field_error("history_path", "is the same as 'path'", "The history needs a file of its own.")
         history = History(location)
-        with whole_or_nothing(location, options=WriteOptions("application/jsonl")) as file:
+        with whole_or_nothing(location, options=self._write_options("application/jsonl")) as file:
             yield history, file
+
+    def _write_options(self, content_type: str) -> WriteOptions:
+        return WriteOptions(content_type, None, self._options.storage_options)
 
     def _read(self, flow_campaign_id: str) -> tuple[Subject, Figures]:
         campaign = self._hook.get_flow_campaign(flow_campaign_id)

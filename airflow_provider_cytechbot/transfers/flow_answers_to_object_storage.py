@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
+from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_count, read_switch
-from airflow_provider_cytechbot.hooks.base import as_task_error
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
 from airflow_provider_cytechbot.operators.own_arguments import OwnArgumentsMeta
+from airflow_provider_cytechbot.transfers.stoppable import StoppableTransfer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -34,7 +34,7 @@ OUTCOMES = "outcomes"
 
 
 class CyTechBotFlowAnswersToObjectStorageOperator(
-    CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
+    StoppableTransfer, CyTechBotOperatorMixin, BaseOperator, metaclass=OwnArgumentsMeta
 ):
     """
     Export all answers of flow campaigns to files on any object storage.
@@ -54,6 +54,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Each campaign is
         exported as a whole or not at all. If one fails, the others are still exported, and then the task
         fails. Either way the XCom ``outcomes`` has ``{"flow_campaign_id", "manifest", "error"}`` for each.
+    :param flow_campaign_name: The campaign's name, instead of its id. Several campaigns of that name are an
+        error that lists their ids.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/flows/{{ run_id }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
@@ -107,6 +109,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
     template_fields: Sequence[str] = (
         "flow_campaign_id",
+        "flow_campaign_name",
         "path",
         "file_format",
         "compression",
@@ -131,7 +134,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput | Sequence[IdInput],
+        flow_campaign_id: IdInput | Sequence[IdInput] | None = None,
+        flow_campaign_name: str | None = None,
         path: str | ObjectStoragePath,
         file_format: str | None = None,
         compression: str | None = None,
@@ -152,6 +156,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     ) -> None:
         super().__init__(**kwargs)
         self.flow_campaign_id = flow_campaign_id
+        self.flow_campaign_name = flow_campaign_name
         self.path = path
         self.file_format = file_format
         self.compression = compression
@@ -168,7 +173,6 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         self.csv_separator = csv_separator
         self.storage_options = storage_options
         self.cytechbot_conn_id = cytechbot_conn_id
-        self._is_exporting = False
         self._export: Export | None = None
 
     def execute(self, context: Context) -> ExportManifest | list[ExportManifest]:
@@ -176,32 +180,15 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         from airflow_provider_cytechbot.exports.export import Export
 
         hook = self.hook
-        ids = self._named_ids(hook)
+        ids = [] if self.flow_campaign_name else self._given_ids(hook)
         options, file_type = self._options(context, hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
-        self._is_exporting = True
-        try:
-            if self._is_several:
-                export.check_paths()  # the export of one campaign begins with that
-                manifests = self._export_several(context, hook, export, ids)
-            else:
-                manifests = [export.run(ids[0])]
-        except CyTechBotStorageError as error:
-            failure = error
-        else:
-            _set_outlet_extra(context, self.outlets, manifests)
-            return manifests if self._is_several else manifests[0]
-        finally:
-            self._is_exporting = False
-        # Outside the except, and without the storage's own exceptions: they may hold its credentials.
-        failure.__context__ = None
-        raise as_task_error(failure.with_traceback(None))
+        return self.run_stoppable(lambda: self._run(context, hook, export, ids))
 
-    def on_kill(self) -> None:
-        """Interrupt the export, which removes its unfinished files before Airflow kills the process."""
-        # A second signal must not interrupt the removal.
-        if self._is_exporting and self._export and not self._export.is_discarding:
-            raise KeyboardInterrupt("the task was stopped")
+    @property
+    def is_discarding(self) -> bool:
+        """Whether unfinished files are being removed, which a second signal must not interrupt."""
+        return bool(self._export and self._export.is_discarding)
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """
@@ -213,22 +200,39 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
         return lineage_of_exports(self._export.exported if self._export else ())
 
+    def _run(
+        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
+    ) -> ExportManifest | list[ExportManifest]:
+        if self._is_several:
+            export.check_paths()  # the export of one campaign begins with that
+            manifests = self._export_several(context, hook, export, ids)
+        else:
+            manifests = [export.run(ids[0] if ids else self._id_of_name(hook, export))]
+        _set_outlet_extra(context, self.outlets, manifests)
+        return manifests if self._is_several else manifests[0]
+
     @property
     def _is_several(self) -> bool:
         # What mapped tasks returned is a sequence, but not a list.
-        given = self.flow_campaign_id
+        given = None if self.flow_campaign_name else self.flow_campaign_id
         return given == ALL or (isinstance(given, Sequence) and not isinstance(given, str | bytes))
 
-    def _named_ids(self, hook: CyTechBotHook) -> list[str]:
+    def _given_ids(self, hook: CyTechBotHook) -> list[str]:
         """Return the ids as the call takes them; none for ``"all"``, which are requested later."""
         if self.flow_campaign_id == ALL:
             return []
-        ids: Any = self.flow_campaign_id if self._is_several else [self.flow_campaign_id]
+        if not self._is_several:
+            return [hook.resolve_flow_campaign_id(self.flow_campaign_id, None)]
+        ids: Any = self.flow_campaign_id
         try:
             return list(dict.fromkeys(encode_number("flow_campaign_id", each) for each in ids))
         except CyTechBotError as error:
             failure = error
         raise hook.task_error(failure)
+
+    def _id_of_name(self, hook: CyTechBotHook, export: Export) -> str:
+        export.check_paths()  # before the API is called
+        return hook.resolve_flow_campaign_id(self.flow_campaign_id, self.flow_campaign_name)
 
     def _options(self, context: Context, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
         """Return the checked options, and the type of the files."""

@@ -36,6 +36,11 @@ class StoppableTransfer:
         raise as_task_error(failure.with_traceback(None))
 
     def on_kill(self) -> None:
-        """Stop at once: Airflow kills the process seconds later, and incomplete files would stay."""
-        if self._is_running:
-            raise KeyboardInterrupt("the task was told to stop")
+        """Interrupt the transfer, which removes its unfinished files before Airflow kills the process."""
+        if self._is_running and not self.is_discarding:
+            raise KeyboardInterrupt("the task was stopped")
+
+    @property
+    def is_discarding(self) -> bool:
+        """Whether unfinished files are being removed, which a second signal must not interrupt."""
+        return False

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
@@ -101,6 +102,7 @@ class PageReader:
             "sql": self.sql,
             "json": self.json,
             "text": self.text,
+            "yaml": self.yaml,
         }
         assert block.language in kinds, f"{block.where}: nothing runs a block of the kind {block.language!r}"
         text = self.adapt(block.text)
@@ -148,6 +150,13 @@ class PageReader:
     def json(self, text: str, block: Block) -> None:
         assert block.file, f"{block.where}: name the file in its caption"
         json.loads(text)
+
+    def yaml(self, text: str, block: Block) -> None:
+        """Check a mapping of statsd-exporter: it has a label for each part of a metric's name."""
+        for mapping in yaml.safe_load(text)["mappings"]:
+            places = [f"${number}" for number, _ in enumerate(re.findall(r"\*", mapping["match"]), start=1)]
+            assert list(mapping["labels"].values()) == places
+            assert re.fullmatch(r"airflow\.cytechbot\.[a-z_]+[.*]+", mapping["match"])
 
     def text(self, text: str, block: Block) -> None:
         """Compare with the output of the command before it."""

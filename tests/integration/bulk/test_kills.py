@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-ROWS = 240
+ROWS = 180
 CONCURRENCY = 4
 #: Nothing that another try would change.
 SETTLED = {"succeeded", "unchanged", "ambiguous", "refused"}
@@ -46,7 +46,7 @@ def places(tmp_path):
     return places
 
 
-def killed_often(worker, server, operator, fields, seed, kills=3):
+def killed_often(worker, server, operator, fields, seed, kills=2):
     """Kill a task at random points until it ends by itself; return how many kills there were."""
     points = random.Random(seed)
     for number in range(1, 40):
@@ -122,3 +122,35 @@ def test_a_stopped_task_keeps_the_outcomes_of_calls_under_way(worker, server, pl
     assert found["manifest"]["counts"]["ambiguous"] == 0
     outcomes = report_of(tmp_path / "out" / "report.csv")
     assert {key for key, outcome in outcomes.items() if outcome == "succeeded"} == set(server.received)
+
+
+def test_a_process_that_was_taken_over_sends_nothing_twice(worker, server, places, tmp_path):
+    """As when a supervisor dies, and the next try begins while the code of the first one still runs."""
+    server.delay = 0.02
+    fields = {"rows": [{"name": each} for each in ids()], "max_concurrency": CONCURRENCY}
+    fields |= places("state_path", "report_path")
+    first = worker.begin("create", 1, fields)
+    wait_until(lambda: server.received.total() > 5 * CONCURRENCY)
+    first.kill(signal.SIGSTOP)
+    before = server.received.total()
+    second = worker.begin("create", 2, fields)
+    wait_until(lambda: server.received.total() > before + 5 * CONCURRENCY)
+    first.kill(signal.SIGCONT)
+    assert "taken over" in first.wait()["text"]
+    counts = second.wait()["manifest"]["counts"]
+    assert set(server.received.values()) == {1}
+    assert counts["succeeded"] + counts["ambiguous"] == ROWS
+    assert counts["ambiguous"] <= 2 * CONCURRENCY
+
+
+def test_two_runs_at_once_are_refused_and_the_other_one_is_named(worker, server, places):
+    server.delay = 0.02
+    fields = {"page_id": "9", "label_ids": "5", "rows": ids(), **places("state_path")}
+    first = worker.begin("assign", 1, fields)
+    wait_until(lambda: server.received.total() > 20)
+    found = worker.begin("assign", 1, fields, run="another")
+    assert f"in use by task t of DAG d, run r, process {first.pid}" in found.wait()["text"]
+    assert first.wait()["manifest"]["counts"]["succeeded"] == ROWS
+    assert set(server.received.values()) == {1}
+    after = worker.run("assign", 1, fields, run="another")
+    assert after["manifest"]["counts"]["unchanged"] == ROWS

@@ -22,6 +22,7 @@ from airflow_provider_cytechbot.bulk import job, owner, run_store, runner, store
 from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
 from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperator
 from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
+from airflow_provider_cytechbot.operators.users import CyTechBotUpdateUsersOperator
 from airflow_provider_cytechbot.transport import aiohttp_transport  # noqa: F401
 
 
@@ -81,7 +82,11 @@ class CreateOperator(CyTechBotBulkOperator):
         return self.write_rows(Creates(), context)
 
 
-OPERATORS = {"assign": CyTechBotAssignLabelsOperator, "create": CreateOperator}
+OPERATORS = {
+    "assign": CyTechBotAssignLabelsOperator,
+    "create": CreateOperator,
+    "update": CyTechBotUpdateUsersOperator,
+}
 
 
 def context_of(command: dict, pushed: dict) -> dict:

@@ -14,7 +14,7 @@ class Table:
     """
     A table of people that changes each night.
 
-    The last name of a person is its key, so that the server's contacts can be told apart.
+    The last name of a person is its key, which distinguishes the server's contacts.
     """
 
     def __init__(self, chance):

@@ -104,7 +104,7 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
         ("aws_reader", BUCKET, "'aws_reader': its keys"),
         ("aws_default", "no-such-bucket", "make the bucket"),
         ("aws_default", "No_Bucket!", "Invalid bucket name"),
-        ("aws_unknown", BUCKET, "'aws_unknown', which Airflow does not know"),
+        ("aws_unknown", BUCKET, "'aws_unknown', which does not exist in Airflow"),
     ],
 )
 def test_place_that_takes_nothing_is_found_before_the_api_is_called(

@@ -453,7 +453,7 @@ def test_a_redirect_is_never_an_answer(call, body, status):
     assert "pw" not in str(error)
     assert "abc" not in str(error)
     assert not error.is_transient
-    assert error.may_have_acted  # a 303 even says that the call was carried out
+    assert error.may_have_acted  # a 303 even states that the call was carried out
     assert error.concerns_every_row
 
 

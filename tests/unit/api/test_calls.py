@@ -18,7 +18,7 @@ from airflow_provider_cytechbot.api.errors import (
 BASE = "https://example.com/chat/api"
 KEY = "K-e y+%&=/é"
 
-# Endpoint, what it is given, the path asked for, the fields that arrive beside the key.
+# Endpoint, its fields, the path of the request, the fields that arrive beside the key.
 CALLS = [
     (e.GET_USER, {"user_id": 39}, "get_user_info/", {"user_id": "39"}),
     (e.GET_USER, {"email": "a+b@x.org"}, "get_user_info/", {"email": "a+b@x.org"}),
@@ -307,7 +307,7 @@ def test_its_repr_shows_no_field():
     assert "private" not in repr(call)
 
 
-def test_path_and_what_was_asked_hold_no_query():
+def test_path_and_request_hold_no_query():
     call = build(e.GET_SUBSCRIBER, subscriber_id="12")
     assert call.request == "GET subscriber_information/"
 
@@ -353,12 +353,12 @@ def test_all_other_calls_stay_what_they_are(row, error):
     assert build(row[0], **row[1]).as_unanswered(error) is error
 
 
-def test_redactor_knows_a_password_however_short_it_is():
+def test_redactor_has_a_password_however_short_it_is():
     call = build(e.CREATE_USER, name="n", email="e", password="pw1", package_id=1, expired_date="2027-01-01")
     assert call.redactor("the-key")("password 'pw1' is too short") == "password '***' is too short"
 
 
-def test_redactor_knows_key_and_password():
+def test_redactor_has_key_and_password():
     call = build(
         e.CREATE_USER, name="n", email="e", password="open sesame", package_id=1, expired_date="2027-01-01"
     )

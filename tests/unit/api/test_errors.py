@@ -97,7 +97,7 @@ def test_whether_the_server_can_have_acted(was_sent, was_rejected, may_have_acte
     assert error.may_have_acted is may_have_acted
 
 
-def test_an_unanswered_call_is_worth_repeating_and_may_have_acted_unless_said_otherwise():
+def test_an_unanswered_call_is_transient_and_may_have_acted_by_default():
     error = e.CyTechBotTransportError("x")
     assert error.is_transient
     assert error.may_have_acted

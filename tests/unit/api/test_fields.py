@@ -236,7 +236,7 @@ def test_switch(value, switch):
 
 
 @pytest.mark.parametrize("value", [4915112345678, 0, 1.5, WholeNumberOfNumpy(7)], ids=repr)
-def test_a_number_that_a_template_made_of_text_is_refused_and_says_how_to_keep_the_text(value):
+def test_a_number_that_a_template_made_of_text_is_refused_with_a_hint_how_to_keep_the_text(value):
     assert "{{ ... | tojson }}" in refusal(encode_text, value)
 
 

@@ -115,7 +115,7 @@ def test_numbers_stay_the_text_that_was_sent(number):
     assert loads(f"[{number}]") == [number]
 
 
-def test_nested_too_deeply_is_told_apart():
+def test_nested_too_deeply_is_an_error_of_its_own():
     with pytest.raises(RecursionError):
         loads("[" * 100_000)
 

@@ -16,7 +16,7 @@ from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, reda
 
 PHP_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#039;"}
 
-#: Of the names that only HTML5 has, those of ASCII.
+#: Names of ASCII characters that only HTML5 has.
 HTML5_NAMES = {"/": "&sol;", "+": "&plus;", "=": "&equals;", "%": "&percnt;", "\\": "&bsol;", "?": "&quest;"}
 
 #: What happens to a text on its way through clients, proxies and pages.

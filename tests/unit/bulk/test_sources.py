@@ -188,23 +188,23 @@ class ServerCursor:
         self.closed = True
 
 
-def connection_of(driver, cursor, asked):
+def connection_of(driver, cursor, calls):
     def cursor_of(self, *args, **kwargs):
-        asked.append((args, kwargs))
+        calls.append((args, kwargs))
         return cursor
 
-    kind = type("Connection", (), {"cursor": cursor_of, "close": lambda self: asked.append("closed")})
+    kind = type("Connection", (), {"cursor": cursor_of, "close": lambda self: calls.append("closed")})
     kind.__module__ = f"{driver}.extensions"
     return kind()
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
 def test_postgres_keeps_the_result_on_the_server(monkeypatch, driver):
-    asked, cursor = [], ServerCursor()
-    hook = type("Hook", (), {"get_conn": lambda self: connection_of(driver, cursor, asked)})()
+    calls, cursor = [], ServerCursor()
+    hook = type("Hook", (), {"get_conn": lambda self: connection_of(driver, cursor, calls)})()
     monkeypatch.setattr(sources, "_database_hook", lambda conn_id: hook)
     assert list(rows_of_query("SELECT 1", "warehouse")) == [{"id": 1}, {"id": 2}]
-    assert asked == [((), {"name": "cytechbot_bulk"}), "closed"]
+    assert calls == [((), {"name": "cytechbot_bulk"}), "closed"]
     assert cursor.closed
     assert cursor.itersize == sources.FETCH_SIZE
 
@@ -214,6 +214,6 @@ def test_mysql_keeps_the_result_on_the_server(monkeypatch):
     cursors.SSCursor = object()
     monkeypatch.setitem(sys.modules, "MySQLdb", ModuleType("MySQLdb"))
     monkeypatch.setitem(sys.modules, "MySQLdb.cursors", cursors)
-    asked = []
-    sources._streaming_cursor(connection_of("MySQLdb", None, asked))
-    assert asked == [((cursors.SSCursor,), {})]
+    calls = []
+    sources._streaming_cursor(connection_of("MySQLdb", None, calls))
+    assert calls == [((cursors.SSCursor,), {})]

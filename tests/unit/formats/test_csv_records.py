@@ -40,7 +40,7 @@ def test_header_and_records():
         (" a ", b" a "),
     ],
 )
-def test_fields_are_quoted_as_rfc_4180_says(answer, field):
+def test_fields_are_quoted_by_rfc_4180(answer, field):
     assert CsvEncoder(COLUMNS).encode(table([row(answer=answer)])).split(b",Why?,")[1] == (
         field + b",2026-11-22T15:14:40+00:00\r\n"
     )

@@ -20,6 +20,7 @@ from airflow_provider_cytechbot.sensors.flow_answers import CyTechBotFlowCampaig
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator,
 )
+from airflow_provider_cytechbot.transfers.flow_report import CyTechBotFlowReportOperator
 
 
 @pytest.fixture
@@ -186,6 +187,7 @@ class TestStoredAddress:
         (CyTechBotFlowCampaignSensor, ["CyTechBot"]),
         (CyTechBotAssignLabelsOperator, ["CyTechBot", "Written file"]),
         (CyTechBotFlowAnswersToObjectStorageOperator, ["CyTechBot", "Written file"]),
+        (CyTechBotFlowReportOperator, ["CyTechBot", "Written file"]),
     ],
 )
 def test_operators_have_their_links(operator, names):

@@ -190,7 +190,7 @@ class TestBody:
 
         return read
 
-    def test_only_what_can_be_checked_is_asked_for(self, read, requests_mock):
+    def test_only_what_can_be_checked_is_accepted(self, read, requests_mock):
         read(b"", "")
         assert requests_mock.last_request.headers["Accept-Encoding"] == "gzip"
 
