@@ -408,7 +408,8 @@ def test_examples_write_different_files(dags):
     writers: dict[str, list[str]] = {}
     run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 11, 27, 1, 2, 3, tzinfo=UTC))
     for dag_id, dag in dags.items():
-        values = {"params": {name: dag.params[name] for name in dag.params}, "dag_run": run}
+        params = {name: dag.params[name] for name in dag.params}
+        values = {"params": params, "dag_run": run, "run_id": "manual", "ti": SimpleNamespace(map_index=0)}
         for task in dag.tasks:
             for field_name in {"path", "state_path", "report_path"} & set(task.template_fields):
                 if isinstance(template := getattr(task, field_name), str):
