@@ -412,7 +412,7 @@ def test_examples_write_different_files(dags):
         values = {"params": params, "dag_run": run, "run_id": "manual", "ti": SimpleNamespace(map_index=0)}
         for task in dag.tasks:
             for field_name in {"path", "state_path", "report_path"} & set(task.template_fields):
-                if isinstance(template := getattr(task, field_name), str):
+                if isinstance(template := getattr(task, field_name, None), str):
                     path = dag.get_template_env().from_string(template).render(values)
                     writers.setdefault(path, []).append(f"{dag_id}.{task.task_id}: {field_name}")
     assert len(writers) > 5
