@@ -115,7 +115,7 @@ def _compare(port: int, calls: Any, contacts: int, differences: int, delay: floa
         print(
             f"second night: {calls.value - sent:,} calls for {differences:,} differences in {seconds:.1f} s,"
             f" answered at once; {time.process_time() - processor:.1f} s of processor,"
-            f" {_memory() - before:.0f} MB more than before both: {manifest['operations']}"
+            f" {_memory() - before:.0f} MB more than before: {manifest['operations']}"
         )
         few = max(differences // 10, 20)
         began = time.perf_counter()
@@ -126,8 +126,8 @@ def _compare(port: int, calls: Any, contacts: int, differences: int, delay: floa
                 session.post(url, data=fields, timeout=60).raise_for_status()
         seconds = (time.perf_counter() - began) * differences / few
         print(
-            f"a loop over {differences:,} known differences, requests.Session, {delay * 1000:.0f} ms of delay:"
-            f" {seconds:.1f} s (scaled from {few})"
+            f"a loop over {differences:,} known differences, requests.Session,"
+            f" {delay * 1000:.0f} ms of delay: {seconds:.1f} s (scaled from {few})"
         )
 
 
