@@ -4,8 +4,8 @@ Keep contacts in step with a table: the sync beside a hand-written loop, and how
     python benchmarks/contact_sync.py [--contacts 50000] [--differences 1000] [--delay 0.05] [--plan 1000000]
 
 The server runs in a process of its own and answers the sync at once. The loop is measured with a delay; it
-sends fewer calls, and its time is scaled up. It knows the differences already: what finds them, and what
-remembers the ids, is not part of it.
+sends fewer calls, and its time is scaled up. The differences are given to it: finding them
+and storing the ids is not part of it.
 """
 
 from __future__ import annotations
