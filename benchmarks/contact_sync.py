@@ -66,7 +66,7 @@ def _serve(ports: Any, calls: Any) -> None:
 
 
 def _write_table(path: Path, people: int, *, changed: int = 0) -> None:
-    """Write a table of people, of whom some are renamed, some new and some gone."""
+    """Write a table of people. Some of them are renamed, new or gone."""
     renamed, new, gone = changed // 2, changed // 4, changed // 4
     with path.open("w") as file:
         file.write("id,email,phone_number,first_name,last_name\n")
