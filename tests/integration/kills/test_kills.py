@@ -290,15 +290,15 @@ def test_a_manifest_lists_no_mixture_of_two_exports(worker, interruptions, sandb
 def test_an_export_of_changes_gives_the_same_after_kills(worker, interruptions, sandbox, target):
     options = {"export_mode": "changes", "state_path": f"{target.uri}/state"}
     exports = Exports(worker, interruptions, target, **options)
-    exports.run("a.jsonl", LARGE, day=9)
+    exports.run("a.jsonl", SMALL, day=9)
     for day in range(10, 10 + ROUNDS):
-        answers = sandbox.state.campaigns[LARGE].answers
-        changed = interruptions.chance.sample(sorted(answers), 30)
+        answers = sandbox.state.campaigns[SMALL].answers
+        changed = interruptions.chance.sample(sorted(answers), 3)
         for subscriber_id in changed:
             answers[subscriber_id].update(dict.fromkeys(answers[subscriber_id], f"another of day {day}"))
         for _ in range(KILLS):
-            exports.interrupt("a.jsonl", LARGE, day)
-        exports.run("a.jsonl", LARGE, day)
+            exports.interrupt("a.jsonl", SMALL, day)
+        exports.run("a.jsonl", SMALL, day)
         rows = [json.loads(line) for line in target.read("a.jsonl").splitlines()]
         assert {(row["subscriber_id"], row["change"]) for row in rows} == {
             (subscriber_id, "changed") for subscriber_id in changed
