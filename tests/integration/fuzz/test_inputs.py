@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,8 +47,8 @@ def read_or_refuse(text):
         patch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", text)
         try:
             found = CyTechBotHook().settings
-        except CyTechBotError as error:
-            found = error
+        except (CyTechBotError, AirflowNotFoundException) as error:
+            found = error  # Airflow's own, where it cannot parse the text at all
     if isinstance(found, Settings):
         assert found.timeout > 0
         assert found.max_retries >= 0
@@ -136,7 +137,7 @@ def file_of(name, rows):
     return encoder.header() + encoder.encode(table) + encoder.footer()
 
 
-@fuzz()
+@fuzz(examples=20)
 @saved("texts")
 @given(answers=st.lists(TEXTS, min_size=1, max_size=6))
 def test_any_text_survives_each_format_and_reader(tmp_path_factory, answers):
@@ -150,7 +151,7 @@ def test_any_text_survives_each_format_and_reader(tmp_path_factory, answers):
             found = reader(path)
             # An empty field of CSV is null for some readers.
             found = [{column: value or "" for column, value in row.items()} for row in found]
-            assert found == wanted(rows, reader), reader.__name__
+            assert found == rows, reader.__name__
         assert list(rows_of_files(str(path))) == rows
 
 
@@ -184,10 +185,9 @@ def read_with_duckdb(path):
         " columns={answer: 'VARCHAR', subscriber_id: 'VARCHAR'})",
         ".parquet": "read_parquet($path)",
     }
-    with duckdb.connect() as database:
-        found = database.execute(f"FROM {readers[path.suffix]}", {"path": str(path)})
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    found = duckdb.execute(f"FROM {readers[path.suffix]}", {"path": str(path)})
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def read_with_polars(path):
@@ -208,10 +208,6 @@ with suppress(ImportError):
 
     for readers in READERS.values():
         readers.append(read_with_polars)
-
-
-def wanted(rows, reader):
-    return rows
 
 
 NAMES = ["a.csv", "a.jsonl", "a.parquet", "a.csv.gz", "a.jsonl.gz", "a.csv.zst", "a.json", "a.tsv"]
