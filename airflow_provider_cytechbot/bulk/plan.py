@@ -28,8 +28,8 @@ class RowFilter:
     """
     Chooses rows by the values of their columns. Values are compared as text, a missing one as ``None``.
 
-    ``46``, ``46.0`` and ``"46"`` are equal, and so are ``True``, ``"true"`` and ``"True"``: the same table has
-    them in CSV, JSON Lines and Parquet.
+    ``46``, ``46.0`` and ``"46"`` are equal, and so are ``True``, ``"true"`` and ``"True"``: one table has them in
+    CSV, JSON Lines and Parquet.
 
     :param where: The wanted value by column, or several wanted values.
     :raises CyTechBotFieldError: It is not such a mapping.
