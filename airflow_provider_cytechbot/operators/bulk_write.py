@@ -37,7 +37,7 @@ class HiddenRows:
 
     def read(self) -> Any:
         """
-        Return the rows. An iterator can be read once: the second time, it would look like a source without rows.
+        Return the rows. An iterator can be read once: then it looks like a source without rows.
 
         :raises CyTechBotFieldError: It was read before.
         """

@@ -69,7 +69,8 @@ def test_a_task_that_takes_too_long_writes_its_report_and_its_retry_goes_on(airf
     run = airflow.trigger("bulk_too_long")
     assert run.wait(300) == "success"
     # On a busy machine a try can be over before its rows are read. It has no report then.
-    reports = {int(path.parent.name.rpartition("-")[2]): path for path in folder.glob(f"{run.run_id}-*/*.csv")}
+    found = folder.glob(f"{run.run_id}-*/*.csv")
+    reports = {int(path.parent.name.rpartition("-")[2]): path for path in found}
     assert len(reports) > 1
     first = outcomes(reports[min(reports)])
     assert len(first) == ROWS
