@@ -41,6 +41,7 @@ class Example:
     :param env: Environment variables of the run, such as Airflow variables.
     :param prepare: Given the folder, prepares what the run reads, and returns more environment variables.
     :param failing: The tasks that fail, to show what happens then.
+    :param replace: What is replaced in the file, such as the answer of a person.
     :param not_on: Why it does not run on versions of Airflow that begin so.
     :param needs_mail: Whether it sends mail: each message is then a file in the folder.
     :param needs_s3: Whether it writes to S3: its objects are then copied into the folder.
@@ -51,6 +52,7 @@ class Example:
     env: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path], Mapping[str, str]] = lambda folder: {}
     failing: frozenset[str] = frozenset()
+    replace: Mapping[str, str] = field(default_factory=dict)
     not_on: Mapping[str, str] = field(default_factory=dict)
     needs_mail: bool = False
     needs_s3: bool = False
@@ -67,6 +69,19 @@ def check_contact_group(run: DagRun, sandbox: SandboxServer, folder: Path) -> No
 def check_contacts_from_a_list(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     assert run.tasks["summarise"].result == 2
     assert sandbox.journal.took_effect("create_contact") == 2
+
+
+def check_contacts_in_step(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["sync_contacts"].result["operations"] == {"create": 6}
+    assert sandbox.journal.took_effect("create_contact") == 6
+    assert sandbox.journal.took_effect("create_contact_group") == 1
+
+
+def check_contacts_with_approval(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
+    assert run.tasks["describe_plan"].result == "- **create** 2 contacts (email,first_name): C-1, C-2"
+    assert run.tasks["apply"].result["counts"]["succeeded"] == 2
+    assert run.tasks["apply"].result["plan_digest"] == run.tasks["plan"].result["plan_digest"]
+    assert run.find_text("ada@shop.example") == ["airflow.db"]  # in the params alone
 
 
 def check_export_flow_answers(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
@@ -225,12 +240,25 @@ def check_weekly_report(run: DagRun, sandbox: SandboxServer, folder: Path) -> No
 
 
 PASSWORD = "s3cret of the example"
+#: The database of the examples that read a table: a file where the run begins.
+WAREHOUSE = "warehouse.db"
 #: Where the examples in YAML write: they have no parameter for it.
 YAML_FOLDER = "file:///tmp/cytechbot"
 RUN_AS = {
     "cytechbot_contact_group_for_a_run": Example(check=check_contact_group),
     "cytechbot_contacts_from_a_list": Example(
         check=check_contacts_from_a_list, failing=frozenset({"create_contact[2]"})
+    ),
+    "cytechbot_contacts_in_step": Example(
+        check=check_contacts_in_step,
+        conf=lambda folder: {"folder": folder},
+        env={"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": WAREHOUSE})},
+    ),
+    "cytechbot_contacts_with_approval": Example(
+        check=check_contacts_with_approval,
+        conf=lambda folder: {"folder": folder},
+        replace={'defaults="Reject"': 'defaults="Approve"', "hours=12": "seconds=1"},
+        not_on={"2.": "a person can approve in Airflow 3.1", "3.0.": "a person can approve in Airflow 3.1"},
     ),
     "cytechbot_export_all_campaigns": Example(
         check=check_export_all_campaigns, conf=lambda folder: {"folder": folder}
@@ -355,7 +383,7 @@ def dags(monkeypatch):
     enter = DAG.__enter__
     monkeypatch.setattr(DAG, "__enter__", lambda dag: entered.append(dag) or enter(dag))
     for file in sorted(EXAMPLES.glob("*.py")):
-        if file.stem != "cytechbot_on_new_answers" or not version("apache-airflow").startswith("2."):
+        if not version("apache-airflow").startswith(tuple(RUN_AS[file.stem].not_on)):
             runpy.run_path(str(file))
     return {dag.dag_id: dag for dag in entered}
 
