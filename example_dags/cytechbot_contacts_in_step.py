@@ -1,8 +1,8 @@
 """
 ### Contacts in step with a table
 
-Each night, a contact group gets the people of a table: new ones are created, changed ones updated, those who
-are gone deleted, and nothing is sent for the others. Contacts that somebody made in the dashboard stay.
+Each night, a contact group gets the people of a table: new ones are created, changed ones updated, missing
+ones deleted, and nothing is sent for the others. Contacts that somebody made in the dashboard stay.
 
 The table is one of SQLite, and `change_table` plays two weeks of a shop, of which the param `night` chooses
 one. Run it for night 1, then for the others. With a table of your own, leave that task out.

@@ -3,7 +3,7 @@
 
 A first task plans what a sync would send, and sends nothing. A person sees the numbers, the keys and the
 names of the fields that change, and approves or rejects. The last task applies exactly that plan: if the
-table has changed meanwhile so that another one would be sent, it fails and asks for a new plan.
+table has changed meanwhile so that another one would be sent, it fails, and a new plan is needed.
 
 Needs Airflow 3.1 or newer, and the connection `cytechbot_default`.
 """
