@@ -125,8 +125,20 @@ def damage(folder, names, which, how, at, bits):
 def test_a_damaged_state_never_doubles_a_contact(
     server, snapshots, tmp_path_factory, kind, damages, is_retry
 ):
-    snapshot = snapshots[kind]
-    folder = tmp_path_factory.mktemp("damaged") / "copy"
+    check_damaged(server, snapshots[kind], tmp_path_factory.mktemp("damaged"), damages, is_retry)
+
+
+def test_no_lost_file_doubles_a_contact(server, snapshots, tmp_path):
+    for kind, snapshot in snapshots.items():
+        for number in range(len(snapshot.names)):
+            for is_retry in (False, True):
+                folder = tmp_path / f"{kind}-{number}-{is_retry}"
+                check_damaged(server, snapshot, folder, [(number, "remove", 0, 1)], is_retry)
+
+
+def check_damaged(server, snapshot, folder, damages, is_retry):
+    """Damage a copy of a folder, run the sync there, and check that it makes no contact twice."""
+    folder = folder / "copy"
     shutil.copytree(snapshot.folder, folder)
     done = []
     for each in damages:
