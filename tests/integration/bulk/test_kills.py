@@ -56,7 +56,7 @@ def test_a_stopped_task_keeps_the_outcomes_of_calls_under_way(worker, server, pl
 
 def test_a_process_that_was_taken_over_sends_nothing_twice(worker, server, places, tmp_path):
     """As when a supervisor dies, and the next try begins while the code of the first one still runs."""
-    server.delay = 0.02
+    server.delay = 0.05
     fields = {"rows": [{"name": each} for each in ids()], "max_concurrency": CONCURRENCY}
     fields |= places("state_path", "report_path")
     first = worker.begin("create", 1, fields)
@@ -74,12 +74,13 @@ def test_a_process_that_was_taken_over_sends_nothing_twice(worker, server, place
 
 
 def test_two_runs_at_once_are_refused_and_the_other_one_is_named(worker, server, places):
-    server.delay = 0.02
+    server.delay = 0.5
     fields = {"page_id": "9", "label_ids": "5", "rows": ids(), **places("state_path")}
     first = worker.begin("assign", 1, fields)
-    wait_until(lambda: server.received.total() > 20)
+    wait_until(lambda: server.received.total() > 5)
     found = worker.begin("assign", 1, fields, run="another")
     assert f"in use by task t of DAG d, run r, process {first.pid}" in found.wait()["text"]
+    server.delay = 0
     assert first.wait()["manifest"]["counts"]["succeeded"] == ROWS
     assert set(server.received.values()) == {1}
     after = worker.run("assign", 1, fields, run="another")
