@@ -297,7 +297,7 @@ def test_a_create_may_leave_optional_text_empty():
     }
 
 
-def test_what_is_none_is_not_sent():
+def test_none_is_not_sent():
     call = build(e.UPDATE_CONTACT, contact_id=1, email="x", first_name=None)
     assert arrives(call)[1] == {"api_key": KEY, "email": "x"}
 
@@ -343,7 +343,7 @@ def test_a_create_without_an_answer_may_have_happened(row, error):
 
 @pytest.mark.parametrize("row", CREATES, ids=lambda row: row[0].name)
 @pytest.mark.parametrize("error", NOT_ACTED, ids=str)
-def test_a_create_that_cannot_have_happened_is_no_riddle(row, error):
+def test_a_create_that_was_never_sent_is_not_ambiguous(row, error):
     assert build(row[0], **row[1]).as_unanswered(error) is error
 
 

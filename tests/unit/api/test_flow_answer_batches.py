@@ -120,7 +120,7 @@ def test_reads_what_the_standard_library_reads(body, size):
 
 @settings(max_examples=200, deadline=None)
 @given(bodies, st.integers(1, 400), st.data())
-def test_never_takes_a_body_that_ends_early_for_a_whole_one(body, size, data):
+def test_a_body_that_ends_early_is_an_error(body, size, data):
     begun = len(body.partition(b"{")[2].partition(b"{")[0]) + 2  # before it, the caller deciphers it whole
     cut = body[: data.draw(st.integers(begun, len(body) - 1))]
     with pytest.raises(CyTechBotTransportError):
@@ -175,7 +175,7 @@ def test_a_subscriber_that_comes_twice_is_kept_twice():
 
 
 @pytest.mark.parametrize("damage", [b"\x00", b"}", b"]", b'"', b"\xff", b",,"])
-def test_damage_is_no_whole_answer(damage):
+def test_a_damaged_body_is_an_error(damage):
     found = [(str(at), [{"id": "1", "question": "q", "answer": "a"}]) for at in range(50)]
     body = body_of(found, True, (",", ":"), {}, {})
     at = body.index(b"],") + 1

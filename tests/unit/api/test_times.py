@@ -106,7 +106,7 @@ def test_dates_stay_what_they_are(value, day):
     ],
     ids=repr,
 )
-def test_what_is_no_period_of_days_is_refused(value):
+def test_a_period_of_other_than_whole_days_is_refused(value):
     with pytest.raises(CyTechBotFieldError, match="Field 'expired_date' ") as caught:
         resolve_date("expired_date", value, base=BASE)
     assert "Nothing was sent." in str(caught.value)
@@ -146,12 +146,12 @@ def test_times_get_the_offset_of_the_server(text, zone, iso):
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01 00:00:00", "0001-01-01 00:00:00"])
-def test_what_is_no_time_is_a_value_error(text):
+def test_an_unreadable_time_is_a_value_error(text):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_time(text, ZoneInfo("Asia/Kathmandu"))
 
 
-def test_a_day_may_have_a_time_behind_it():
+def test_a_day_may_be_followed_by_a_time():
     assert parse_day("1990-05-01 00:00:00") == "1990-05-01"
     with pytest.raises(ValueError):  # noqa: PT011
         parse_day("in May")

@@ -43,7 +43,7 @@ def test_comma_is_the_delimiter_of_a_header_that_has_commas_and_semicolons():
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_separators_in_quoted_names_are_no_delimiters(separator):
+def test_separators_in_quoted_names_are_not_delimiters(separator):
     content = separator.join(['"why, how; when\t?"', '"id"']) + f"\nx{separator}1\n"
     assert read(content.encode()) == [{"why, how; when\t?": "x", "id": "1"}]
 

@@ -32,7 +32,7 @@ def test_any_text_can_be_the_name_of_a_column(name):
     assert json.loads(encoded) == {name: "a"}
 
 
-def test_no_rows_are_no_bytes():
+def test_a_table_without_rows_is_an_empty_file():
     assert JsonLinesEncoder(COLUMNS).encode(table([])) == b""
 
 
