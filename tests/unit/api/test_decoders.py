@@ -38,8 +38,8 @@ def read_day(text):
         ("2020-10-25 01:59:59", ZoneInfo("Europe/Berlin"), "2020-10-25T01:59:59+02:00"),
         ("2020-10-25 02:30:00", ZoneInfo("Europe/Berlin"), "2020-10-25T02:30:00+02:00"),
         ("2020-10-25 03:00:00", ZoneInfo("Europe/Berlin"), "2020-10-25T03:00:00+01:00"),
-        # On the night of 2020-03-29 there was none.
-        ("2020-03-29 02:30:00", ZoneInfo("Europe/Berlin"), "2020-03-29T02:30:00+01:00"),
+        # On the night of 2020-03-29 there was none: it is the time an hour later, as in pendulum.
+        ("2020-03-29 02:30:00", ZoneInfo("Europe/Berlin"), "2020-03-29T03:30:00+02:00"),
         ("2020-07-27 08:13:01", ZoneInfo("Asia/Kathmandu"), "2020-07-27T08:13:01+05:45"),
         ("2020-07-27 08:13:01", timezone(timedelta(hours=-3)), "2020-07-27T08:13:01-03:00"),
         ("2020-07-27T08:13:01+02:00", ZoneInfo("Asia/Kathmandu"), "2020-07-27T08:13:01+02:00"),

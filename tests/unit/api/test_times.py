@@ -139,13 +139,15 @@ def test_a_period_is_a_pendulum_duration():
         ("2020-10-25 02:30:00", ZoneInfo("Europe/Berlin"), "2020-10-25T02:30:00+02:00"),
         ("2020-03-29 02:30:00", ZoneInfo("Europe/Berlin"), "2020-03-29T03:30:00+02:00"),
         ("2020-07-27T08:13:01+02:00", ZoneInfo("Asia/Kathmandu"), "2020-07-27T08:13:01+02:00"),
+        ("0001-01-01 00:00:00", timezone(timedelta(hours=3)), "0001-01-01T00:00:00+03:00"),
+        ("9999-12-31 23:59:59", timezone(timedelta(hours=-3)), "9999-12-31T23:59:59-03:00"),
     ],
 )
 def test_times_get_the_offset_of_the_server(text, zone, iso):
     assert parse_time(text, zone) == iso
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01 00:00:00", "0001-01-01 00:00:00"])
+@pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01 00:00:00", "10000-01-01 00:00:00"])
 def test_an_unreadable_time_is_a_value_error(text):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_time(text, ZoneInfo("Asia/Kathmandu"))
