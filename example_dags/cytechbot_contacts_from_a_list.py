@@ -25,13 +25,16 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "contact_type_id": Param("1", type="string", description="The group that the contacts join."),
+        "contact_type_id": Param(
+            "1", type="string", title="Contact group", description="The group that the contacts join."
+        ),
         "contacts": Param(
             "contact_email,phone_number,first_name,last_name\n"
             "lea@example.com,,Lea,\n"
             ",+4915112345679,Noor,Haddad\n"
             ",,Nobody,Reachable\n",
             type="string",
+            title="Contacts as CSV",
             format="multiline",
             description="CSV with a header. A contact needs an e-mail address or a phone number; "
             "the last one has neither.",
@@ -52,6 +55,7 @@ with DAG(
     create_contacts = CyTechBotCreateContactOperator.partial(
         task_id="create_contact",
         contact_type_id="{{ params.contact_type_id }}",
+        map_index_template="{{ task.first_name or ti.map_index }}",  # the task's name in the UI
         max_active_tis_per_dagrun=2,  # the server is a small one
     ).expand_kwargs(contacts)
 

@@ -1,8 +1,8 @@
 """
 ### Contacts in step with a table
 
-Each night, a contact group gets the people of a table: new ones are created, changed ones updated, those who
-are gone deleted, and nothing is sent for the others. Contacts that somebody made in the dashboard stay.
+Each night, a contact group gets the people of a table: new ones are created, changed ones updated, people
+who are gone deleted, and nothing is sent for the others. Contacts that somebody made in the dashboard stay.
 
 The table is one of SQLite, and `change_table` plays two weeks of a shop, of which the param `night` chooses
 one. Run it for night 1, then for the others. With a table of your own, leave that task out.
@@ -51,14 +51,17 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "night": Param(1, type="integer", minimum=1, maximum=14, description="Which of the nights."),
+        "night": Param(
+            1, type="integer", title="Night", minimum=1, maximum=14, description="Which of the nights."
+        ),
         "folder": Param(
             "file:///tmp/cytechbot/contacts",
             type="string",
+            title="Folder",
             description="Where state and reports go, for example s3://aws_default@bucket/contacts.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

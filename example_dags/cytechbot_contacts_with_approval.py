@@ -3,7 +3,7 @@
 
 A first task plans what a sync would send, and sends nothing. A person sees the numbers, the keys and the
 names of the fields that change, and approves or rejects. The last task applies exactly that plan: if the
-table has changed meanwhile so that another one would be sent, it fails and asks for a new plan.
+table has changed meanwhile so that another one would be sent, it fails, and a new plan is needed.
 
 Needs Airflow 3.1 or newer, and the connection `cytechbot_default`.
 """
@@ -31,18 +31,20 @@ with DAG(
     max_active_runs=1,
     render_template_as_native_obj=True,
     params={
-        "contact_type_id": Param("1", type="string", description="The contact group."),
+        "contact_type_id": Param("1", type="string", title="Contact group", description="The contact group."),
         "customers": Param(
             [
                 {"customer_id": "C-1", "email": "ada@shop.example", "first_name": "Ada"},
                 {"customer_id": "C-2", "email": "kim@shop.example", "first_name": "Kim"},
             ],
             type="array",
+            title="Customers",
             description="The people; a real DAG would read them from a warehouse.",
         ),
         "folder": Param(
             "file:///tmp/cytechbot/approved_contacts",
             type="string",
+            title="Folder",
             description="Where state and reports go, for example s3://aws_default@bucket/contacts.",
         ),
     },

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,11 +18,17 @@ from yarl import URL
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.http_status import is_success
-from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
+from airflow_provider_cytechbot.transport.answer_limits import (
+    ERROR_PAGE_BYTES,
+    MAX_TIMEOUTS,
+    ProgressWatch,
+    SlowAnswerError,
+    collect,
+    max_bytes,
+)
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
-from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, ProgressWatch, SlowAnswerError
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
 from airflow_provider_cytechbot.transport.requests_transport import CONNECT_TIMEOUT
 
@@ -45,6 +51,8 @@ class AiohttpTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.limiter = rate_limiter_for(settings)
+        #: Waits until a request may start; a bulk write puts a wait here that ends when it is stopped.
+        self.take_turn: Callable[[Iterable[float]], Awaitable[None]] = _sleep_all
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._user_agent = user_agent()
         scheme = urlsplit(settings.base_url).scheme
@@ -106,8 +114,7 @@ class AiohttpTransport:
         settings = self._settings
         if not self._sessions:
             raise RuntimeError("the session is not open")
-        for wait in self.limiter.waits():
-            await asyncio.sleep(wait)
+        await self.take_turn(self.limiter.waits())
         response = await self._guarded(
             call,
             self._sessions[call.is_repeatable].request(
@@ -191,6 +198,11 @@ class AiohttpTransport:
             # A cancelled task: the frames of the client, which hold the URL, are cut off.
             failure = error.with_traceback(None)
         raise failure
+
+
+async def _sleep_all(waits: Iterable[float]) -> None:
+    for wait in waits:
+        await asyncio.sleep(wait)
 
 
 async def _watched_read(response: aiohttp.ClientResponse, watch: ProgressWatch) -> bytes:

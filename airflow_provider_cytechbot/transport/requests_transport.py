@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.http_status import is_success
-from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
+from airflow_provider_cytechbot.transport.answer_limits import (
+    ERROR_PAGE_BYTES,
+    MAX_TIMEOUTS,
+    SlowAnswerError,
+    collect,
+    max_bytes,
+)
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
-from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, SlowAnswerError
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
 
 if TYPE_CHECKING:

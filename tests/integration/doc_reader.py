@@ -29,7 +29,7 @@ from packaging.requirements import Requirement
 
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
-from .doc_blocks import EXAMPLES, ROOT, commands
+from .doc_blocks import DOCS, EXAMPLES, ROOT, commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,6 +102,7 @@ class PageReader:
             "sql": self.sql,
             "json": self.json,
             "text": self.text,
+            "none": self.untested,
             "yaml": self.yaml,
         }
         assert block.language in kinds, f"{block.where}: nothing runs a block of the kind {block.language!r}"
@@ -162,6 +163,11 @@ class PageReader:
         """Compare with the output of the command before it."""
         expected = re.escape(text.strip()).replace(r"\.\.\.", ".*")
         assert re.search(expected, self.output), f"{block.where}: the output was {self.output!r}"
+
+    def untested(self, text: str, block: Block) -> None:
+        """Leave out what only another system runs; its page must state so."""
+        page = (DOCS / block.where.rpartition(":")[0]).read_text()
+        assert "not tested here" in page, f"{block.where}: the page does not state that this is not tested"
 
     # Commands.
 

@@ -1,17 +1,12 @@
-"""A server that shares no code with the sandbox, so that the two cannot err alike, and a worker to kill."""
+"""A server that shares no code with the sandbox, so that the two cannot err alike."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -92,82 +87,3 @@ def server(monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
         yield server
         server.shutdown()
-
-
-class Try:
-    """A try of a task, in a process of its own."""
-
-    def __init__(self, worker, result):
-        self._worker, self._result = worker, result
-        self._has_ended = False
-        self.pid = self._read()["pid"]
-
-    def _read(self):
-        line = self._worker.stdout.readline()
-        assert line, f"the worker ended: {self._worker.poll()}"
-        return json.loads(line)
-
-    def kill(self, how=signal.SIGKILL):
-        if not self._has_ended:
-            os.kill(self.pid, how)
-
-    def has_result(self):
-        return self._result.exists()
-
-    def wait(self):
-        """Wait for its end, and return what it left: nothing if it was killed."""
-        if not self._has_ended:
-            self._worker.stdin.write(json.dumps({"wait": self.pid}) + "\n")
-            self._worker.stdin.flush()
-            self._read()
-            self._has_ended = True
-        found = json.loads(self._result.read_text()) if self._result.exists() else {}
-        assert "crash" not in found, found["crash"]
-        return found
-
-
-class Worker:
-    """Begins tries of tasks."""
-
-    def __init__(self, process, folder):
-        self._process, self._folder = process, folder
-        self._number = 0
-
-    def begin(self, operator, try_number, fields, **more):
-        """Begin a try; with ``None`` for its number, outside of a task."""
-        self._number += 1
-        result = self._folder / f"result-{self._number}.json"
-        command = {"operator": operator, "try": try_number, "fields": fields, "result": str(result), **more}
-        command["connection"] = os.environ["AIRFLOW_CONN_CYTECHBOT_DEFAULT"]
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return Try(self._process, result)
-
-    def run(self, *args, **more):
-        """Run a try to its end."""
-        return self.begin(*args, **more).wait()
-
-
-@pytest.fixture(scope="session")
-def worker_process(tmp_path_factory):
-    """A process that has imported everything, in which tries begin at once."""
-    root = Path(__file__).parents[3]
-    with (tmp_path_factory.mktemp("worker") / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.bulk.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            cwd=root,
-        )
-    yield process
-    process.stdin.close()
-    assert process.wait(30) == 0
-    process.stdout.close()
-
-
-@pytest.fixture
-def worker(server, worker_process, tmp_path):
-    """A worker with the connection to the server."""
-    return Worker(worker_process, tmp_path)

@@ -96,10 +96,23 @@ class TestAnotherAddress:
     def test_that_two_rows_have_exchanged(self, server, nights):
         nights.run(rows(2))
         swapped = [row("1", email="2@example.com"), row("2", email="1@example.com")]
-        nights.run(swapped, on_readdress="recreate")
         night = nights.run(swapped, on_readdress="recreate")
         assert not night.error
         assert server.all_values() == [(f"{key}@example.com", "", "Ann", "Lee") for key in "12"]
+        assert nights.run(swapped).counts == {"unchanged": 2}
+
+    def test_that_three_rows_have_passed_on(self, server, nights):
+        nights.run([*rows(3), row("4", email="", phone="+49 4")])
+        passed = [
+            row("1", email="1-new@example.com"),
+            row("2", email="1@example.com"),
+            row("3", email="3-new@example.com"),
+            row("4", email="2@example.com", phone="+49 4"),  # an empty field that is filled
+            row("5", email="3@example.com"),  # a new row
+        ]
+        assert not nights.run(passed[::-1], on_readdress="recreate").error
+        wanted = [(each["email"], each["phone_number"], "Ann", "Lee") for each in passed]
+        assert server.all_values() == sorted(wanted)
 
     def test_whose_create_is_lost_is_held_and_keeps_the_contact(self, server, nights):
         nights.run([row("1")])

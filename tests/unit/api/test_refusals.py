@@ -61,7 +61,6 @@ def error_of(call, message, *, is_resend=False, retry_after=None):
         (ASSIGN, "Page not found"),
         (CREATE_USER, "Package ID not found"),
     ],
-    ids=str,
 )
 def test_an_unknown_id_is_not_found(call, message):
     error = error_of(call, message)

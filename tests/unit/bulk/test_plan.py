@@ -85,14 +85,41 @@ def test_a_column_that_some_row_has_is_none(ledger):
 
 @pytest.mark.parametrize(
     ("wanted", "value"),
-    [("46", 46), (46, "46"), ("46", " 46 "), (["a", "46"], "46"), (None, None), (None, ""), ("", None)],
+    [
+        ("46", 46),
+        (46, "46"),
+        ("46", " 46 "),
+        (["a", "46"], "46"),
+        (frozenset(["46"]), "46"),
+        ({"46": "Pet"}.keys(), "46"),
+        ("46", 46.0),
+        (46.0, "46"),
+        (Decimal("46.00"), "46"),
+        ("46.5", 46.5),
+        (True, "true"),
+        (True, "True"),
+        ("FALSE", False),
+        (None, None),
+        (None, ""),
+        ("", None),
+    ],
 )
 def test_where_compares_text(wanted, value):
     assert RowFilter({"question": wanted})({"question": value})
 
 
 @pytest.mark.parametrize(
-    ("wanted", "value"), [("46", "47"), (["a"], None), ([], "a"), (None, "None"), ("Dog", "dog")]
+    ("wanted", "value"),
+    [
+        ("46", "47"),
+        (46, 46.5),
+        (True, "1"),
+        ("nan", float("inf")),
+        (["a"], None),
+        ([], "a"),
+        (None, "None"),
+        ("Dog", "dog"),
+    ],
 )
 def test_where_leaves_out_other_values(wanted, value):
     assert not RowFilter({"question": wanted})({"question": value})
@@ -124,6 +151,20 @@ def test_an_earlier_report_limits_the_rows(ledger):
     rows = [{"key": "a"}, {"key": "b"}, {"key": ""}]
     assert plan(ledger, rows, is_wanted=lambda key: key in wanted) == 3
     assert [line.row for line in ledger.report_lines()] == [2, 3]
+
+
+@pytest.mark.parametrize("key", ["x" * 201, "x" * 5_000])
+def test_an_earlier_report_finds_keys_that_it_shows_shortened(ledger, key, monkeypatch):
+    def refuse(self, values):
+        raise InvalidRowError("too long")
+
+    monkeypatch.setattr(Things, "plan", refuse)
+    plan(ledger, [{"key": key}])
+    (line,) = ledger.report_lines()
+    assert line.key != key
+    ledger.remember_keys([(line.key, True)])
+    plan(ledger, [{}, {"key": key}], is_wanted=ledger.is_wanted)
+    assert [line.row for line in ledger.report_lines()] == [1, 2]
 
 
 def test_rows_of_an_earlier_report_that_remain():

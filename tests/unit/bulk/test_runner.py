@@ -195,6 +195,43 @@ def test_a_stop_ends_a_pause():
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("is_repeatable", [True, False])
+@pytest.mark.parametrize(
+    "stop", [lambda each: each.cut_short("stopped"), lambda each: each.stop("the key is wrong")]
+)
+def test_a_call_that_waits_for_its_turn_is_not_sent_after_a_stop(stop, is_repeatable):
+    async def respond():
+        await run.runner.take_turn([0.01, 60.0])
+        return DONE
+
+    run = Run(lambda key, attempt: respond(), is_repeatable=is_repeatable, step=b"step")
+    began = time.monotonic()
+    assert run(beside=stop) == {}
+    assert time.monotonic() - began < 5
+    assert run.ledger.open_calls() == 10
+    assert list(run.state.entries()) == []
+
+
+def test_a_row_of_two_calls_that_is_stopped_between_them_has_failed():
+    async def respond():
+        await run.runner.take_turn([])
+        await run.runner.take_turn([60.0])
+
+    run = Run(lambda key, attempt: respond())
+    assert run(beside=lambda each: each.cut_short("stopped")) == {"failed": 4}
+
+
+def test_a_row_that_waits_for_its_repetition_has_failed_after_a_stop():
+    async def respond(attempt):
+        await run.runner.take_turn([60.0] if attempt > 1 else [])
+        raise CyTechBotTransportError("cut off.")
+
+    run = Run(lambda key, attempt: respond(attempt), rows=1)
+    assert run(beside=lambda each: each.cut_short("stopped")) == {"failed": 1}
+    (line,) = run.ledger.report_lines()
+    assert line.reason == "cut off."
+
+
 def test_an_unexpected_error_is_raised():
     run = Run(lambda key, attempt: ZeroDivisionError() if key == "5" else DONE)
     with pytest.raises(ZeroDivisionError):

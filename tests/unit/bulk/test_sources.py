@@ -34,6 +34,20 @@ def test_values_that_are_not_a_list_of_rows_are_refused(rows):
         rows_of_list(rows)
 
 
+@pytest.mark.parametrize(
+    ("output", "rows"),
+    [
+        ([[{"a": 1}, {"a": 2}], [], [{"a": 3}]], [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ([({"a": 1},), {"a": 2}], [{"a": 1}, {"a": 2}]),
+        ([[]], []),
+        ([["1", "2"], ("3", "4")], [["1", "2"], ("3", "4")]),
+        ([[{"a": 1}, "2"]], [[{"a": 1}, "2"]]),
+    ],
+)
+def test_the_lists_of_a_mapped_task_are_joined_if_they_hold_mappings(output, rows):
+    assert list(rows_of_list(output)) == rows
+
+
 class TestFiles:
     def test_csv_and_compressed_json_lines(self, tmp_path):
         (tmp_path / "rows.csv").write_text("subscriber_id,segment\n24994546734902201,VIP\n")
@@ -52,9 +66,16 @@ class TestFiles:
         assert [row["n"] for row in rows_of_files(f"file://{tmp_path}")] == [1, 2]
         manifest = {"uris": [f"file://{tmp_path}/part-2.jsonl"], "rows": 1}
         assert [row["n"] for row in rows_of_files(manifest)] == [2]
+        assert list(rows_of_files({"uris": [], "rows": 0})) == []
+
+    def test_the_manifest_of_a_bulk_write_names_its_report(self, tmp_path):
+        (tmp_path / "report.csv").write_text("key,outcome\n7,failed\n")
+        manifest = {"report_uri": str(tmp_path / "report.csv"), "rows": 1}
+        assert list(rows_of_files(manifest, "retry_report")) == [{"key": "7", "outcome": "failed"}]
 
     @pytest.mark.parametrize(
-        "path", [{"rows": 1}, {"uris": "text"}, {"uris": [5]}, "{'uris': ['a']}", 5, ["a"], ""]
+        "path",
+        [{"rows": 1}, {"report_uri": None}, {"uris": "text"}, {"uris": [5]}, "{'uris': ['a']}", 5, ["a"], ""],
     )
     def test_values_that_are_not_a_path_are_refused(self, path):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
@@ -116,7 +137,7 @@ class TestQueries:
             "airflow.providers.common.compat.sdk.BaseHook.get_connection",
             lambda conn_id: type("C", (), {"get_hook": lambda self: object()})(),
         )
-        with pytest.raises(CyTechBotFieldError, match="no connection to a database"):
+        with pytest.raises(CyTechBotFieldError, match="not a connection to a database"):
             list(rows_of_query("SELECT 1", "warehouse"))
 
 

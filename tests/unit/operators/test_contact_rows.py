@@ -75,7 +75,7 @@ def test_empty_cells_are_empty_fields(empty):
 def test_columns_that_are_missing_are_no_empty_fields():
     row = read_row({"email": "ann@example.com"})
     assert row.texts == ("ann@example.com", None, None, None)
-    assert row.filled == ["email"]
+    assert row.filled == "email"
     assert row.has_address
 
 

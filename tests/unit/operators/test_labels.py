@@ -267,7 +267,7 @@ class TestRows:
                 return hook.call(endpoint, **fields)
 
         @asynccontextmanager
-        async def open_hook(conn_id, settings):
+        async def open_hook(conn_id, settings, take_turn):
             yield Sender()
 
         monkeypatch.setattr(job, "_open_hook", open_hook)

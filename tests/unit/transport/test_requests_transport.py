@@ -14,7 +14,7 @@ from requests_mock import ANY
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES
+from airflow_provider_cytechbot.transport.answer_limits import ERROR_PAGE_BYTES
 from airflow_provider_cytechbot.transport.content_coding import BLOCK_SIZE
 from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
 from airflow_provider_cytechbot.transport.settings import Settings

@@ -1,9 +1,8 @@
-"""Renewals that are killed at any point: each user is renewed once, however often the task is tried."""
+"""A server of users that shares no code with the sandbox, so that the two cannot err alike."""
 
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
 from collections import defaultdict
@@ -11,11 +10,7 @@ from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
 USERS = 60
-CONCURRENCY = 4
-KILLS = 3
 
 
 class UserServer(ThreadingHTTPServer):
@@ -67,40 +62,3 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, fields):
         body = json.dumps({"status": "success", **fields}).encode()
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-
-
-@pytest.fixture
-def server(monkeypatch):
-    with UserServer() as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        connection = {"conn_type": "cytechbot", "host": server.url, "password": "1-some-key"}
-        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
-        yield server
-        server.shutdown()
-
-
-@pytest.mark.parametrize("place", ["state_path", "report_path"])
-def test_each_user_is_renewed_once(worker, server, tmp_path, place):
-    before = dict(server.validity)
-    points = random.Random(place)
-    fields = {
-        "rows": list(before),
-        "expired_date": "+30 days",
-        "relative_to": "validity",
-        "max_concurrency": CONCURRENCY,
-        place: str(tmp_path / {"state_path": "state", "report_path": "report.csv"}[place]),
-    }
-    for number in range(1, KILLS + 1):
-        goal = server.updates + points.randrange(1, USERS // KILLS)
-        attempt = worker.begin("update", number, fields)
-        while server.updates < goal and not attempt.has_result():
-            time.sleep(0.002)
-        attempt.kill()
-        attempt.wait()
-    found = worker.run("update", KILLS + 1, fields)
-    assert "error" not in found
-    assert found["manifest"]["counts"]["succeeded"] == USERS
-    assert {user_id: {*dates} for user_id, dates in server.dates.items()} == {
-        user_id: {(validity + timedelta(days=30)).isoformat()} for user_id, validity in before.items()
-    }
-    assert server.updates > USERS
