@@ -13,7 +13,7 @@ READ_BYTES = 16 * 2**20
 WRITE_BYTES = 2**20
 #: An error page is read as far as its title.
 ERROR_PAGE_BYTES = 32 * 1024
-#: Bytes that must arrive while the waiting adds up to :data:`WINDOW_TIMEOUTS` times the ``timeout``.
+#: The bytes that must arrive within :data:`WINDOW_TIMEOUTS` times the ``timeout`` of waiting.
 MIN_BYTES = 1024
 WINDOW_TIMEOUTS = 2
 #: How many times the ``timeout`` an answer that is not streamed may take, from its first byte to its last.
@@ -33,11 +33,11 @@ def max_bytes(call: Call[Any]) -> int:
 
 def collect(body: bytearray, block: bytes, limit: int) -> bool:
     """
-    Append a block to a body; return whether the body keeps within the limit.
+    Append a block to a body; return whether the body is within the limit.
 
     :param body: The body so far.
     :param block: The next block.
-    :param limit: The bytes that the body may have. What goes beyond is cut off.
+    :param limit: The maximum size of the body in bytes. The rest is dropped.
     """
     room = limit - len(body)
     body += block[:room]
@@ -45,7 +45,7 @@ def collect(body: bytearray, block: bytes, limit: int) -> bool:
 
 
 class SlowAnswerError(TimeoutError):
-    """The answer arrives more slowly than the lowest rate allows."""
+    """The answer arrives more slowly than the lowest allowed rate."""
 
 
 class ProgressWatch:

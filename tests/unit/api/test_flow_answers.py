@@ -22,7 +22,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
+from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswersBatchParser
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
 from airflow_provider_cytechbot.api.json_text import MAX_NOTICES
 
@@ -388,7 +388,7 @@ def test_any_bytes_are_subscribers_or_an_error_of_the_tree(body, sizes):
     assert found == decipher(CALL, 200, {}, body)["data"]
 
 
-@pytest.mark.parametrize("parser", [FlowAnswersParser, FlowAnswerBatches])
+@pytest.mark.parametrize("parser", [FlowAnswersParser, FlowAnswersBatchParser])
 @pytest.mark.parametrize(
     "body",
     [

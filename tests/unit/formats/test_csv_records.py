@@ -63,7 +63,7 @@ def test_fields_and_records_are_those_of_a_reader_that_goes_by_rfc_4180_alone(an
 
 
 def read_rfc_4180(text):
-    """Read a file by the grammar of RFC 4180, in which a lone CR, LF or quote is no TEXTDATA."""
+    """Read a file by the grammar of RFC 4180, in which a lone CR, LF or quote is not TEXTDATA."""
     records, record, at = [], [], 0
     while at < len(text):
         if text[at] == '"':
