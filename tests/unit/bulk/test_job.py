@@ -84,8 +84,8 @@ def test_the_log_names_the_write_its_connection_and_what_became_of_it(things, tm
         "without a call: 1 invalid."
     )
     assert (
-        f"{title} over connection 'c': 4 rows: 2 succeeded, 1 refused, 1 invalid."
-        f" Operations: none 1, paint 3. Report: {report}"
+        f"{title} over connection 'c': 4 rows: 2 succeeded, 1 refused, 1 invalid. "
+        f"Operations: none 1, paint 3. Report: {report}"
     ) in lines
 
 
