@@ -4,8 +4,8 @@ Keep contacts in step with a table: the sync beside a hand-written loop, and how
     python benchmarks/contact_sync.py [--contacts 50000] [--differences 1000] [--delay 0.05] [--plan 1000000]
 
 The server runs in a process of its own and answers the sync at once. The loop is measured with a delay; it
-sends fewer calls, and its time is scaled up. It knows the differences already: what finds them, and what
-remembers the ids, is not part of it.
+sends fewer calls, and its time is scaled up. The differences are given to it: finding them
+and storing the ids is not part of it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _serve(ports: Any, calls: Any) -> None:
 
 
 def _write_table(path: Path, people: int, *, changed: int = 0) -> None:
-    """Write a table of people, of whom some are renamed, some new and some gone."""
+    """Write a table of people. Some of them are renamed, new or gone."""
     renamed, new, gone = changed // 2, changed // 4, changed // 4
     with path.open("w") as file:
         file.write("id,email,phone_number,first_name,last_name\n")

@@ -105,7 +105,8 @@ class BulkJob:
             figures = self._plan(ledger, stores)
             planned = ledger.counts()
             log.info(
-                "%s rows in the source, %s lines, %s calls; %s before sending.",
+                "%s: %s rows in the source, %s for this task, %s calls to send; without a call: %s.",
+                self._title,
                 f"{figures.source_rows:,}",
                 f"{ledger.rows():,}",
                 f"{ledger.open_calls():,}",
@@ -145,6 +146,12 @@ class BulkJob:
         self._is_stopped = True
         if self._background:
             self._background.stop()
+
+    @property
+    def _title(self) -> str:
+        """The name of the write in log lines: what is written, and over which connection."""
+        target = ", ".join(f"{name} {value}" for name, value in self.resource.identity.items())
+        return f"Bulk write ({target}) over connection {self.cytechbot_conn_id!r}"
 
     @property
     def _identity(self) -> dict[str, str]:
@@ -281,7 +288,9 @@ class BulkJob:
         if sum(counts.values()) != manifest["rows"]:
             raise CyTechBotRequestError(f"the outcomes do not add up to {manifest['rows']:,} rows: {counts}.")
         summary = f"{manifest['rows']:,} rows: {outcomes.describe(counts)}."
-        log.info("%s", summary)
+        operations = ", ".join(f"{each} {number:,}" for each, number in manifest["operations"].items())
+        report = f" Report: {manifest['report_uri']}" if manifest["report_uri"] else ""
+        log.info("%s: %s Operations: %s.%s", self._title, summary, operations or "none", report)
         if error is not None:
             error.reason = f"{summary} {error.reason}"
             raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ABOUT = "about.json"
+_SHARD_FOLDER = re.compile(r"shard-\d+-of-(\d+)")
+_FILE_OF_A_RUN = re.compile(r"(claim|beat|journal|state)-\d")
 _LOST_HINT = (
     "Restore it from a backup. If there is none, remove the whole folder: the next run then begins without a "
     "state and sends every row again."
@@ -108,7 +111,10 @@ class RunStore:
 
     def _check_about(self) -> bool:
         """Check that the folder is about the same. Return whether it has not been used before."""
-        if _ABOUT not in self._root.names():
+        names = self._root.names()
+        if _ABOUT not in names:
+            if self._is_persistent and (trace := _trace_of_other_shards(names, self._shard)):
+                raise self._lost(f"the file {_ABOUT}, but {trace} is there")
             return True
         try:
             about = msgspec.json.decode(self._root.read(_ABOUT), type=About)
@@ -236,6 +242,15 @@ class RunStore:
         """
         if self._claim:
             self._claim.end(is_complete=is_complete, state=self._written)
+
+
+def _trace_of_other_shards(names: list[str], shard: Shard) -> str | None:
+    """Return what is in a folder of another number of shards; its own number finds its traces itself."""
+    for name in names:
+        shards = _SHARD_FOLDER.fullmatch(name)
+        if (int(shards[1]) != shard.shards) if shards else (shard.folder and _FILE_OF_A_RUN.match(name)):
+            return name
+    return None
 
 
 def _described(identity: dict[str, str]) -> str:

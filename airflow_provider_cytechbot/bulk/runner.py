@@ -24,6 +24,7 @@ from airflow_provider_cytechbot.api.redaction import mask_addresses
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.ledger import CallResult
 from airflow_provider_cytechbot.bulk.pause import SharedPause
+from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.ledger import Ledger
@@ -198,7 +199,7 @@ class Runner:
 
     async def _settle(self, attempt: _Attempt) -> None:
         """Send a call until it has a result. If it was never sent, it has none."""
-        call, failures = attempt.call, 0
+        call, failures, failed_endpoint = attempt.call, 0, ""
         if call.step is not None:
             try:
                 await self._state.begin(call.key, call.step)
@@ -211,6 +212,8 @@ class Runner:
                 await self._pause.over()
                 if self._stopped.is_set():
                     return
+                if failed_endpoint:
+                    metrics.count_retry(failed_endpoint)
                 sent_at = time.monotonic()
                 attempt.sent_at, attempt.is_under_way = _now(), True
                 try:
@@ -229,6 +232,7 @@ class Runner:
                     return
                 finally:
                     attempt.is_under_way = sys.exception() is not None
+            failed_endpoint = failure.endpoint
             if concerns_every_row(failure):
                 self.stop(mask_addresses(failure.reason), failure)
                 return

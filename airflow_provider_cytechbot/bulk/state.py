@@ -316,9 +316,11 @@ class RunState:
         )
 
     def _settle_entry(self, key: str, value: bytes | None, has_value: bool, keeps_step: bool) -> None:
-        if has_value:
+        if has_value and not keeps_step:
+            self._database.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (key, value))
+        elif has_value:
             self._set_value(key, value)
-        if not keeps_step:
+        elif not keeps_step:
             self._database.execute(
                 "UPDATE state SET step = NULL, step_run = NULL WHERE key = ? AND step IS NOT NULL", (key,)
             )

@@ -265,7 +265,6 @@ class ContactSync:
             self._state.remember(_GROUP_BEGAN, "")
             raise
         else:
-            log.info("Created contact group %r: id %s", name, group_id)
             return group_id
         raise failure
 

@@ -130,7 +130,7 @@ class _Attempts:
                 error = copy(error)
                 error.was_sent, error.was_rejected = True, False
             failure = self._call.as_unanswered(error)
-        failure.request = self._call.request
+        failure.request, failure.endpoint = self._call.request, self._call.endpoint.name
         return failure
 
     def _pause_all_calls(self, error: CyTechBotUnansweredError) -> None:

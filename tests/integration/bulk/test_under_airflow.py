@@ -54,7 +54,7 @@ def test_the_retry_after_a_kill_goes_on_where_the_try_was(airflow, label_server,
     run = airflow.trigger("bulk_killed")
     airflow.wait_until(lambda: label_server.received.total() > ROWS // 3, 90, "the first third", run)
     run.kill("labels", process)
-    assert run.wait(120) == "success"
+    assert run.wait(300) == "success"
     assert run.tries()["labels"] > 1
     assert run.xcom("labels")["counts"]["succeeded"] == ROWS
     assert set(outcomes(folder / run.run_id / "report.csv").values()) == {"succeeded"}
@@ -65,10 +65,14 @@ def test_the_retry_after_a_kill_goes_on_where_the_try_was(airflow, label_server,
 
 def test_a_task_that_takes_too_long_writes_its_report_and_its_retry_goes_on(airflow, label_server, folder):
     label_server.received.clear()
-    label_server.delay = 0.2
+    label_server.delay = 0.15
     run = airflow.trigger("bulk_too_long")
-    assert run.wait(180) == "success"
-    first = outcomes(folder / f"{run.run_id}-1" / "report.csv")
+    assert run.wait(300) == "success"
+    # On a busy machine a try can be over before its rows are read. It has no report then.
+    found = folder.glob(f"{run.run_id}-*/*.csv")
+    reports = {int(path.parent.name.rpartition("-")[2]): path for path in found}
+    assert len(reports) > 1
+    first = outcomes(reports[min(reports)])
     assert len(first) == ROWS
     assert 0 < list(first.values()).count("succeeded") < ROWS
     assert run.xcom("labels")["counts"]["succeeded"] == ROWS

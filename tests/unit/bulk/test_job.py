@@ -72,6 +72,23 @@ def test_the_manifest_adds_up(things, tmp_path):
     assert things.prepared == [False]
 
 
+def test_the_log_names_the_write_its_connection_and_what_became_of_it(things, tmp_path, caplog):
+    caplog.set_level("INFO")
+    things.responses["b"] = CyTechBotRequestError("no.")
+    report = tmp_path / "report.csv"
+    make(things, ["a", "b", "c", ""], report_path=str(report), on_error="report").run()
+    title = f"Bulk write ({', '.join(f'{name} {value}' for name, value in things.identity.items())})"
+    lines = caplog.messages
+    assert lines[0] == (
+        f"{title} over connection 'c': 4 rows in the source, 4 for this task, 3 calls to send; "
+        "without a call: 1 invalid."
+    )
+    assert (
+        f"{title} over connection 'c': 4 rows: 2 succeeded, 1 refused, 1 invalid. "
+        f"Operations: none 1, paint 3. Report: {report}"
+    ) in lines
+
+
 def test_outcomes_that_do_not_add_up_fail_the_task(things, monkeypatch):
     monkeypatch.setattr(job_module.Ledger, "close_open_rows", lambda self, reason: None)
     with pytest.raises(CyTechBotRequestError, match="do not add up to 1 rows"):

@@ -166,6 +166,17 @@ class TestLostAndDamaged:
             with pytest.raises(CyTechBotStorageRefusedError, match=f"{name}, is damaged"):
                 open_store("2")
 
+    @pytest.mark.parametrize("before", [(0, 1), (0, 2), (1, 2), (3, 4)])
+    @pytest.mark.parametrize("after", [(0, 1), (0, 2), (1, 3), (3, 4)])
+    def test_without_about_another_number_of_shards_is_no_first_run(self, open_store, folder, before, after):
+        do(open_store("1", shard=before), "a")
+        folder.remove(["about.json"])
+        if before[1] == after[1]:
+            assert values(open_store("2", shard=after)) == (["a"] if before == after else [])
+            return
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"has lost the file about\.json"):
+            open_store("2", shard=after)
+
     def test_a_folder_that_was_removed_is_a_first_run(self, open_store, folder):
         do(open_store("1"), "a")
         folder.remove(folder.names())

@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.bulk.progress import Progress
 from airflow_provider_cytechbot.bulk.resource import Change, PlannedWrite, Written
 from airflow_provider_cytechbot.bulk.runner import Runner, concerns_every_row
 from airflow_provider_cytechbot.bulk.state import Identity, RunState
+from airflow_provider_cytechbot.transport import metrics
 
 DONE = Written(True, "", "7", b"v")
 
@@ -121,6 +122,29 @@ def test_a_temporary_failure_is_retried():
 def test_rate_limits_do_not_count_as_retries():
     run = Run(lambda key, attempt: rate_limited() if attempt < 6 and key == "1" else DONE, max_retries=0)
     assert run() == {"succeeded": 10}
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(rate_limited(), 5), (CyTechBotTransportError("cut off."), 3)]
+)
+def test_each_repeated_call_is_counted_with_the_endpoint_that_failed(error, attempts, monkeypatch):
+    counted = []
+    monkeypatch.setattr(metrics, "count_retry", counted.append)
+    error.endpoint = "update_contact"
+    run = Run(lambda key, attempt: error if key == "3" and attempt < attempts else DONE)
+    assert run() == {"succeeded": 10}
+    assert run.attempts["3"] == attempts
+    assert counted == ["update_contact"] * (attempts - 1)
+
+
+def test_a_call_that_is_not_sent_again_is_not_counted_as_a_retry(monkeypatch):
+    counted = []
+    monkeypatch.setattr(metrics, "count_retry", counted.append)
+    failure = CyTechBotTransportError("cut off.")
+    failure.endpoint = "update_contact"
+    run = Run(lambda key, attempt: failure, rows=1, max_retries=0)
+    assert run() == {"failed": 1}
+    assert counted == []
 
 
 def test_retry_after_holds_back_all_calls():
