@@ -177,6 +177,8 @@ class ContactSync:
             return
         if not self._group_id and self._needs_group:
             self._group_id = self._create_group()
+        if self._group_id:
+            log.info("The contacts are those of contact group %s.", self._group_id)
         if self._group_id and self._state.header.get(_GROUP_ID) != self._group_id:
             self._state.remember(_GROUP_ID, self._group_id)
         self._calls = ContactCalls(
