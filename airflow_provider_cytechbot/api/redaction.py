@@ -1,4 +1,4 @@
-"""Masking secrets in text in all encodings. No other module has a list of encodings."""
+"""Masking secrets in text in all encodings, and addresses. No other module has a list of encodings."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _BASE64_EDGE = 3
 
 _EQUALS = r"(?:=|%(?:25)*3D|\\+u003d|\\+x3d|&(?:amp;)*(?:#0*61|#x0*3d|equals);?|[\"']\s?:\s?[\"'])"
 _KEY_IN_QUERY = re.compile(rf"(api_key{_EQUALS})[^&\s\"'<>)]+", re.IGNORECASE)
+_EMAIL = re.compile(r"[^\s\"'<>(){}\[\],;:=]+@[^\s\"'<>(){}\[\],;:=]+")
+#: Only with a plus: without one, an id looks the same.
+_PHONE = re.compile(r"\+\d[\d\s()./-]{4,}\d")
 _HEX_ESCAPED = re.compile("[<>&'\"]")
 
 
@@ -164,6 +167,15 @@ def redact_query(text: str) -> str:
     :param text: A URL or a log line that may hold one.
     """
     return _KEY_IN_QUERY.sub(rf"\1{MASK}", text)
+
+
+def mask_addresses(text: str) -> str:
+    """
+    Return text with ``***`` in place of e-mail addresses and international phone numbers.
+
+    :param text: Text that a server wrote.
+    """
+    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
 
 
 def _find(text: str, form: str) -> Iterator[tuple[int, int]]:

@@ -80,7 +80,7 @@ def test_null_and_empty_are_different(tmp_path):
     assert run(tmp_path, MONDAY + DAY, {"1": {"1": ""}})[0] == [(("1", "1", ""), "changed")]
 
 
-def test_a_reworded_question_is_no_change(tmp_path):
+def test_a_reworded_question_is_not_a_change(tmp_path):
     run(tmp_path, MONDAY, {"1": {"1": "a"}})
     log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY + DAY)
     log.fill([[("1", [Answer("1", "Reworded", "a")])]])
