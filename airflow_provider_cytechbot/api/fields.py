@@ -189,6 +189,8 @@ def encode_identifier(name: str, value: object) -> str:
     :param name: The field, for the error.
     :param value: ``str`` or ``int``.
     """
+    if type(value) is str and value.isascii() and value.isdigit() and value != "0":
+        return value  # digits, as most ids are, need none of the checks below
     if _is_whole_number(value):
         if abs(int(value)) >= _TOO_LARGE:
             raise field_error(name, "is larger than any id can be")
