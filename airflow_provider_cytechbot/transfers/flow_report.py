@@ -54,6 +54,8 @@ class CyTechBotFlowReportOperator(
     :param flow_campaign_id: The campaign's id.
     :param path: Where to write the page: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/reports/feedback.html`` or ``file:///data/feedback.html``.
+        ``{flow_campaign_id}`` is replaced by the campaign's id, in ``history_path``, too. Mapped tasks need a
+        path each; one path for all of them fails before anything is written.
     :param history_path: A JSON Lines file, the same from run to run, with the figures of each report. With
         it, the page shows the change since the report before, and a line over time. It is written after the
         page. A repeated run replaces its own entry. The last 520 reports of a campaign are kept.
@@ -61,6 +63,9 @@ class CyTechBotFlowReportOperator(
         not every reader of the page may see. With more than 40 questions, fewer are listed.
     :param overwrite: Whether to replace an existing page. With ``False``, one is an error, raised before the
         API is called.
+    :param allow_empty: Whether a campaign may lose all of its answers. If the API returns none, but the last
+        report of the history, or the page at ``path``, has some, they are read a second time. If there are
+        still none, the task fails and the old page and history stay, unless this is ``True``.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The figures, never an answer: ``{"uri", "bytes", "flow_campaign_id", "flow_name",
         "extracted_at", "answered", "completed", "change", "questions"}``.
@@ -78,6 +83,7 @@ class CyTechBotFlowReportOperator(
         "history_path",
         "max_answers",
         "overwrite",
+        "allow_empty",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
@@ -91,6 +97,7 @@ class CyTechBotFlowReportOperator(
         history_path: str | ObjectStoragePath | None = None,
         max_answers: int | str = 10,
         overwrite: bool | str = True,
+        allow_empty: bool | str = False,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -100,6 +107,7 @@ class CyTechBotFlowReportOperator(
         self.history_path = history_path
         self.max_answers = max_answers
         self.overwrite = overwrite
+        self.allow_empty = allow_empty
         self.cytechbot_conn_id = cytechbot_conn_id
         self._reported: list[ExportedCampaign] = []
 
@@ -133,17 +141,30 @@ class CyTechBotFlowReportOperator(
 
     def _options(self, hook: CyTechBotHook, context: Context) -> tuple[str, ReportOptions]:
         """Return the campaign's id and how to report, or fail at once if a parameter cannot be used."""
+        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER, check_placeholders
         from airflow_provider_cytechbot.reports.flow_report import ReportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
+        from airflow_provider_cytechbot.transfers.mapped_paths import refuse_shared_path
 
         try:
-            return encode_number("flow_campaign_id", self.flow_campaign_id), ReportOptions(
-                path=path_text("path", self.path) if self.path else "",  # a template can leave None
-                history_path=path_text("history_path", self.history_path) if self.history_path else None,
+            flow_campaign_id = encode_number("flow_campaign_id", self.flow_campaign_id)
+            paths = {"path": self.path, "history_path": self.history_path}
+            # A template can leave None.
+            texts = {name: path_text(name, path) if path else "" for name, path in paths.items()}
+            for name, text in texts.items():
+                check_placeholders(name, text)
+            refuse_shared_path(context, texts["path"])
+            path, history_path = (
+                text.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id) for text in texts.values()
+            )
+            return flow_campaign_id, ReportOptions(
+                path=path,
+                history_path=history_path or None,
                 max_answers=read_count(
                     "max_answers", self.max_answers, at_least=0, at_most=MAX_ANSWERS_LISTED
                 ),
                 overwrite=read_switch("overwrite", self.overwrite),
+                allow_empty=read_switch("allow_empty", self.allow_empty),
                 run=_run_of(context),
             )
         except CyTechBotError as error:
