@@ -22,7 +22,12 @@ from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, c
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
-from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, ProgressWatch, SlowAnswerError
+from airflow_provider_cytechbot.transport.progress_watch import (
+    MAX_TIMEOUTS,
+    WINDOW_TIMEOUTS,
+    ProgressWatch,
+    SlowAnswerError,
+)
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
 from airflow_provider_cytechbot.transport.requests_transport import CONNECT_TIMEOUT
 
@@ -164,7 +169,9 @@ class AiohttpTransport:
         failures = TransportFailures(call, self._settings)
         decoder = ContentDecoder(response.headers.get("Content-Encoding"), failures)
         watch = ProgressWatch(self._settings.timeout)
-        while received := await self._guarded(call, _watched_read(response, watch)):
+        # A chunk's extension is no part of the body: in drops, it lets no read return, and none time out.
+        within = WINDOW_TIMEOUTS * self._settings.timeout
+        while received := await self._guarded(call, _watched_read(response, watch), within=within):
             for block in decoder.decode(received):
                 yield block
         decoder.finish()
