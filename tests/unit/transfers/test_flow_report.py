@@ -179,9 +179,7 @@ class TestPage:
         endpoint = answer({"id": None, "flow_name": None, "data": []})
         page = tmp_path / ("2.html" if has_history else "1.html")
         for run in ("run 1", "run 2"):
-            with pytest.raises(
-                CyTechBotResponseError, match="campaign 7, twice"
-            ) as caught:
+            with pytest.raises(CyTechBotResponseError, match="campaign 7, twice") as caught:
                 report(page, run, **paths)
             assert not isinstance(caught.value, AirflowFailException)
         assert endpoint.call_count == 4
