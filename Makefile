@@ -29,8 +29,9 @@ test: lint typecheck ## all that CI checks: lint, types, unit and integration te
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-gauntlet: .venv/.test ## the fault matrix in full: each endpoint with each fault, sync and async, five minutes
-	@CYTECHBOT_GAUNTLET=1 $(PY) -m pytest tests/integration/hooks/test_fault_matrix.py $(PYTEST_ARGS)
+gauntlet: .venv/.test ## each endpoint and bulk write with each fault, hundreds of kills, long fuzzing: half an hour
+	@CYTECHBOT_GAUNTLET=1 $(PY) -m pytest tests/integration/hooks/test_fault_matrix.py \
+		tests/integration/hooks/test_bulk_fault_matrix.py tests/integration/kills tests/integration/fuzz $(PYTEST_ARGS)
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
@@ -92,7 +93,7 @@ clean: ## remove all that these targets made, the environment too
 	$(call install,-e '.[test-browser]')
 	@touch $@
 
-# An environment of its own: Celery and what it needs are no test tools of the others.
+# An environment of its own: Celery and its dependencies are not needed by the other tests.
 .venvs/distributed/.made: .venv/.made constraints/distributed.txt pyproject.toml
 	@echo 'Installing Airflow with Celery (about two minutes, the first time only)'
 	@$(PY) -m venv .venvs/distributed

@@ -3,7 +3,7 @@
 
 Each row becomes a mapped task. A row that the API refuses fails only its own task, at once and with the
 server's reason; the summary runs whatever happened, and the run fails if no contact could be made at all.
-An empty list is no failure. E-mail addresses are unique: a second run with the same ones is refused.
+An empty list is not a failure. E-mail addresses are unique: a second run with the same ones is refused.
 
 Needs the connection `cytechbot_default`.
 """
@@ -25,13 +25,16 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "contact_type_id": Param("1", type="string", description="The group that the contacts join."),
+        "contact_type_id": Param(
+            "1", type="string", title="Contact group", description="The group that the contacts join."
+        ),
         "contacts": Param(
             "contact_email,phone_number,first_name,last_name\n"
             "lea@example.com,,Lea,\n"
             ",+4915112345679,Noor,Haddad\n"
             ",,Nobody,Reachable\n",
             type="string",
+            title="Contacts as CSV",
             format="multiline",
             description="CSV with a header. A contact needs an e-mail address or a phone number; "
             "the last one has neither.",
@@ -52,6 +55,7 @@ with DAG(
     create_contacts = CyTechBotCreateContactOperator.partial(
         task_id="create_contact",
         contact_type_id="{{ params.contact_type_id }}",
+        map_index_template="{{ task.first_name or ti.map_index }}",  # the task's name in the UI
         max_active_tis_per_dagrun=2,  # the server is a small one
     ).expand_kwargs(contacts)
 

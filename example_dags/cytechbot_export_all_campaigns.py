@@ -25,10 +25,11 @@ with DAG(
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
+            title="Folder",
             description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

@@ -27,14 +27,17 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "flow_campaign_id": Param("1", type="string", description="The campaign to export."),
+        "flow_campaign_id": Param(
+            "1", type="string", title="Flow campaign", description="The campaign to export."
+        ),
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
+            title="Folder",
             description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

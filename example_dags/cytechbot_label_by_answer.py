@@ -22,13 +22,21 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "flow_campaign_id": Param("1", type="string", description="The campaign whose answers count."),
-        "question_id": Param("46", type="string", description="The question whose answer counts."),
-        "word": Param("touring", type="string", description="What the answer must contain."),
-        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
-        "label_name": Param("Touring", type="string", description="The label to tag them with."),
+        "flow_campaign_id": Param(
+            "1", type="string", title="Flow campaign", description="The campaign whose answers count."
+        ),
+        "question_id": Param(
+            "46", type="string", title="Question", description="The question whose answer counts."
+        ),
+        "word": Param("touring", type="string", title="Word", description="What the answer must contain."),
+        "page_id": Param(
+            "104857600000001", type="string", title="Page", description="The page of the subscribers."
+        ),
+        "label_name": Param(
+            "Touring", type="string", title="Label", description="The label to tag them with."
+        ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

@@ -1,5 +1,5 @@
 """
-### Export answers, then tag those who gave certain ones
+### Export answers, then tag the subscribers with certain ones
 
 Each day, export the answers of a flow campaign to a file, and tag the subscribers who gave one of the wanted
 answers to a question, straight from that file: no task has to read it in between. The report has a line for
@@ -25,15 +25,20 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "flow_campaign_id": Param("1", type="string", description="The campaign whose answers count."),
-        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
+        "flow_campaign_id": Param(
+            "1", type="string", title="Flow campaign", description="The campaign whose answers count."
+        ),
+        "page_id": Param(
+            "104857600000001", type="string", title="Page", description="The page of the subscribers."
+        ),
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
+            title="Folder",
             description="Where the files go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

@@ -23,14 +23,17 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
+        "page_id": Param(
+            "104857600000001", type="string", title="Page", description="The page of the subscribers."
+        ),
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
+            title="Folder",
             description="Where reports and state go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

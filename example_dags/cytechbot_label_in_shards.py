@@ -28,15 +28,20 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
-        "label_name": Param("Important", type="string", description="The label; the page must have it."),
+        "page_id": Param(
+            "104857600000001", type="string", title="Page", description="The page of the subscribers."
+        ),
+        "label_name": Param(
+            "Important", type="string", title="Label", description="The label; the page must have it."
+        ),
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
+            title="Folder",
             description="Where reports and state go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):
@@ -50,6 +55,7 @@ with DAG(
         state_path="{{ params.folder }}/customers/state",
         report_path="{{ params.folder }}/customers/"
         "{{ run_id | replace(':', '-') }}/part-{{ ti.map_index }}.jsonl",
+        map_index_template="Shard {{ task.shard }}",
         shards=SHARDS,
     ).expand(shard=list(range(SHARDS)))
 

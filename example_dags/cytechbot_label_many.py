@@ -25,11 +25,16 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "page_id": Param("104857600000001", type="string", description="The page of the subscribers."),
-        "label_name": Param("Spring ride", type="string", description="The label; it must be new."),
+        "page_id": Param(
+            "104857600000001", type="string", title="Page", description="The page of the subscribers."
+        ),
+        "label_name": Param(
+            "Spring ride", type="string", title="Label", description="The label; it must be new."
+        ),
         "subscriber_ids": Param(
             ["24994546734902201", "24994546734902202", "24994546734902203"],
             type="array",
+            title="Subscribers",
             description="The subscribers to tag.",
         ),
     },

@@ -24,15 +24,18 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "user_ids": Param(["2", "3"], type="array", description="The users who have paid."),
-        "days": Param(30, type="integer", minimum=1, description="By how many days they are renewed."),
+        "user_ids": Param(["2", "3"], type="array", title="Users", description="The users who have paid."),
+        "days": Param(
+            30, type="integer", title="Days", minimum=1, description="By how many days they are renewed."
+        ),
         "folder": Param(
             "file:///tmp/cytechbot",
             type="string",
+            title="Folder",
             description="Where reports and state go, for example s3://aws_default@bucket/cytechbot.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

@@ -29,7 +29,7 @@ with DAG(
         "folder": Param("s3://aws_default@bucket/reports", type="string", title="Folder"),
         "to": Param("marketing@example.com", type="string", title="Recipient"),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

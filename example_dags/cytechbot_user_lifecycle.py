@@ -25,12 +25,20 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "name": Param("Kim Novak", type="string", minLength=1),
-        "email": Param("kim@example.com", type="string", format="idn-email"),
-        "package_id": Param("1", type="string", pattern="^[0-9]+$"),
-        "mobile": Param("+4915112345678", type="string"),
-        "trial_days": Param(7, type="integer", minimum=1, description="How long the user may stay at first."),
-        "days": Param(30, type="integer", minimum=1, description="How long the extended user may stay."),
+        "name": Param("Kim Novak", type="string", title="Name", minLength=1),
+        "email": Param("kim@example.com", type="string", title="E-mail address", format="idn-email"),
+        "package_id": Param("1", type="string", title="Package", pattern="^[0-9]+$"),
+        "mobile": Param("+4915112345678", type="string", title="Mobile number"),
+        "trial_days": Param(
+            7,
+            type="integer",
+            title="Days at first",
+            minimum=1,
+            description="How long the user may stay at first.",
+        ),
+        "days": Param(
+            30, type="integer", title="Days", minimum=1, description="How long the extended user may stay."
+        ),
     },
     tags=["cytechbot", "example"],
     doc_md=__doc__,

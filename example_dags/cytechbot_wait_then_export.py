@@ -24,11 +24,17 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "flow_campaign_id": Param("1", type="string", description="The campaign to wait for."),
-        "min_subscribers": Param("5", type="string", description="How many must have answered it."),
-        "folder": Param("file:///tmp/cytechbot", type="string", description="Where the file goes."),
+        "flow_campaign_id": Param(
+            "1", type="string", title="Flow campaign", description="The campaign to wait for."
+        ),
+        "min_subscribers": Param(
+            "5", type="string", title="Subscribers at least", description="How many must have answered it."
+        ),
+        "folder": Param(
+            "file:///tmp/cytechbot", type="string", title="Folder", description="Where the file goes."
+        ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

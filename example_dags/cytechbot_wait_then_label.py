@@ -22,12 +22,20 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "flow_campaign_id": Param("1", type="string", description="The campaign to be answered."),
-        "subscriber_id": Param("24994546734902201", type="string", description="Who is to answer it."),
-        "page_id": Param("104857600000001", type="string", description="The page of the subscriber."),
-        "label_name": Param("Has answered", type="string", description="The label to tag it with."),
+        "flow_campaign_id": Param(
+            "1", type="string", title="Flow campaign", description="The campaign to be answered."
+        ),
+        "subscriber_id": Param(
+            "24994546734902201", type="string", title="Subscriber", description="Who is to answer it."
+        ),
+        "page_id": Param(
+            "104857600000001", type="string", title="Page", description="The page of the subscriber."
+        ),
+        "label_name": Param(
+            "Has answered", type="string", title="Label", description="The label to tag it with."
+        ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
     tags=["cytechbot", "example"],
     doc_md=__doc__,
 ):

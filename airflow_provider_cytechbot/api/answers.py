@@ -118,7 +118,7 @@ def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, i
     answer = call.endpoint.answer
     verdict = _verdict(call, value)
     if isinstance(value, dict):
-        if answer and verdict in ("error", "info") and _says_none(answer, value):
+        if answer and verdict in ("error", "info") and _reports_none(answer, value):
             return answer.read([], ReadContext(zone, call.fields))
         if verdict == "error" or is_facebook_error(value):
             return _judge_refusal(call, value, is_resend, headers)
@@ -188,7 +188,7 @@ def _passed_on_error(call: Call[Any], value: Any, headers: Mapping[str, str]) ->
     return temporary_failure(call, error, retry_after=_retry_after(headers))
 
 
-def _says_none(answer: Answer[Any], value: dict[str, Any]) -> bool:
+def _reports_none(answer: Answer[Any], value: dict[str, Any]) -> bool:
     """Return whether a refusal only means that the list is empty."""
     message = " ".join(message_of(value).split())
     return answer.none_found is not None and answer.none_found.casefold() == message.casefold()

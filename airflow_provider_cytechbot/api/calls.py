@@ -49,7 +49,7 @@ class Call(Generic[T]):
 
     @property
     def loggable_fields(self) -> tuple[str, dict[str, str]]:
-        """The path, and the fields that are no secret."""
+        """The path, and the fields that are not secret."""
         secret = {each.name for each in self.endpoint.fields if each.secret}
         return self.endpoint.path, {name: text for name, text in self.fields.items() if name not in secret}
 

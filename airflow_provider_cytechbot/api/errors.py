@@ -22,6 +22,8 @@ class CyTechBotError(Exception):
     retryable: ClassVar[bool] = False
     #: Whether each further call with the same connection would fail in the same way.
     concerns_every_row: bool = False
+    #: The name of the endpoint that was called, without the ids that its path has.
+    endpoint: str = ""
 
     def __init__(self, reason: str, hint: str = "", request: str = "", connection: str = "") -> None:
         super().__init__()  # no args: masking or completing the text would miss a copy there

@@ -132,7 +132,7 @@ def encode_email(name: str, value: object) -> str:
     :param value: ``str``.
     """
     text = _text(name, value)
-    if _is_missing(text):
+    if is_missing(text):
         raise field_error(name, f"must be an e-mail address, not {text!r}")
     return _visible(name, text, text, _BLANK)
 
@@ -145,7 +145,7 @@ def encode_phone_number(name: str, value: object) -> str:
     :param value: ``str``.
     """
     text = _text(name, value)
-    if _is_missing(text):
+    if is_missing(text):
         raise field_error(name, f"must be a phone number, not {text!r}")
     if _FLOAT_LIKE_PHONE.fullmatch(text.strip()):
         raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)
@@ -158,7 +158,7 @@ def _text(name: str, value: object) -> str:
         raise field_error(name, f"must be text, not {type(value).__name__}", hint)
     # Not by encoding it: the error of the codec would have the whole text, perhaps a password.
     if _SURROGATE.search(value):
-        raise field_error(name, "has half a surrogate pair, which is no text")
+        raise field_error(name, "has half a surrogate pair, which is not text")
     return value
 
 
@@ -178,7 +178,12 @@ def _visible(name: str, value: str, checked: str, others: re.Pattern[str] | None
     return value
 
 
-def _is_missing(text: str) -> bool:
+def is_missing(text: str) -> bool:
+    """
+    Return whether a text is what a program writes for a missing value, such as ``nan``.
+
+    :param text: The text.
+    """
     return text.strip().lstrip("+-").lower() in _MISSING
 
 
@@ -197,7 +202,7 @@ def encode_identifier(name: str, value: object) -> str:
         hint = "Pass ids as text, or as whole numbers: a float rounds the digits of a long id."
         raise field_error(name, f"must be an id, not {type(value).__name__}", hint)
     text = _text(name, value)
-    if text in ("", "0") or _is_missing(text):
+    if text in ("", "0") or is_missing(text):
         raise field_error(name, f"must be an id, not {text!r}")
     if _FLOAT_LIKE.fullmatch(text):
         raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)

@@ -2,7 +2,7 @@
 
 A record has the fields of the vendor's page and no others, because what a server adds can be private. Ids
 are text, times ISO 8601 with the server's offset, zero dates ``None``. Each field is annotated with its kind,
-from which :mod:`.decoders` derives how it is read.
+from which ``decoders`` derives how it is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Masking secrets in text in all encodings. No other module has a list of encodings."""
+"""Masking secrets in text in all encodings, and addresses. No other module has a list of encodings."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _BASE64_EDGE = 3
 
 _EQUALS = r"(?:=|%(?:25)*3D|\\+u003d|\\+x3d|&(?:amp;)*(?:#0*61|#x0*3d|equals);?|[\"']\s?:\s?[\"'])"
 _KEY_IN_QUERY = re.compile(rf"(api_key{_EQUALS})[^&\s\"'<>)]+", re.IGNORECASE)
+_EMAIL = re.compile(r"[^\s\"'<>(){}\[\],;:=]+@[^\s\"'<>(){}\[\],;:=]+")
+#: Only with a plus: without one, an id looks the same.
+_PHONE = re.compile(r"\+\d[\d\s()./-]{4,}\d")
 _HEX_ESCAPED = re.compile("[<>&'\"]")
 
 #: Stretches of text that can be base64, on several lines, too, or bytes in hex.
@@ -215,6 +218,15 @@ def _text_of(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def mask_addresses(text: str) -> str:
+    """
+    Return text with ``***`` in place of e-mail addresses and international phone numbers.
+
+    :param text: Text that a server wrote.
+    """
+    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
 
 
 def _find(text: str, form: str) -> Iterator[tuple[int, int]]:

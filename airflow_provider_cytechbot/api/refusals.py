@@ -144,7 +144,7 @@ def _shorten(text: str) -> str:
 
 def names_unknown_id(message: str, endpoint: Endpoint[Any], fields: Mapping[str, str]) -> bool:
     """
-    Return whether a message says that there is nothing under an id of the call, and nothing else.
+    Return whether a message states that an id of the call does not exist, and nothing else.
 
     "Table 'contacts' does not exist" and "Page not found" are other failures than an unknown contact.
 
@@ -161,7 +161,7 @@ def names_unknown_id(message: str, endpoint: Endpoint[Any], fields: Mapping[str,
     return bool(ids) and len(text) <= _MAX_SENTENCE and bool(_unknown_id(ids).fullmatch(text))
 
 
-#: A longer sentence says more than that there is nothing.
+#: A longer sentence has a further reason.
 _MAX_SENTENCE = 120
 
 

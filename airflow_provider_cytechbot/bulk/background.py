@@ -21,7 +21,7 @@ class BackgroundLoop:
     any callback. Here it is always the wait.
 
     :param make: Makes the coroutine, inside the loop.
-    :param stop: Asks the coroutine to end soon; called inside the loop.
+    :param stop: Makes the coroutine end soon; called inside the loop.
     """
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class BackgroundLoop:
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Run the coroutine to its end. An exception in this thread asks it to end, and is raised then."""
+        """Run the coroutine to its end. An exception in this thread makes it end, and is raised then."""
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._work,), name="bulk-write", daemon=True).start()
         try:
@@ -46,7 +46,7 @@ class BackgroundLoop:
             raise self._error
 
     def stop(self) -> None:
-        """Ask the coroutine to end; to be called from any thread or signal handler."""
+        """Make the coroutine end; to be called from any thread or signal handler."""
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._stop)
 

@@ -33,7 +33,7 @@ class ClaimFile(msgspec.Struct):
     The content of a claim.
 
     :param version: The version of the folder's format.
-    :param owner: Who claims.
+    :param owner: The task instance that claims.
     :param run: What all tries of the owner have in common.
     :param at: When, in seconds since 1970.
     :param based_on: The number of the newest state at that moment; 0 if there was none.
@@ -176,9 +176,7 @@ class Claim:
         :raises CyTechBotRequestError: Another run has taken it over.
         """
         if newest_claim(self._folder.names()) > self.number:
-            raise CyTechBotRequestError(
-                f"another run has taken over {self._folder}, because this one was silent for too long."
-            )
+            raise CyTechBotRequestError(f"another run or try has taken over {self._folder}.")
 
     def keep(self, on_lost: Callable[[CyTechBotError], None]) -> None:
         """

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
     from airflow_provider_cytechbot.storage.locations import StorageLocation
 
+_S3 = frozenset({"s3", "s3a", "s3n"})
 _LOCAL = frozenset({"", "file", "local"})
 #: Stores whose objects appear as a whole by themselves, and that can refuse a second one of the same name.
-_OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", "az"})
+_OBJECT_STORES = _S3 | {"gs", "gcs", "abfs", "abfss", "adl", "az"}
 
 
 class Folder:
@@ -62,13 +63,20 @@ class Folder:
         :param name: Its name.
         :param data: Its content.
         """
+        location = self._location.child(name)
         try:
-            with whole_or_nothing(self._location.child(name), overwrite=False) as file:
-                file.write(data)
+            if self._protocol in _S3:
+                # One request with a condition. Not every S3 server completes an upload exclusively.
+                with location.failures.translate_errors(has_begun=True):
+                    location.path.fs.pipe_file(location.path.path, data, mode="create")
+            else:
+                with whole_or_nothing(location, overwrite=False) as file:
+                    file.write(data)
         except CyTechBotStorageError:
-            if name in self.names():
-                return False
-            raise
+            if name not in self.names():
+                raise
+            # Libraries send a request again after a lost response: then the file is this one.
+            return self.read(name) == data
         return True
 
     def write(self, name: str, data: bytes) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotRequestError,
+    CyTechBotStorageError,
     CyTechBotTransportError,
 )
+from airflow_provider_cytechbot.api.redaction import mask_addresses
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.background import BackgroundLoop
 from airflow_provider_cytechbot.bulk.ledger import Ledger
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.options import FAIL_FAST, REPORT
 from airflow_provider_cytechbot.bulk.plan import (
     ColumnMap,
@@ -51,11 +53,11 @@ _LISTED = 5
 @dataclass
 class BulkJob:
     """
-    Writes rows, once.
+    Writes the rows of one source to a resource, once.
 
     :param rows: Opens the source.
-    :param resource: What the rows are written to.
-    :param options: How.
+    :param resource: The adapter of the resource that is written.
+    :param options: The options of the operator.
     :param settings: The connection's settings.
     :param cytechbot_conn_id: The connection's id.
     """
@@ -81,6 +83,17 @@ class BulkJob:
         :return: The manifest.
         :raises CyTechBotError: Not every row is done, or something that concerns all rows went wrong.
         """
+        try:
+            return self._run()
+        except sqlite3.Error as error:
+            problem = str(error)
+        raise CyTechBotStorageError(
+            f"The temporary file with the rows cannot be written: {problem}.",
+            "Free disk space, or let TMPDIR name a folder with more. With state_path or report_path, a retry "
+            "leaves what was done alone.",
+        )
+
+    def _run(self) -> dict[str, Any]:
         with ExitStack() as stack:
             ledger = Ledger()
             stack.callback(ledger.close)
@@ -92,7 +105,8 @@ class BulkJob:
             figures = self._plan(ledger, stores)
             planned = ledger.counts()
             log.info(
-                "%s rows in the source, %s lines, %s calls; %s before sending.",
+                "%s: %s rows in the source, %s for this task, %s calls to send; without a call: %s.",
+                self._title,
                 f"{figures.source_rows:,}",
                 f"{ledger.rows():,}",
                 f"{ledger.open_calls():,}",
@@ -102,19 +116,23 @@ class BulkJob:
             interruption: BaseException | None = None
             try:
                 failure = self._check(ledger, figures) or self._send(ledger, stores, planned)
+            except sqlite3.Error:
+                raise  # the rows' outcomes are not complete, so there can be no report
             except BaseException as error:  # noqa: BLE001 - raised again, after the report
                 interruption = error
                 ledger.close_open_rows(_STOPPED)
             failure = (
                 self._store(stores, is_cut_short=self._is_stopped or interruption is not None) or failure
             )
-            self.manifest = _manifest(ledger, report, figures, stores.uri)
+            self.manifest = _manifest(ledger, figures, stores.uri)
             if report:
                 try:
                     report.write(ledger.report_lines())
-                except BaseException:
-                    self.manifest["report_uri"] = None
-                    raise
+                except CyTechBotError as error:
+                    log.error("%s", error)
+                    failure = failure or error
+                else:
+                    self.manifest["report_uri"] = report.uri
             _count_rows(self.manifest)
             if interruption is not None:
                 raise interruption
@@ -128,6 +146,12 @@ class BulkJob:
         self._is_stopped = True
         if self._background:
             self._background.stop()
+
+    @property
+    def _title(self) -> str:
+        """The name of the write in log lines: what is written, and over which connection."""
+        target = ", ".join(f"{name} {value}" for name, value in self.resource.identity.items())
+        return f"Bulk write ({target}) over connection {self.cytechbot_conn_id!r}"
 
     @property
     def _identity(self) -> dict[str, str]:
@@ -195,20 +219,20 @@ class BulkJob:
         runners: list[Runner] = []
 
         async def send_all() -> None:
-            async with _open_hook(self.cytechbot_conn_id, self._shared_settings) as hook:
-                runner = Runner(
-                    ledger,
-                    state,
-                    lambda call: self.resource.write(hook, call, _KeySteps(state, call.key)),
-                    lambda call: self.resource.describe(call.payload),
-                    max_concurrency=self.options.max_concurrency,
-                    max_retries=self.settings.max_retries,
-                    fails_fast=self.options.on_error == FAIL_FAST,
-                    progress=progress,
-                )
-                runners.append(runner)
-                if self._is_stopped:
-                    runner.cut_short(_STOPPED)
+            runner = Runner(
+                ledger,
+                state,
+                lambda call: self.resource.write(hook, call, _KeySteps(state, call.key)),
+                lambda call: self.resource.describe(call.payload),
+                max_concurrency=self.options.max_concurrency,
+                max_retries=self.settings.max_retries,
+                fails_fast=self.options.on_error == FAIL_FAST,
+                progress=progress,
+            )
+            runners.append(runner)
+            if self._is_stopped:
+                runner.cut_short(_STOPPED)
+            async with _open_hook(self.cytechbot_conn_id, self._shared_settings, runner.take_turn) as hook:
                 await runner.run()
 
         def stop() -> None:
@@ -264,7 +288,9 @@ class BulkJob:
         if sum(counts.values()) != manifest["rows"]:
             raise CyTechBotRequestError(f"the outcomes do not add up to {manifest['rows']:,} rows: {counts}.")
         summary = f"{manifest['rows']:,} rows: {outcomes.describe(counts)}."
-        log.info("%s", summary)
+        operations = ", ".join(f"{each} {number:,}" for each, number in manifest["operations"].items())
+        report = f" Report: {manifest['report_uri']}" if manifest["report_uri"] else ""
+        log.info("%s: %s Operations: %s.%s", self._title, summary, operations or "none", report)
         if error is not None:
             error.reason = f"{summary} {error.reason}"
             raise error
@@ -293,13 +319,16 @@ def _count_rows(manifest: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def _open_hook(conn_id: str, settings: Settings) -> AsyncIterator[CyTechBotAsyncHook]:
-    """Open a hook with settings that the main thread has read, the only one that Airflow expects to ask."""
+async def _open_hook(
+    conn_id: str, settings: Settings, take_turn: Callable[[Iterable[float]], Awaitable[None]]
+) -> AsyncIterator[CyTechBotAsyncHook]:
+    """Open a hook with settings that the main thread has read, the only one that Airflow lets read them."""
     from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
     hook = CyTechBotAsyncHook(conn_id)
     hook.settings = settings
     hook.transport = AiohttpTransport(settings)
+    hook.transport.take_turn = take_turn
     hook.transport.open_session()
     try:
         yield hook
@@ -322,12 +351,10 @@ class _KeySteps:
         self._state.save(self._key, value)
 
 
-def _manifest(
-    ledger: Ledger, report: Report | None, figures: PlanFigures, state_uri: str | None
-) -> dict[str, Any]:
+def _manifest(ledger: Ledger, figures: PlanFigures, state_uri: str | None) -> dict[str, Any]:
     counts = ledger.counts()
     return {
-        "report_uri": report.uri if report else None,
+        "report_uri": None,
         "rows": ledger.rows(),
         "source_rows": figures.source_rows,
         "counts": {outcome: counts[outcome] for outcome in outcomes.OUTCOMES},

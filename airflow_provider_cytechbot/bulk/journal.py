@@ -205,7 +205,8 @@ class Journal:
                 self._changed.wait(left)
             if not self._records and not self._waiting:
                 return None
-            batch = self._records, self._waiting
+            # A future whose call was cut off meanwhile is cancelled; the others cannot be cancelled any more.
+            batch = self._records, [each for each in self._waiting if each.set_running_or_notify_cancel()]
             self._records, self._waiting = [], []
             return batch
 

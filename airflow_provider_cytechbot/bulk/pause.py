@@ -31,7 +31,7 @@ class SharedPause:
         longer.
 
         :param sent_at: When the call was sent, of ``time.monotonic``.
-        :param retry_after: Seconds that the server asked to wait.
+        :param retry_after: Seconds that the server requires.
         """
         now = time.monotonic()
         if sent_at >= self._began or retry_after is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
@@ -27,7 +28,10 @@ class RowFilter:
     """
     Chooses rows by the values of their columns. Values are compared as text, a missing one as ``None``.
 
-    :param where: The wanted value by column, or a list of wanted values.
+    ``46``, ``46.0`` and ``"46"`` are equal, and so are ``True``, ``"true"`` and ``"True"``: the same
+    table has them in CSV, JSON Lines and Parquet.
+
+    :param where: The wanted value by column, or several wanted values.
     :raises CyTechBotFieldError: It is not such a mapping.
     """
 
@@ -35,9 +39,7 @@ class RowFilter:
         if where is not None and not isinstance(where, Mapping):
             raise field_error("where", f"must be a mapping of columns to values, not {type(where).__name__}")
         self._wanted = {
-            str(column): {
-                _text(each) for each in (value if isinstance(value, list | tuple | set) else [value])
-            }
+            str(column): {_comparable(each) for each in (value if _is_several(value) else [value])}
             for column, value in (where or {}).items()
         }
         #: Columns that no row had so far.
@@ -51,7 +53,7 @@ class RowFilter:
             raise field_error("where", "needs rows with columns; the source has plain values")
         if self.unseen:
             self.unseen.difference_update(row)
-        return all(_text(row.get(column)) in values for column, values in self._wanted.items())
+        return all(_comparable(row.get(column)) in values for column, values in self._wanted.items())
 
 
 class ColumnMap:
@@ -72,7 +74,7 @@ class ColumnMap:
         if unknown := [field for field in named if field not in resource.fields]:
             raise field_error(
                 "columns",
-                f"names {unknown[0]!r}, which is no field",
+                f"names {unknown[0]!r}, which is not a field",
                 f"Fields: {', '.join(resource.fields)}.",
             )
         self._key_field = resource.key_field
@@ -152,8 +154,9 @@ def make_plan(
                 if error.key is None:
                     ledger.rows_without_key += 1
                 key = error.key or _text(values.get(resource.key_field))
+                key = key and key[:_LONGEST_KEY]  # as the report shows it
                 if shard.has(key) and is_wanted(key):
-                    invalid.append((number, key and key[:_LONGEST_KEY], error.reason))
+                    invalid.append((number, key, error.reason))
                 continue
             if shard.has(write.key) and is_wanted(write.key):
                 valid.append((number, write))
@@ -236,6 +239,18 @@ def _refuse_unseen(row_filter: RowFilter, column_map: ColumnMap) -> None:
                 f"needs the column {min(unseen)!r}, which no row of the source has",
                 "Check the name.",
             )
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Mapping)
+
+
+def _comparable(value: object) -> str | None:
+    """Return a value as text that is the same whatever the type in which a format keeps it."""
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        value = int(value)
+    text = _text(value)
+    return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
 
 
 def _text(value: object) -> str | None:

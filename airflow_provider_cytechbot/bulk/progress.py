@@ -39,11 +39,14 @@ class Progress:
         """Log a line."""
         seconds = max(time.monotonic() - self._began, 0.001)
         rate = (self._done - self._done_before) / seconds
-        left = (
-            f"about {_duration((self._rows - self._done) / rate)} left" if rate else "no row was answered yet"
-        )
+        if self._done >= self._rows:
+            left = ""
+        elif rate:
+            left = f"; about {_duration((self._rows - self._done) / rate)} left"
+        else:
+            left = "; no row was answered yet"
         _log.info(
-            "%s of %s rows, %.1f a second: %s; %s.",
+            "%s of %s rows, %.1f a second: %s%s.",
             f"{self._done:,}",
             f"{self._rows:,}",
             rate,

@@ -1,4 +1,4 @@
-"""What the engine needs to know about the resource that rows are written to."""
+"""What the engine needs of the resource that rows are written to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class InvalidRowError(Exception):
 
 class PlannedWrite(NamedTuple):
     """
-    What a row asks for, as far as the row alone shows it.
+    What a row sets, as far as the row alone shows it.
 
     :param key: What identifies the row: rows of one key become one call.
     :param payload: What is written, as a text that only the resource reads.
@@ -277,7 +277,7 @@ class BulkResource(Protocol):
         keeps the outcomes ``succeeded``, ``unchanged``, ``refused`` and ``ambiguous``, and a cleared task
         keeps them except ``refused``.
 
-        :param write: What the rows of the key ask for, merged; its ``unique`` is empty.
+        :param write: What the rows of the key set, merged; its ``unique`` is empty.
         :param entry: What the state holds of the key. It has a step if that may have been sent.
         """
         ...

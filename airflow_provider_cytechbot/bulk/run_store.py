@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ABOUT = "about.json"
+_SHARD_FOLDER = re.compile(r"shard-\d+-of-(\d+)")
+_FILE_OF_A_RUN = re.compile(r"(claim|beat|journal|state)-\d")
 _LOST_HINT = (
     "Restore it from a backup. If there is none, remove the whole folder: the next run then begins without a "
     "state and sends every row again."
@@ -62,7 +65,7 @@ class RunStore:
     :param owner: The owner.
     :param shard: The shard.
     :param database: The ledger's database.
-    :param is_lasting: Whether the state lasts from run to run. A journal beside a report does not.
+    :param is_persistent: Whether the state stays from run to run. A journal beside a report does not.
     :param is_read_only: Whether nothing is written, not even a claim.
     :raises CyTechBotRequestError: Another run uses the folder.
     :raises CyTechBotStorageError: The folder cannot be used, or its content is lost or damaged.
@@ -76,12 +79,12 @@ class RunStore:
         shard: Shard,
         database: sqlite3.Connection,
         *,
-        is_lasting: bool,
+        is_persistent: bool,
         is_read_only: bool = False,
     ) -> None:
         self._root, self._identity, self._owner, self._shard = root, identity, owner, shard
-        self._is_lasting = is_lasting
-        self._folder = root.child(shard.folder) if is_lasting and shard.folder else root
+        self._is_persistent = is_persistent
+        self._folder = root.child(shard.folder) if is_persistent and shard.folder else root
         self.uri = str(root)
         self._is_first = self._check_about()
         self._journal: Journal | None = None
@@ -98,7 +101,7 @@ class RunStore:
         run = self._claim.run if self._claim else owner.digest
         self.state = RunState(database, Identity(run, owner.first_try))
         try:
-            if previous and not is_lasting:
+            if previous and not is_persistent:
                 self._check_shard(previous)
             self._load(previous, beat)
         except BaseException:
@@ -108,7 +111,10 @@ class RunStore:
 
     def _check_about(self) -> bool:
         """Check that the folder is about the same. Return whether it has not been used before."""
-        if _ABOUT not in self._root.names():
+        names = self._root.names()
+        if _ABOUT not in names:
+            if self._is_persistent and (trace := _trace_of_other_shards(names, self._shard)):
+                raise self._lost(f"the file {_ABOUT}, but {trace} is there")
             return True
         try:
             about = msgspec.json.decode(self._root.read(_ABOUT), type=About)
@@ -116,7 +122,7 @@ class RunStore:
             raise self._root.damaged(_ABOUT) from None
         if about.version > VERSION:
             raise newer_version(self._root)
-        if not self._is_lasting:
+        if not self._is_persistent:
             return False
         if about.identity != self._identity:
             raise self._other_identity(about.identity)
@@ -147,7 +153,7 @@ class RunStore:
     def _load(self, previous: ClaimFile | None, beat: Beat | None) -> None:
         names = self._folder.names()
         newest = newest_state(names)
-        if self._is_lasting:
+        if self._is_persistent:
             expected = max(previous.based_on, beat.state if beat else 0) if previous else 0
             is_empty = not (self._is_first or self._shard.folder or previous)
             if newest < expected or (is_empty and not newest):
@@ -166,14 +172,14 @@ class RunStore:
             head, records = read_journal(self._folder, file)
             is_own = head.run == self.state.run
             # Beside a report, only the same task instance goes on with a journal.
-            is_new = file.claim > newest if self._is_lasting else is_own
+            is_new = file.claim > newest if self._is_persistent else is_own
             if not is_own:
                 self._replaced.append(file.name)
             if not (is_new or is_own):
                 continue
             if file.claim in missing:
                 raise self._lost(f"the file {missing[file.claim]} of its journal")
-            if self._is_lasting and head.based_on > newest:
+            if self._is_persistent and head.based_on > newest:
                 raise self._lost("the file of its state")
             self.state.replay(head.run, head.first_try, records, is_new=is_new)
 
@@ -198,7 +204,7 @@ class RunStore:
             self._root.create(_ABOUT, msgspec.json.encode(about))
             self._check_about()
         claim.remove_older()
-        if not self._is_lasting:
+        if not self._is_persistent:
             self._folder.remove(self._replaced)
         claim.keep(on_error)
         head = Head(claim.run, self._owner.first_try, claim.based_on)
@@ -219,7 +225,7 @@ class RunStore:
     def write_state(self) -> None:
         """Write the state after everything that happened, and remove the files that it replaces."""
         claim = self._claim
-        if claim is None or not self._is_lasting or not self.state.is_changed:
+        if claim is None or not self._is_persistent or not self.state.is_changed:
             return
         claim.check()
         head = StateHead(VERSION, self._identity, self.state.stored_salt, dict(self.state.header))
@@ -236,6 +242,15 @@ class RunStore:
         """
         if self._claim:
             self._claim.end(is_complete=is_complete, state=self._written)
+
+
+def _trace_of_other_shards(names: list[str], shard: Shard) -> str | None:
+    """Return what is in a folder of another number of shards; its own number finds its traces itself."""
+    for name in names:
+        shards = _SHARD_FOLDER.fullmatch(name)
+        if (int(shards[1]) != shard.shards) if shards else (shard.folder and _FILE_OF_A_RUN.match(name)):
+            return name
+    return None
 
 
 def _described(identity: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,11 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
+from airflow_provider_cytechbot.api.redaction import mask_addresses
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.ledger import CallResult
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.pause import SharedPause
+from airflow_provider_cytechbot.transport import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.ledger import Ledger
@@ -86,6 +87,7 @@ class Runner:
         self._stopped = asyncio.Event()
         self._cut_short = asyncio.Event()
         self._pause = SharedPause(self._stopped)
+        self._attempts: dict[asyncio.Task[Any] | None, _Attempt] = {}
         self._failures_in_a_row = 0
         self._answered_at = time.monotonic()
         #: Why not all was sent; empty while nothing speaks against it.
@@ -124,6 +126,20 @@ class Runner:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._store()
 
+    async def take_turn(self, waits: Iterable[float]) -> None:
+        """
+        Wait until a request of a call may start.
+
+        :param waits: The waits of the connection's ``requests_per_second``.
+        :raises _NotSentError: Nothing is to be sent any more.
+        """
+        for wait in waits:
+            await self._pause.sleep(wait)
+            if self._stopped.is_set():
+                raise _NotSentError
+        if attempt := self._attempts.get(asyncio.current_task()):
+            attempt.was_sent = True
+
     def stop(self, reason: str, error: CyTechBotError | None = None) -> None:
         """
         Send nothing more. Calls under way are waited for.
@@ -147,7 +163,7 @@ class Runner:
 
     async def _work(self) -> None:
         while not self._stopped.is_set() and (call := next(self._calls, None)):
-            attempt = _Attempt(call)
+            attempt = self._attempts[asyncio.current_task()] = _Attempt(call)
             try:
                 await self._settle(attempt)
             except BaseException:
@@ -183,7 +199,7 @@ class Runner:
 
     async def _settle(self, attempt: _Attempt) -> None:
         """Send a call until it has a result. If it was never sent, it has none."""
-        call, failures = attempt.call, 0
+        call, failures, failed_endpoint = attempt.call, 0, ""
         if call.step is not None:
             try:
                 await self._state.begin(call.key, call.step)
@@ -196,10 +212,17 @@ class Runner:
                 await self._pause.over()
                 if self._stopped.is_set():
                     return
+                if failed_endpoint:
+                    metrics.count_retry(failed_endpoint)
                 sent_at = time.monotonic()
                 attempt.sent_at, attempt.is_under_way = _now(), True
                 try:
                     attempt.written = await self._send(call)
+                except _NotSentError:
+                    if attempt.was_sent and attempt.result is None:
+                        reason = "The task was stopped between two calls of the row."
+                        attempt.result = CallResult(outcomes.FAILED, reason, None, attempt.sent_at)
+                    return
                 except CyTechBotError as error:
                     attempt.result = _judge(error, attempt.sent_at)
                     failure = error
@@ -209,6 +232,7 @@ class Runner:
                     return
                 finally:
                     attempt.is_under_way = sys.exception() is not None
+            failed_endpoint = failure.endpoint
             if concerns_every_row(failure):
                 self.stop(mask_addresses(failure.reason), failure)
                 return
@@ -255,6 +279,10 @@ class Runner:
                 self._give_up()
 
 
+class _NotSentError(Exception):
+    """A request was not sent, because the run was stopped."""
+
+
 @dataclass
 class _Attempt:
     """A call on its way to a result."""
@@ -262,6 +290,7 @@ class _Attempt:
     call: PlannedCall
     has_begun: bool = False
     is_under_way: bool = False
+    was_sent: bool = False
     sent_at: str = ""
     result: CallResult | None = None
     written: Written | None = None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import field_error
-from airflow_provider_cytechbot.api.redaction import Redactor
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
+from airflow_provider_cytechbot.api.redaction import Redactor, mask_addresses
 from airflow_provider_cytechbot.storage.failures import secrets_of
 from airflow_provider_cytechbot.storage.locations import StorageLocation, path_text
 
@@ -30,29 +29,34 @@ def rows_of_list(rows: object) -> Iterator[object]:
     """
     Return the rows of a list or of another task's output.
 
-    :param rows: An iterable.
+    :param rows: An iterable of rows, or of lists of mappings, as the output of a mapped task is.
     :raises CyTechBotFieldError: It is none.
     """
     if isinstance(rows, str):
         raise field_error("rows", "is text, not a list", _NATIVE)
     if not isinstance(rows, Iterable) or isinstance(rows, bytes | bytearray | Mapping):
         raise field_error("rows", f"must be a list, not {type(rows).__name__}", _NATIVE)
-    return iter(rows)
+    return (row for item in rows for row in (item if _is_list_of_mappings(item) else [item]))
+
+
+def _is_list_of_mappings(item: object) -> bool:
+    # Not a list of plain values: that can be a row of a query, in which each value means something else.
+    return isinstance(item, list | tuple) and all(isinstance(each, Mapping) for each in item)
 
 
 def rows_of_files(path: object, field: str = "path") -> Iterator[Mapping[str, object]]:
     """
     Return the rows of a file, of a folder, or of the files that an export wrote, read in a stream.
 
-    :param path: A path that ``ObjectStoragePath`` opens, or the manifest of an export.
+    :param path: A path that ``ObjectStoragePath`` opens, or the manifest of an export or of a bulk write.
     :param field: The operator's parameter, for errors.
     :raises CyTechBotFieldError: It is neither.
     :raises CyTechBotStorageError: It cannot be read.
     """
     if isinstance(path, Mapping):
-        uris = path.get("uris")
+        uris = [path["report_uri"]] if path.get("report_uri") else path.get("uris")
         if not isinstance(uris, list | tuple) or not all(isinstance(uri, str) for uri in uris):
-            raise field_error(field, "is a mapping, but not the manifest of an export: it has no 'uris'")
+            raise field_error(field, "is a mapping, but not a manifest: it has no 'uris' and no 'report_uri'")
         return (row for uri in uris for row in _rows_of_path(uri, field))
     if not isinstance(path, str | PathLike) and not hasattr(path, "storage_options"):
         raise field_error(field, f"must be a path, not {type(path).__name__}")
@@ -101,7 +105,7 @@ def _rows_of_query(sql: str, sql_conn_id: str, parameters: Any) -> Iterator[Mapp
         # A server-side cursor has a description only after its first rows.
         rows = cursor.fetchmany(FETCH_SIZE) if cursor.description is None and _is_named(cursor) else None
         if cursor.description is None:
-            raise field_error("sql", "is no query: it returns no columns")
+            raise field_error("sql", "is not a query: it returns no columns")
         names = [column[0] for column in cursor.description]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise field_error("sql", f"returns several columns named {doubled[0]!r}", "Name them apart.")
@@ -145,7 +149,7 @@ def _database_hook(sql_conn_id: str) -> DbApiHook:
         raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which Airflow does not have") from None
     hook = connection.get_hook()  # type: ignore[no-untyped-call,unused-ignore]
     if not isinstance(hook, DbApiHook):
-        raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which is no connection to a database")
+        raise field_error("sql_conn_id", f"is {sql_conn_id!r}, which is not a connection to a database")
     return hook
 
 

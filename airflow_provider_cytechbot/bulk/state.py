@@ -255,13 +255,13 @@ class RunState:
     def withdraw(self, key: str) -> None:
         """Restore the step that a key had before: what was to be sent was not."""
         step, run = self._steps_before.pop(key, (None, None))
-        self._set_step(key, step, run)
         self._write(Begun(key, step, run))
+        self._set_step(key, step, run)
 
     def save(self, key: str, value: bytes | None) -> None:
         """Store a value of a key before its result."""
-        self._set_value(key, value)
         self._write(Saved(key, value))
+        self._set_value(key, value)
 
     def settle(self, call: PlannedCall, content: str, result: CallResult, written: Written | None) -> None:
         """
@@ -278,7 +278,6 @@ class RunState:
         self._steps_before.pop(call.key, None)
         keeps_step = has_failed or result.outcome == outcomes.AMBIGUOUS
         value = written.value if written else None
-        self._settle_entry(call.key, value, written is not None, keeps_step)
         self._write(
             Settlement(
                 call.key,
@@ -294,6 +293,8 @@ class RunState:
                 keeps_step,
             )
         )
+        # The journal first: it has the result also where the temporary file cannot grow any more.
+        self._settle_entry(call.key, value, written is not None, keeps_step)
 
     def _write(self, record: Record) -> None:
         self.is_changed = True
@@ -315,9 +316,11 @@ class RunState:
         )
 
     def _settle_entry(self, key: str, value: bytes | None, has_value: bool, keeps_step: bool) -> None:
-        if has_value:
+        if has_value and not keeps_step:
+            self._database.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (key, value))
+        elif has_value:
             self._set_value(key, value)
-        if not keeps_step:
+        elif not keeps_step:
             self._database.execute(
                 "UPDATE state SET step = NULL, step_run = NULL WHERE key = ? AND step IS NOT NULL", (key,)
             )

@@ -31,14 +31,14 @@ class Stores:
         self._stores: list[RunStore] = []
         self.uri: str | None = None
 
-        def open_store(root: Folder, *, is_lasting: bool) -> RunStore:
+        def open_store(root: Folder, *, is_persistent: bool) -> RunStore:
             store = RunStore(
                 root,
                 identity,
                 options.owner,
                 options.shard,
                 database,
-                is_lasting=is_lasting,
+                is_persistent=is_persistent,
                 is_read_only=options.plan_only,
             )
             self._stores.append(store)
@@ -47,12 +47,12 @@ class Stores:
         try:
             if options.state_path:
                 root = Folder(StorageLocation.from_parameter("state_path", options.state_path))
-                self.uri = open_store(root, is_lasting=True).uri
+                self.uri = open_store(root, is_persistent=True).uri
             needs_claim = not options.state_path or options.shard.shards > 1
             if options.report_path and needs_claim and not options.plan_only:
                 report = StorageLocation.from_parameter("report_path", options.report_path)
                 beside = Folder(report.sibling(f".{report.path.name}.journal"))
-                open_store(beside, is_lasting=False)
+                open_store(beside, is_persistent=False)
         except BaseException:
             self.end(is_complete=False)
             raise

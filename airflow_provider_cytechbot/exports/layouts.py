@@ -27,7 +27,7 @@ _CHANGE = Column("change", "new, changed or gone since the export before")
 #: The columns that come from the API's answer. Parameters add others.
 COLUMNS_OF_AN_ANSWER = (_FLOW_CAMPAIGN_ID, _FLOW_NAME, _SUBSCRIBER_ID, _QUESTION_ID, _QUESTION, _ANSWER)
 
-#: Fields of subscribers with digits that are no number.
+#: Fields of subscribers with digits that are not numbers.
 _NUMBERS_OF_SUBSCRIBERS = frozenset({"page_id", "phone_number"})
 
 #: The columns that the long and the wide layout give each row, whether it has an answer or not.

@@ -12,24 +12,10 @@ from airflow_provider_cytechbot.exports import profiles
 from airflow_provider_cytechbot.exports.layouts import LAYOUTS
 from airflow_provider_cytechbot.formats.csv_records import COMMA, SEPARATORS
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
+from airflow_provider_cytechbot.storage.storage_options import check_storage_options
 
 EXPORT_MODES = ("full", "changes")
 CAMPAIGN_PLACEHOLDER = "{flow_campaign_id}"
-#: Parameters of S3 and arguments of ``open`` that are no options.
-_SET_BY_THE_EXPORT = frozenset(
-    {
-        "Bucket",
-        "Key",
-        "Body",
-        "UploadId",
-        "IfNoneMatch",
-        "IfMatch",
-        "path",
-        "mode",
-        "block_size",
-        "autocommit",
-    }
-)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
@@ -69,7 +55,7 @@ class ExportOptions:
                 raise field_error(name, f"must be one of {', '.join(known)}, not {value!r}")
         self._check_placeholders()
         self._check_changes()
-        self._check_storage_options()
+        check_storage_options(self.storage_options, self.path, self.state_path or "")
         profiles.check_fields(self.subscriber_fields)
         self._check_csv(file_type)
         if file_type.file_format == RAW:
@@ -113,24 +99,6 @@ class ExportOptions:
                 "layout", "must be 'long' with export_mode 'changes', where each answer has its own change"
             )
 
-    def _check_storage_options(self) -> None:
-        options = self.storage_options
-        if options is None:
-            return
-        if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
-            raise field_error("storage_options", "must be a dictionary", 'Such as {"ACL": "private"}.')
-        for name in options:
-            if name in _SET_BY_THE_EXPORT:
-                raise field_error("storage_options", f"holds {name!r}, which the export sets itself")
-            if name.startswith("SSECustomer"):
-                raise field_error(
-                    "storage_options",
-                    f"holds {name!r}, a key that would be visible in the DAG",
-                    "Encrypt with a key that the store keeps: SSEKMSKeyId.",
-                )
-        if options and not any(_is_remote(path) for path in (self.path, self.state_path or "")):
-            raise field_error("storage_options", "is for object stores, and the path is a local one")
-
     def _check_csv(self, file_type: FileType) -> None:
         if self.csv_separator not in SEPARATORS:
             known = ", ".join(map(repr, SEPARATORS))
@@ -169,8 +137,3 @@ def check_placeholders(field: str, path: str) -> None:
     for placeholder in _PLACEHOLDER.findall(path):
         if placeholder != CAMPAIGN_PLACEHOLDER:
             raise field_error(field, f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
-
-
-def _is_remote(path: str) -> bool:
-    scheme, separator, _ = path.partition("://")
-    return bool(separator) and scheme not in ("file", "local")

@@ -110,12 +110,12 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         """
         Tag a subscriber with labels (``POST assign_label``). Labels that it already has stay.
 
-        The server silently ignores label ids that it does not know, as long as it knows one of them.
+        The server silently ignores unknown label ids, as long as one of them exists.
 
         :param page_id: The id of the page that subscriber and labels belong to.
         :param subscriber_id: The subscriber's id.
         :param label_ids: The labels' ids, as a list or separated by commas.
-        :raises CyTechBotRequestError: The API refused, for instance because it knows none of the labels.
+        :raises CyTechBotRequestError: The API refused, for instance because none of the labels exists.
         """
         self.call(endpoints.ASSIGN_LABELS, page_id=page_id, subscriber_id=subscriber_id, label_ids=label_ids)
 

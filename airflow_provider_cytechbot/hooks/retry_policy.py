@@ -9,10 +9,11 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError
 
 try:
     from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-except ImportError:
-    raise ImportError(
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
         "CyTechBotRetryPolicy needs Airflow 3.3 or newer: older versions have no retry policies. There, a "
-        "task waits for at most a minute of a Retry-After, and is then retried after its retry_delay."
+        "task waits for at most a minute of a Retry-After, and is then retried after its retry_delay.",
+        name=error.name,
     ) from None
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +33,18 @@ class HiddenRows:
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
+        self._is_read = False
+
+    def read(self) -> Any:
+        """
+        Return the rows. An iterator can be read once: then it looks like a source without rows.
+
+        :raises CyTechBotFieldError: It was read before.
+        """
+        if self._is_read and isinstance(self.rows, Iterator):
+            raise field_error("rows", "is an iterator that an earlier call has read", "Give a list.")
+        self._is_read = True
+        return self.rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,7 +125,8 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.rows = rows
+        # Also in the DAG's own view, where the text of an iterator would differ each time the file is read.
+        self.rows = HiddenRows(rows) if isinstance(rows, Iterator) else rows
         self.path = path
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -153,7 +166,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         :param context: The task's context.
         """
         job = self._job_for(resource, context)
-        # Not by setattr, which Airflow checks: the job is no parameter.
+        # Not by setattr, which Airflow checks: the job is not a parameter.
         vars(self)["_job"] = job
         try:
             return job.run()
@@ -231,7 +244,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         from airflow_provider_cytechbot.bulk.sources import rows_of_files, rows_of_list, rows_of_query
 
         if self.rows is not None:
-            return rows_of_list(self.rows.rows if isinstance(self.rows, HiddenRows) else self.rows)
+            return rows_of_list(self.rows.read() if isinstance(self.rows, HiddenRows) else self.rows)
         if self.path is not None:
             return rows_of_files(self.path)
         if not isinstance(self.sql, str) or not self.sql.strip():

@@ -132,7 +132,7 @@ class ContactCalls:
         if "deletes_first" not in payload:
             return Written(id=contact.id, value=contact.encode())
         texts = _texts(payload)
-        creating = Step(StepKind.CREATE, digests_of(texts, self._salt)).encode()
+        creating = self._creating(texts)
         deletes_first = payload["deletes_first"] or (self._is_released(texts) and not payload["is_held"])
         if deletes_first:
             steps.save(contact._replace(is_being_deleted=True).encode())
@@ -215,7 +215,7 @@ class ContactCalls:
             steps.save(contact._replace(digests=self._digests_of(record)).encode())
             raise CyTechBotRequestError(
                 f"The contact has another {' and '.join(other)}, which a call set whose response was lost.",
-                "The next run treats it as on_readdress says.",
+                "The next run treats it by on_readdress.",
             )
         record = await self._update_differing(hook, record, texts)
         return Written(id=contact.id, value=contact._replace(digests=self._digests_of(record)).encode())
@@ -248,7 +248,7 @@ class ContactCalls:
             failure.hint = "With on_missing='recreate', it is created again."
             raise failure
         steps.save(None)
-        await steps.begin(Step(StepKind.CREATE, digests_of(texts, self._salt)).encode())
+        await steps.begin(self._creating(texts))
         return self._new(await self._create(hook, texts), texts)
 
     async def _read(self, hook: CyTechBotAsyncHook, contact_id: str) -> ContactRecord:
@@ -287,6 +287,9 @@ class ContactCalls:
         if not any(field in filled and record[field] for field in ADDRESSES):  # type: ignore[literal-required]
             return "has no address in common with the row"
         return ""
+
+    def _creating(self, texts: Texts) -> bytes:
+        return Step(StepKind.CREATE, digests_of(texts[: len(ADDRESSES)], self._salt)).encode()
 
     def _new(self, contact_id: str, texts: Texts) -> Written:
         return Written(id=contact_id, value=Contact(contact_id, digests_of(texts, self._salt)).encode())

@@ -21,8 +21,8 @@ class CyTechBotCreateContactGroupOperator(CyTechBotBaseOperator):
     Create a contact group.
 
     Calls ``POST create_contact_group``. Names are not unique and the API cannot list groups, so a create
-    whose answer was lost is not sent again: the task fails at once and says how to check. All parameters are
-    templated.
+    whose answer was lost is not sent again: the task fails at once and explains how to check. All parameters
+    are templated.
 
     :param name: The group's name.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,8 @@ class ContactPlan:
     def __init__(self, rules: ContactRules, salt: bytes) -> None:
         self._rules = rules
         self._salt = salt
+        self._last_row: ContactRow | None = None
+        self._last_digests: Digests = ()
         self._needed = AddressFilter()
         self._released = AddressFilter()
 
@@ -125,6 +127,10 @@ class ContactPlan:
         :param row: Its row.
         :param entry: What the state holds of it.
         """
+        if entry.value is None and entry.step is None:
+            return self._adopt(row, None, None) if row.contact_id else self._create(row)
+        if entry.step is None and (contact_id := Contact.id_if_equal(entry.value or b"", self._digests(row))):
+            return Settled(outcomes.UNCHANGED, _why_unchanged(row, contact_id, ()), id=contact_id)
         contact, step = _read(entry)
         if step and step.kind is StepKind.CREATE:
             if row.contact_id:
@@ -179,29 +185,29 @@ class ContactPlan:
 
         :param row: The row.
         """
-        return any(each in self._released for each in self._digests(row)[: len(ADDRESSES)])
+        return any(each in self._released for each in digests_of(row.addresses, self._salt))
 
     def _create(self, row: ContactRow, *, held: bool = False) -> Change | Settled:
         if not row.has_address:
             return Settled(outcomes.INVALID, _NEEDS_ADDRESS)
-        digests = self._digests(row)
+        addresses = digests_of(row.addresses, self._salt)
         if self._rules.sync_mode == MIRROR:
-            self._needed.add(digests[: len(ADDRESSES)])
+            self._needed.add(addresses)
         return Change(
             CREATE,
             row.encode() + _NEW[held],
-            ",".join(row.filled),
+            row.filled,
             # A second create of the same e-mail address is refused, so that a held one can be repeated.
-            is_repeatable=held,
-            step=Step(StepKind.CREATE, digests).encode(),
-            phase=ROWS,
+            held,
+            Step(StepKind.CREATE, addresses).encode(),
+            ROWS,
         )
 
     def _held(
         self, row: ContactRow, contact: Contact | None, step: Step, is_of_this_run: bool
     ) -> Change | Settled:
-        may_be_sent = self._rules.ambiguous == RETRY and not is_of_this_run and row.email
-        if may_be_sent and step.digests[0] == self._digests(row)[0]:
+        may_be_sent = self._rules.ambiguous == RETRY and not is_of_this_run and row.texts[0]
+        if may_be_sent and step.digests[0] == digests_of(row.addresses, self._salt)[0]:
             if contact is None:
                 return self._create(row, held=True)
             return self._recreate(row, contact, deletes_first=False, held=True)
@@ -214,18 +220,14 @@ class ContactPlan:
             "updates": self._rules.sync_mode != CREATE,
             "old": contact.id if contact else "",
         }
-        fields = [CONTACT_ID, *(row.filled if self._rules.sync_mode != CREATE else ())]
-        return Change(
-            "update", encode_payload(row.encode(), payload), ",".join(fields), step=step, phase=ROWS
-        )
+        fields = f"{CONTACT_ID},{row.filled}" if self._rules.sync_mode != CREATE else CONTACT_ID
+        return Change("update", encode_payload(row.encode(), payload), fields, step=step, phase=ROWS)
 
     def _compare(self, row: ContactRow, contact: Contact) -> Change | Settled:
         changed: list[str] = []
         readdressed: list[str] = []
         emptied: list[str] = []
-        digests = digests_of(row.texts, self._salt)
-        if digests == contact.digests:
-            return _unchanged(contact, _why_unchanged(row, contact, emptied))
+        digests = self._digests(row)
         for field, text, now, before in zip(FIELDS, row.texts, digests, contact.digests, strict=True):
             if text is None or now == before:
                 continue
@@ -245,7 +247,7 @@ class ContactPlan:
             return Settled(outcomes.REFUSED, reason, fields=",".join(readdressed), id=contact.id)
         if changed:
             return self._update(row, contact, changed)
-        return _unchanged(contact, _why_unchanged(row, contact, emptied))
+        return _unchanged(contact, _why_unchanged(row, contact.id, emptied))
 
     def _update(self, row: ContactRow, contact: Contact, changed: list[str]) -> Change:
         if self._rules.sync_mode == MIRROR:
@@ -266,7 +268,7 @@ class ContactPlan:
     def _recreate(
         self, row: ContactRow, contact: Contact, *, deletes_first: bool, held: bool = False
     ) -> Change:
-        self._needed.add(self._digests(row)[: len(ADDRESSES)])
+        self._needed.add(digests_of(row.addresses, self._salt))
         self._released.add(contact.digests[: len(ADDRESSES)])
         payload = {
             "id": contact.id,
@@ -275,14 +277,14 @@ class ContactPlan:
             "value": contact.encode().hex(),
         }
         if held:
-            step = Step(StepKind.CREATE, self._digests(row))
+            step = Step(StepKind.CREATE, digests_of(row.addresses, self._salt))
         else:
             # What may have been deleted stays so until a call of this change is recorded.
             step = Step(StepKind.DELETE if contact.is_being_deleted else StepKind.SEVERAL)
         return Change(
             RECREATE,
             encode_payload(row.encode(), payload),
-            ",".join(row.filled),
+            row.filled,
             held,
             step.encode(),
             phase=ROWS,
@@ -317,7 +319,10 @@ class ContactPlan:
         return any(now == old != EMPTY for now, old in zip(self._digests(row), before, strict=False))
 
     def _digests(self, row: ContactRow) -> Digests:
-        return digests_of(row.texts, self._salt)
+        """Return the digests of a row, which are needed several times."""
+        if row is not self._last_row:
+            self._last_row, self._last_digests = row, digests_of(row.texts, self._salt)
+        return self._last_digests
 
 
 class AddressFilter:
@@ -327,7 +332,7 @@ class AddressFilter:
     A wrong answer changes the order of calls at most.
     """
 
-    _BITS = 24
+    _WIDTH = 24
 
     def __init__(self) -> None:
         self._bits: bytearray | None = None
@@ -338,21 +343,24 @@ class AddressFilter:
 
         :param digests: Their digests.
         """
+        if self._bits is None:
+            self._bits = bytearray(1 << self._WIDTH - 3)
+        bits = self._bits
         for each in digests:
             if each not in (EMPTY, UNKNOWN):
-                if self._bits is None:
-                    self._bits = bytearray(1 << self._BITS - 3)
-                for at in self._positions(each):
-                    self._bits[at >> 3] |= 1 << (at & 7)
+                one, other = self._positions(each)
+                bits[one >> 3] |= 1 << (one & 7)
+                bits[other >> 3] |= 1 << (other & 7)
 
     def __contains__(self, digest: bytes) -> bool:
         if self._bits is None or digest in (EMPTY, UNKNOWN):
             return False
         return all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._positions(digest))
 
-    def _positions(self, digest: bytes) -> tuple[int, int]:
+    @classmethod
+    def _positions(cls, digest: bytes) -> tuple[int, int]:
         number = int.from_bytes(digest)
-        return number & (1 << self._BITS) - 1, number >> self._BITS
+        return number & (1 << cls._WIDTH) - 1, number >> cls._WIDTH
 
 
 def _read(entry: StateEntry) -> tuple[Contact | None, Step | None]:
@@ -373,10 +381,10 @@ def _unchanged(contact: Contact, reason: str = "") -> Settled:
     return Settled(outcomes.UNCHANGED, reason, id=contact.id)
 
 
-def _why_unchanged(row: ContactRow, contact: Contact, emptied: list[str]) -> str:
+def _why_unchanged(row: ContactRow, contact_id: str, emptied: Sequence[str]) -> str:
     if emptied:
         return f"The API cannot empty {_listed(emptied)}."
-    return _MADE_ALREADY if row.contact_id not in ("", contact.id) else ""
+    return _MADE_ALREADY if row.contact_id not in ("", contact_id) else ""
 
 
 def _listed(fields: Iterable[str]) -> str:

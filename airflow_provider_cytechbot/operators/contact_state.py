@@ -24,7 +24,7 @@ Digests = tuple[bytes, ...]
 
 def digests_of(texts: Iterable[str | None], salt: bytes) -> Digests:
     """
-    Return the digests of a row's fields.
+    Return the digests of a row's fields. E-mail addresses are compared as the server does, without case.
 
     :param texts: The texts, in the order of :data:`FIELDS`.
     :param salt: The state's salt.
@@ -59,6 +59,18 @@ class Contact(NamedTuple):
         flags = _IS_BEING_DELETED if self.is_being_deleted else 0
         return bytes([flags]) + b"".join(self.digests) + ids.encode("ascii")
 
+    @staticmethod
+    def id_if_equal(value: bytes, digests: Digests) -> str | None:
+        """
+        Return the id of a stored contact whose fields are these and that needs nothing else.
+
+        :param value: The stored bytes.
+        :param digests: The digests of the fields.
+        """
+        if value[: 1 + _ALL] == b"\0" + b"".join(digests) and b"," not in value[1 + _ALL :]:
+            return value[1 + _ALL :].decode("ascii")
+        return None
+
     @classmethod
     def decode(cls, value: bytes) -> Contact:
         """
@@ -85,7 +97,7 @@ class Step(NamedTuple):
     A step that was recorded before it was sent.
 
     :param kind: What it is.
-    :param digests: Of a create: the fields that are sent.
+    :param digests: Of a create: the digests of its addresses.
     :param fields: Of an update: the fields that are sent.
     """
 

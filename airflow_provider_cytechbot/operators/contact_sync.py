@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotError,
+    CyTechBotFieldError,
+    CyTechBotNotFoundError,
     CyTechBotRequestError,
+    CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
@@ -49,6 +53,8 @@ _GROUP_ID, _GROUP_NAME, _GROUP_BEGAN, _ACCEPTED = (
     "group_create_began",
     "accepted_plan",
 )
+#: How often a row waits for an address that another row may give up: less often than calls are repeated.
+_MOST_WAITS = 3
 _PLAN_AGAIN = "Plan again (plan_only=True) and pass its plan_digest."
 
 
@@ -85,6 +91,7 @@ class ContactSync:
         self._rows = 0
         self._needs_group = False
         self._adopted: set[str] = set()
+        self._waits: Counter[str] = Counter()
         self._state: ResourceState
         self._plan: ContactPlan
         self._calls: ContactCalls
@@ -182,7 +189,23 @@ class ContactSync:
     async def write(self, hook: CyTechBotAsyncHook, call: PlannedCall, steps: Steps) -> Written:
         """Send the calls of a change."""
         wanted, how = decode_payload(call.payload)
-        payload, calls = {**how, "wanted": wanted}, self._calls
+        payload = {**how, "wanted": wanted}
+        try:
+            return await self._send(hook, call, payload, steps)
+        except (CyTechBotFieldError, CyTechBotNotFoundError):
+            raise
+        except CyTechBotRequestError as error:
+            failure: CyTechBotError = error
+        if "adopt" not in payload and self._may_be_freed(call.key, wanted):
+            failure = CyTechBotTransportError(
+                f"{failure.reason} Another row of the plan may give up the address.", was_rejected=True
+            )
+        raise failure
+
+    async def _send(
+        self, hook: CyTechBotAsyncHook, call: PlannedCall, payload: dict[str, Any], steps: Steps
+    ) -> Written:
+        calls = self._calls
         if "forget" in payload:
             value = payload.get("value")
             return Written(value=bytes.fromhex(value) if value else None)
@@ -195,6 +218,13 @@ class ContactSync:
         if call.operation == "update":
             return await calls.update(hook, call.key, payload, steps)
         return await calls.delete(hook, call.key, payload)
+
+    def _may_be_freed(self, key: str, row: str) -> bool:
+        """Return whether to wait for another row to give up an address, a few times for each key."""
+        if self._waits[key] >= _MOST_WAITS or not self._plan.is_released(ContactRow.decode(row)):
+            return False
+        self._waits[key] += 1
+        return True
 
     def _find_group(self, header: Mapping[str, str]) -> str:
         known, wanted = header.get(_GROUP_ID, ""), self._group
@@ -235,7 +265,6 @@ class ContactSync:
             self._state.remember(_GROUP_BEGAN, "")
             raise
         else:
-            log.info("Created contact group %r: id %s", name, group_id)
             return group_id
         raise failure
 

@@ -33,7 +33,7 @@ class CyTechBotCreateContactOperator(CyTechBotBaseOperator):
     Create a contact in a contact group. It needs an e-mail address or a phone number.
 
     Calls ``POST create_contact``. The API cannot search contacts, so a create whose answer was lost is not
-    sent again: the task fails at once and says how to check. All parameters are templated.
+    sent again: the task fails at once and explains how to check. All parameters are templated.
 
     :param contact_type_id: The id of the contact group.
     :param contact_email: The contact's e-mail address.
@@ -200,6 +200,9 @@ class CyTechBotDeleteContactOperator(CyTechBotDeleteOperator):
 class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
     """
     Keep the contacts of a group in step with a table: a list, file or query in which each row is a contact.
+
+    Calls ``POST create_contact``, ``POST update_contact/{contact_id}`` and ``POST delete_contact``, once for
+    each row to create, update or delete.
 
     The API can neither list nor search contacts, so the sync has a memory of its own below ``state_path``:
     the contact id of each key, and digests of what was sent last. Only rows that differ are sent, and only

@@ -90,10 +90,10 @@ def _known_result(
 ) -> str | None:
     """Return the id from an earlier try, or ``None`` if the create has to be sent."""
     if earlier.new_id and _is_reusable(create, earlier.new_id, earlier):
-        log.info("Found %s, which an earlier try created: id %s", create.description, earlier.new_id)
+        _log_found(create, hook, earlier.new_id)
         return earlier.new_id
     if earlier.was_cut_off and create.find and earlier.is_same:
-        return _find(create, memory)
+        return _find(create, hook, memory)
     if earlier.allows_sending or not memory.is_persistent:
         return None
     memory.mark_reported()
@@ -124,7 +124,7 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Prev
     is_refused_after_all = earlier.was_cut_off and isinstance(failure, CyTechBotRequestError)
     if is_ambiguous or is_refused_after_all:
         with suppress(CyTechBotError):
-            if found := _find(create, memory):
+            if found := _find(create, hook, memory):
                 return found
     if is_ambiguous:
         failure = hook.task_error(_ambiguous(create, memory, _sentence(failure.reason)))
@@ -134,12 +134,21 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Prev
     raise failure
 
 
-def _find(create: Create, memory: TaskMemory) -> str | None:
+def _find(create: Create, hook: CyTechBotHook, memory: TaskMemory) -> str | None:
     found = create.find(memory.began) if create.find else None
     if found:
-        log.info("Found %s, which an earlier try created: id %s", create.description, found)
+        _log_found(create, hook, found)
         memory.finish(found)
     return found
+
+
+def _log_found(create: Create, hook: CyTechBotHook, new_id: str) -> None:
+    log.info(
+        "Found %s over connection %r, which an earlier try created: id %s.",
+        create.description,
+        hook.cytechbot_conn_id,
+        new_id,
+    )
 
 
 def _memory(create: Create, hook: CyTechBotHook, context: Context) -> TaskMemory:

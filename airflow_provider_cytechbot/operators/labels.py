@@ -84,7 +84,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
     Tag one subscriber, or those of a list, file or query, with labels. Labels that they have stay.
 
     Calls ``POST assign_label`` once for each subscriber, several at a time, and ``GET get_all_labels/`` once:
-    the server silently ignores label ids that it does not know, so all labels are checked before anything is
+    the server silently ignores unknown label ids, so all labels are checked before anything is
     sent. The connection's ``requests_per_second`` holds for all calls together, and so does a pause after a
     rate limit of the server. Assigning a label twice does no harm.
 

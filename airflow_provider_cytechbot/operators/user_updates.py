@@ -15,7 +15,14 @@ from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.api.fields import encode_number, field_error
 from airflow_provider_cytechbot.api.times import is_relative, parse_relative_days, resolve_date
 from airflow_provider_cytechbot.bulk.outcomes import UNCHANGED
-from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
+from airflow_provider_cytechbot.bulk.resource import (
+    NO_ENTRY,
+    Change,
+    InvalidRowError,
+    PlannedWrite,
+    Settled,
+    Written,
+)
 from airflow_provider_cytechbot.operators.row_values import (
     checked,
     filled,
@@ -34,6 +41,9 @@ if TYPE_CHECKING:
 
 #: The fields that a row may change, in the order in which they are sent.
 FIELDS = tuple(field.name for field in endpoints.UPDATE_USER.fields if field.name != "user_id")
+#: The step of an update without a day to count from: after a lost response, the values of the state may be
+#: those of the user no more.
+_UNKNOWN = b""
 _DIGEST_BYTES = 12
 
 
@@ -126,22 +136,23 @@ class UserUpdates:
         """
         Return what a user needs.
 
-        The same values are not sent again. A date that is counted from the validity is new in each run, but
-        the same in all tries of a run.
+        The same values are not sent again, unless the result of a later update is not known. A date that is
+        counted from the validity is new in each run, but the same in all tries of a run.
 
-        :param write: What the rows ask for.
+        :param write: What the rows set.
         :param entry: What the state holds of the user.
         """
         last = LastUpdate.of(entry.value)
         is_of_this_run = last.run == self._state.run
         counts_from_validity = self._counts_from_validity(json.loads(write.payload))
         is_sent = last.digest == self._digest(write.payload) and (is_of_this_run or not counts_from_validity)
-        if is_sent and not self._full_refresh:
+        if is_sent and entry.step is None and not self._full_refresh:
             return Settled(UNCHANGED, "These values were sent before.", fields=write.fields)
-        step = entry.step if entry.is_of_this_run else None
-        if step is None and is_of_this_run and last.base:
-            step = last.base.encode()
-        return Change("update", write.payload, write.fields, step=step if counts_from_validity else None)
+        day = entry.step if entry.is_of_this_run else None
+        step = day or (last.base.encode() if is_of_this_run else None) or None
+        if step is None and not counts_from_validity and entry != NO_ENTRY:
+            step = _UNKNOWN
+        return Change("update", write.payload, write.fields, step=step)
 
     def gone(self, key: str, entry: StateEntry) -> None:
         """Leave users alone that no row names."""

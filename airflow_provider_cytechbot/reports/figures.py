@@ -23,14 +23,14 @@ class QuestionFigures(NamedTuple):
     :param question_id: The question's id; ``None`` if the API sent none, as for a question without answers.
     :param question: Its text.
     :param answered: The number of subscribers that answered it.
-    :param is_asked: Whether the campaign still lists it.
+    :param is_listed: Whether the campaign still lists it.
     :param answers: The counts of its answers.
     """
 
     question_id: str | None
     question: ShownText
     answered: int
-    is_asked: bool
+    is_listed: bool
     answers: FrequentAnswers
 
 
@@ -60,8 +60,8 @@ class _Question:
         self.answered = 0
         self.answers = FrequentAnswers()
 
-    def figures(self, *, is_asked: bool) -> QuestionFigures:
-        return QuestionFigures(self.question_id, self.text, self.answered, is_asked, self.answers)
+    def figures(self, *, is_listed: bool) -> QuestionFigures:
+        return QuestionFigures(self.question_id, self.text, self.answered, is_listed, self.answers)
 
 
 class FigureCollector:
@@ -82,7 +82,7 @@ class FigureCollector:
         """
         Add one subscriber.
 
-        :param answers: The subscriber's answers. White space alone is no answer.
+        :param answers: The subscriber's answers. White space alone does not count as an answer.
         """
         progress = self._questionnaire.progress(answers)
         self._counts.add(progress)
@@ -107,13 +107,13 @@ class FigureCollector:
         found: dict[ShownText, list[_Question]] = {}
         for question in sorted(self._questions.values(), key=_by_id):
             found.setdefault(question.text, []).append(question)
-        asked = []
+        in_order = []
         for listed in map(shown_text, self._listed):
             same_text = found.get(listed)
-            asked.append(same_text.pop(0) if same_text else _Question(None, listed))
-        no_longer_asked = [question for same_text in found.values() for question in same_text]
-        questions = [question.figures(is_asked=True) for question in asked]
-        questions += [question.figures(is_asked=False) for question in no_longer_asked]
+            in_order.append(same_text.pop(0) if same_text else _Question(None, listed))
+        unlisted = [question for same_text in found.values() for question in same_text]
+        questions = [question.figures(is_listed=True) for question in in_order]
+        questions += [question.figures(is_listed=False) for question in unlisted]
         left_out = questions[MAX_QUESTIONS:]
         return Figures(
             self._counts.answered,

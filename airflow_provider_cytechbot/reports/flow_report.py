@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError, CyTechBotStorageRefusedError
@@ -87,6 +87,7 @@ class ReportOptions(NamedTuple):
     :param max_answers: The most answers to list of each question.
     :param overwrite: Whether to replace an existing page.
     :param allow_empty: Whether a campaign may lose all of its answers.
+    :param storage_options: Further options of the store.
     :param run: The task's run, whose entry in the history is replaced; empty outside of a run.
     """
 
@@ -95,6 +96,7 @@ class ReportOptions(NamedTuple):
     max_answers: int
     overwrite: bool
     allow_empty: bool
+    storage_options: Mapping[str, Any]
     run: str
 
 
@@ -151,7 +153,7 @@ class FlowReport:
             earlier = history.reports_of(campaign, except_run=options.run) if history else None
             newest = history.reports_of(campaign)[-1:] if history else []
             with whole_or_nothing(
-                place, overwrite=options.overwrite, options=WriteOptions(CONTENT_TYPE)
+                place, overwrite=options.overwrite, options=self._write_options(CONTENT_TYPE)
             ) as page:
                 subject, figures = self._read(flow_campaign_id)
                 may_be_empty = is_second_reading and options.allow_empty
@@ -189,8 +191,11 @@ class FlowReport:
         if location.path == page.path:
             raise field_error("history_path", "is the same as 'path'", "The history needs a file of its own.")
         history = History(location)
-        with whole_or_nothing(location, options=WriteOptions("application/jsonl")) as file:
+        with whole_or_nothing(location, options=self._write_options("application/jsonl")) as file:
             yield history, file
+
+    def _write_options(self, content_type: str) -> WriteOptions:
+        return WriteOptions(content_type, None, self._options.storage_options)
 
     def _read(self, flow_campaign_id: str) -> tuple[Subject, Figures]:
         campaign = self._hook.get_flow_campaign(flow_campaign_id)

@@ -128,10 +128,10 @@ class _Loss(NamedTuple):
 
 def _largest_loss(questions: Sequence[QuestionFigures]) -> _Loss | None:
     """Return after which question most people stopped; ``None`` if no question has fewer answers."""
-    asked = [each.answered for each in questions if each.is_asked]
+    answered = [each.answered for each in questions if each.is_listed]
     losses = [
         _Loss(number, before - after, before)
-        for number, (before, after) in enumerate(pairwise(asked), start=1)
+        for number, (before, after) in enumerate(pairwise(answered), start=1)
     ]
     largest = max(losses, key=lambda each: each.people, default=None)
     return largest if largest and largest.people > 0 else None

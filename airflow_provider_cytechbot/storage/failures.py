@@ -122,7 +122,7 @@ class StorageFailures:
         """Return the error for a path whose connection does not exist in Airflow."""
         name = (self._conn_id or "").partition(":")[0]
         return self.refused(
-            f"names the connection {name!r}, which Airflow does not know.",
+            f"names the connection {name!r}, which does not exist in Airflow.",
             "Create it, or write the path without it to use the credentials of the worker's environment.",
         )
 

@@ -74,6 +74,8 @@ class StorageLocation(NamedTuple):
             if "://" not in text:
                 # Before Airflow 3.2, ObjectStoragePath puts a relative path into the root folder.
                 text = str(_expanded(failures, text).absolute())
+            if "://" not in text or text.startswith("file://"):
+                _attach_local_filesystem()
             try:
                 location = cls(field, ObjectStoragePath(text))
                 _ = location.path.fs
@@ -157,6 +159,17 @@ def _expanded(failures: StorageFailures, path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise failures.refused("names an unknown user's home folder.", "Write ./~… for a name.") from None
+
+
+def _attach_local_filesystem() -> None:
+    """Attach the filesystem of local paths, for which Airflow would import that of each provider first."""
+    from fsspec import filesystem  # type: ignore[import-untyped]
+
+    try:
+        from airflow.sdk.io.store import attach
+    except ImportError:  # Airflow 2
+        from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]
+    attach("file", fs=filesystem("file"))  # one that was attached before stays
 
 
 def _has_filesystem(scheme: str) -> bool:

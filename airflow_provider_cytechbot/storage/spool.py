@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_cytechbot.storage.scratch_file import open_scratch_file, scratch_error
@@ -68,4 +69,5 @@ class Spool(Generic[T]):
 
     def close(self) -> None:
         """Free the disk."""
-        self._file.close()
+        with suppress(OSError):  # a full disk takes no more of the records, which nobody will read
+            self._file.close()

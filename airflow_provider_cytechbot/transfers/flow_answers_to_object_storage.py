@@ -54,6 +54,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     :param flow_campaign_id: The campaign's id, a list of ids, or ``"all"``. Each campaign is
         exported as a whole or not at all. If one fails, the others are still exported, and then the task
         fails. Either way the XCom ``outcomes`` has ``{"flow_campaign_id", "manifest", "error"}`` for each.
+    :param flow_campaign_name: The campaign's name, instead of its id. Several campaigns of that name are an
+        error that lists their ids.
     :param path: Where to write: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/flows/{{ run_id }}/answers.parquet`` or ``file:///data/answers.csv``.
         ``{flow_campaign_id}`` is replaced by the campaign's id; several campaigns need it. Mapped tasks need
@@ -107,6 +109,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
     template_fields: Sequence[str] = (
         "flow_campaign_id",
+        "flow_campaign_name",
         "path",
         "file_format",
         "compression",
@@ -131,7 +134,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput | Sequence[IdInput],
+        flow_campaign_id: IdInput | Sequence[IdInput] | None = None,
+        flow_campaign_name: str | None = None,
         path: str | ObjectStoragePath,
         file_format: str | None = None,
         compression: str | None = None,
@@ -152,6 +156,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     ) -> None:
         super().__init__(**kwargs)
         self.flow_campaign_id = flow_campaign_id
+        self.flow_campaign_name = flow_campaign_name
         self.path = path
         self.file_format = file_format
         self.compression = compression
@@ -175,23 +180,14 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
         from airflow_provider_cytechbot.exports.export import Export
 
         hook = self.hook
-        ids = self._named_ids(hook)
+        ids = [] if self.flow_campaign_name else self._given_ids(hook)
         options, file_type = self._options(context, hook)
         self._export = export = Export(hook, options, file_type, _interval(context), self.log.info)
-        manifests = self.run_stoppable(lambda: self._run(context, hook, export, ids))
-        _set_outlet_extra(context, self.outlets, manifests)
-        return manifests if self._is_several else manifests[0]
-
-    def _run(
-        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
-    ) -> list[ExportManifest]:
-        if not self._is_several:
-            return [export.run(ids[0])]
-        export.check_paths()  # the export of one campaign begins with that
-        return self._export_several(context, hook, export, ids)
+        return self.run_stoppable(lambda: self._run(context, hook, export, ids))
 
     @property
-    def _is_discarding(self) -> bool:
+    def is_discarding(self) -> bool:
+        """Whether unfinished files are being removed, which a second signal must not interrupt."""
         return bool(self._export and self._export.is_discarding)
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
@@ -204,22 +200,39 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
         return lineage_of_exports(self._export.exported if self._export else ())
 
+    def _run(
+        self, context: Context, hook: CyTechBotHook, export: Export, ids: list[str]
+    ) -> ExportManifest | list[ExportManifest]:
+        if self._is_several:
+            export.check_paths()  # the export of one campaign begins with that
+            manifests = self._export_several(context, hook, export, ids)
+        else:
+            manifests = [export.run(ids[0] if ids else self._id_of_name(hook, export))]
+        _set_outlet_extra(context, self.outlets, manifests)
+        return manifests if self._is_several else manifests[0]
+
     @property
     def _is_several(self) -> bool:
         # What mapped tasks returned is a sequence, but not a list.
-        given = self.flow_campaign_id
+        given = None if self.flow_campaign_name else self.flow_campaign_id
         return given == ALL or (isinstance(given, Sequence) and not isinstance(given, str | bytes))
 
-    def _named_ids(self, hook: CyTechBotHook) -> list[str]:
+    def _given_ids(self, hook: CyTechBotHook) -> list[str]:
         """Return the ids as the call takes them; none for ``"all"``, which are requested later."""
         if self.flow_campaign_id == ALL:
             return []
-        ids: Any = self.flow_campaign_id if self._is_several else [self.flow_campaign_id]
+        if not self._is_several:
+            return [hook.resolve_flow_campaign_id(self.flow_campaign_id, None)]
+        ids: Any = self.flow_campaign_id
         try:
             return list(dict.fromkeys(encode_number("flow_campaign_id", each) for each in ids))
         except CyTechBotError as error:
             failure = error
         raise hook.task_error(failure)
+
+    def _id_of_name(self, hook: CyTechBotHook, export: Export) -> str:
+        export.check_paths()  # before the API is called
+        return hook.resolve_flow_campaign_id(self.flow_campaign_id, self.flow_campaign_name)
 
     def _options(self, context: Context, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
         """Return the checked options, and the type of the files."""

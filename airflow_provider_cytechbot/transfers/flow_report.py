@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import encode_number, read_count, read_switch
+from airflow_provider_cytechbot.api.fields import read_count, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
@@ -40,10 +40,10 @@ class CyTechBotFlowReportOperator(
     the page.
 
     Answers are counted while they arrive. Memory does not grow with the number of subscribers; with more than
-    2,000 different answers to one question, their counts are approximate, and the page says how far.
+    2,000 different answers to one question, their counts are approximate, and the page states how far.
 
     Nothing appears at ``path`` until all answers have arrived; only then is an existing page replaced. A
-    campaign that nobody has answered gives a page that says so.
+    campaign that nobody has answered gives a page with this statement.
 
     Calls ``GET get_flow_campaign_info/`` and ``GET get_all_subscriber_flow_info/``, which costs the server
     time that grows with the square of the number of answers: report rarely, and raise the connection's
@@ -52,6 +52,8 @@ class CyTechBotFlowReportOperator(
     All parameters below are templated.
 
     :param flow_campaign_id: The campaign's id.
+    :param flow_campaign_name: The campaign's name, instead of its id. Several campaigns of that name are an
+        error that lists their ids.
     :param path: Where to write the page: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/reports/feedback.html`` or ``file:///data/feedback.html``.
         ``{flow_campaign_id}`` is replaced by the campaign's id, in ``history_path``, too. Mapped tasks need a
@@ -66,6 +68,10 @@ class CyTechBotFlowReportOperator(
     :param allow_empty: Whether a campaign may lose all of its answers. If the API returns none, but the last
         report of the history, or the page at ``path``, has some, they are read a second time. If there are
         still none, the task fails and the old page and history stay, unless this is ``True``.
+    :param storage_options: What the policy of a bucket demands of each write (page and history). For S3,
+        parameters of its calls: ``{"ServerSideEncryption": "aws:kms", "ACL": "bucket-owner-full-control"}``.
+        For another store, arguments of its filesystem's ``open``. Credentials and endpoints belong into the
+        connection.
     :param cytechbot_conn_id: The id of the Airflow connection to CyTechBot.
     :return: The figures, never an answer: ``{"uri", "bytes", "flow_campaign_id", "flow_name",
         "extracted_at", "answered", "completed", "change", "questions"}``.
@@ -79,11 +85,13 @@ class CyTechBotFlowReportOperator(
 
     template_fields: Sequence[str] = (
         "flow_campaign_id",
+        "flow_campaign_name",
         "path",
         "history_path",
         "max_answers",
         "overwrite",
         "allow_empty",
+        "storage_options",
         "cytechbot_conn_id",
     )
     ui_color = "#d7eef7"
@@ -92,22 +100,26 @@ class CyTechBotFlowReportOperator(
     def __init__(
         self,
         *,
-        flow_campaign_id: IdInput,
+        flow_campaign_id: IdInput | None = None,
+        flow_campaign_name: str | None = None,
         path: str | ObjectStoragePath,
         history_path: str | ObjectStoragePath | None = None,
         max_answers: int | str = 10,
         overwrite: bool | str = True,
         allow_empty: bool | str = False,
+        storage_options: Mapping[str, Any] | None = None,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flow_campaign_id = flow_campaign_id
+        self.flow_campaign_name = flow_campaign_name
         self.path = path
         self.history_path = history_path
         self.max_answers = max_answers
         self.overwrite = overwrite
         self.allow_empty = allow_empty
+        self.storage_options = storage_options
         self.cytechbot_conn_id = cytechbot_conn_id
         self._reported: list[ExportedCampaign] = []
 
@@ -115,10 +127,17 @@ class CyTechBotFlowReportOperator(
         """Write the page, and return its figures."""
         from airflow_provider_cytechbot.exports.files import WrittenFile
         from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
+        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER
         from airflow_provider_cytechbot.reports.flow_report import FlowReport
 
         hook = self.hook
-        flow_campaign_id, options = self._options(hook, context)
+        options = self._options(hook, context)
+        flow_campaign_id = hook.resolve_flow_campaign_id(self.flow_campaign_id, self.flow_campaign_name)
+        path, history_path = (
+            text and text.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
+            for text in (options.path, options.history_path)
+        )
+        options = options._replace(path=path or "", history_path=history_path)
         report = FlowReport(hook, options, self.log.info)
         figures = self.run_stoppable(lambda: report.run(flow_campaign_id))
         page = WrittenFile(figures["uri"], 1, figures["bytes"])
@@ -139,32 +158,31 @@ class CyTechBotFlowReportOperator(
 
         return lineage_of_exports(self._reported)
 
-    def _options(self, hook: CyTechBotHook, context: Context) -> tuple[str, ReportOptions]:
-        """Return the campaign's id and how to report, or fail at once if a parameter cannot be used."""
-        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER, check_placeholders
+    def _options(self, hook: CyTechBotHook, context: Context) -> ReportOptions:
+        """Return how to report, or fail at once if a parameter cannot be used."""
+        from airflow_provider_cytechbot.exports.options import check_placeholders
         from airflow_provider_cytechbot.reports.flow_report import ReportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
+        from airflow_provider_cytechbot.storage.storage_options import check_storage_options
         from airflow_provider_cytechbot.transfers.mapped_paths import refuse_shared_path
 
         try:
-            flow_campaign_id = encode_number("flow_campaign_id", self.flow_campaign_id)
+            check_storage_options(self.storage_options, str(self.path), str(self.history_path))
             paths = {"path": self.path, "history_path": self.history_path}
             # A template can leave None.
             texts = {name: path_text(name, path) if path else "" for name, path in paths.items()}
             for name, text in texts.items():
                 check_placeholders(name, text)
             refuse_shared_path(context, texts["path"])
-            path, history_path = (
-                text.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id) for text in texts.values()
-            )
-            return flow_campaign_id, ReportOptions(
-                path=path,
-                history_path=history_path or None,
+            return ReportOptions(
+                path=texts["path"],
+                history_path=texts["history_path"] or None,
                 max_answers=read_count(
                     "max_answers", self.max_answers, at_least=0, at_most=MAX_ANSWERS_LISTED
                 ),
                 overwrite=read_switch("overwrite", self.overwrite),
                 allow_empty=read_switch("allow_empty", self.allow_empty),
+                storage_options=self.storage_options or {},
                 run=_run_of(context),
             )
         except CyTechBotError as error:

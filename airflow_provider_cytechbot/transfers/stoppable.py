@@ -16,11 +16,6 @@ class StoppableTransfer:
 
     _is_running = False
 
-    @property
-    def _is_discarding(self) -> bool:
-        """Whether unfinished files are being removed, which a second signal must not interrupt."""
-        return False
-
     def run_stoppable(self, work: Callable[[], T]) -> T:
         """
         Return what a function returns; :meth:`on_kill` stops it.
@@ -42,5 +37,10 @@ class StoppableTransfer:
 
     def on_kill(self) -> None:
         """Interrupt the transfer, which removes its unfinished files before Airflow kills the process."""
-        if self._is_running and not self._is_discarding:
+        if self._is_running and not self.is_discarding:
             raise KeyboardInterrupt("the task was stopped")
+
+    @property
+    def is_discarding(self) -> bool:
+        """Whether unfinished files are being removed, which a second signal must not interrupt."""
+        return False

@@ -126,11 +126,11 @@ class _Attempts:
             self._pause_all_calls(error)
             self.answer_was_lost = self.answer_was_lost or error.may_have_acted
             if self.answer_was_lost and not error.may_have_acted:
-                # This attempt was not sent, but an earlier one may have acted, and the caller needs to know.
+                # This attempt was not sent, but an earlier one may have acted, which the caller needs.
                 error = copy(error)
                 error.was_sent, error.was_rejected = True, False
             failure = self._call.as_unanswered(error)
-        failure.request = self._call.request
+        failure.request, failure.endpoint = self._call.request, self._call.endpoint.name
         return failure
 
     def _pause_all_calls(self, error: CyTechBotUnansweredError) -> None:

@@ -147,7 +147,7 @@ class _FlowAnswersTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """
-        Return the class path and the arguments. Of the connection, they hold its id only.
+        Return the class path and the arguments. They hold the connection's id only.
 
         :raises CyTechBotFieldError: An argument cannot be used.
         """

@@ -48,7 +48,7 @@ MAX_IDS = 20_000
 
 
 class _ArgumentError(CyTechBotFieldError, TypeError):
-    """A wrong argument. Of the exceptions in a trigger's ``__init__``, a triggerer survives ``TypeError``."""
+    """A wrong argument: a ``TypeError`` is the one exception in ``__init__`` that a triggerer survives."""
 
 
 class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
@@ -119,7 +119,7 @@ class CyTechBotNewFlowAnswersTrigger(BaseEventTrigger):
         self.cytechbot_conn_id = cytechbot_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments. Of the connection, they hold its id only."""
+        """Return the class path and the arguments. They hold the connection's id only."""
         return (
             f"{__name__}.{type(self).__qualname__}",
             {

@@ -156,7 +156,7 @@ class Waiter:
 
     :param schedule: When it wants polls.
     :param subscriber_id: The one subscriber it waits for; ``None``: it waits for the campaign as a whole.
-    :param counts_completed: Whether it needs to know if every question is answered.
+    :param counts_completed: Whether it needs the number of subscribers with all answers.
     :param needs_all_subscribers: Whether it needs each subscriber's progress, not only the counts.
     """
 

@@ -151,10 +151,10 @@ class Cluster:
                 "scheduler_heartbeat_sec": 2,
                 "task_instance_heartbeat_timeout": HEARTBEAT_TIMEOUT,
                 "task_instance_heartbeat_timeout_detection_interval": 2,
-                "task_queued_timeout": 60,
-                "task_queued_timeout_check_interval": 5,
                 "trigger_timeout_check_interval": 2,
             },
+            # On a busy machine the API server takes long for its first answers.
+            "workers": {"execution_api_timeout": 60, "execution_api_retries": 8},
             "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": TRIGGERER_TIMEOUT},
             "dag_processor": {"refresh_interval": 5, "parsing_processes": 1, "min_file_process_interval": 60},
             "logging": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from airflow_provider_cytechbot.sandbox.seed import built_in_seed
 from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from tests.integration.mailbox import mailbox
 from tests.integration.object_store import SECRET_KEY, object_store
+from tests.integration.test_example_dags import RUN_AS
 
 #: Secrets with characters that each encoding writes in another way.
 API_KEY = "1-k y/a+b%c&=ü"
@@ -61,22 +64,39 @@ def home():
 
 
 @pytest.fixture(scope="session")
-def airflow(api, store, home):
+def post():
+    """A mail server, for the examples that send mail."""
+    with mailbox() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def airflow(api, store, post, home):
     """The distributed Airflow."""
     from .cluster import Cluster
 
     dags = home / "dags"
     dags.mkdir()
-    for file in [*DAGS.glob("*.py"), *EXAMPLES.glob("*.py")]:
-        # Some examples have a schedule: their own runs write here.
-        text = file.read_text().replace("file:///tmp/cytechbot", (home / "examples").as_uri())
-        (dags / file.name).write_text(text)
+    for file in DAGS.glob("*.py"):
+        shutil.copy(file, dags)
     env = {
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": api.connection_json(),
         "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
+        "AIRFLOW_CONN_SMTP_DEFAULT": post.connection(),
         "AIRFLOW_VAR_NEW_PASSWORD": PASSWORD,
-        "AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": EXAMPLE_PASSWORD,
     }
+    for dag_id, example in RUN_AS.items():
+        text = (EXAMPLES / f"{dag_id}.py").read_text().replace("/tmp/cytechbot", str(home / "examples"))
+        for old, new in example.replace.items():
+            text = text.replace(old, new)
+        # Each has a warehouse of its own, and no schedule, so that it runs once.
+        text = text.replace('"warehouse"', f'"warehouse_{dag_id}"')
+        (dags / f"{dag_id}.py").write_text(re.sub(r'schedule="[^"]+"', "schedule=None", text))
+        folder = home / "runs" / dag_id
+        folder.mkdir(parents=True)
+        for name, value in {**example.env, **example.prepare(folder)}.items():
+            env[name.replace("CONN_WAREHOUSE", f"CONN_WAREHOUSE_{dag_id.upper()}")] = value
+    env["AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD"] = EXAMPLE_PASSWORD
     assert json.loads(env["AIRFLOW_CONN_CYTECHBOT_DEFAULT"])["password"] == API_KEY
     with Cluster(dags, home, env) as cluster:
         yield cluster

@@ -37,6 +37,23 @@ def browser():
 
 
 @pytest.fixture(scope="session")
+def worker_process(tmp_path_factory):
+    """One process for all tests, in which tries of tasks begin at once."""
+    from .kills.processes import worker_process
+
+    with worker_process(tmp_path_factory.mktemp("worker") / "log") as process:
+        yield process
+
+
+@pytest.fixture
+def worker(worker_process, tmp_path):
+    """Begins tries of tasks in processes that can be killed, with the connections of the environment."""
+    from .kills.processes import Worker
+
+    return Worker(worker_process, tmp_path)
+
+
+@pytest.fixture(scope="session")
 def running_store(tmp_path_factory):
     """One object store for all tests: Airflow keeps a client for each connection id while a process lives."""
     from .object_store import object_store

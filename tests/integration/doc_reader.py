@@ -24,11 +24,12 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 
-from .doc_blocks import EXAMPLES, ROOT, commands
+from .doc_blocks import DOCS, EXAMPLES, ROOT, commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,6 +102,8 @@ class PageReader:
             "sql": self.sql,
             "json": self.json,
             "text": self.text,
+            "none": self.untested,
+            "yaml": self.yaml,
         }
         assert block.language in kinds, f"{block.where}: nothing runs a block of the kind {block.language!r}"
         text = self.adapt(block.text)
@@ -149,10 +152,22 @@ class PageReader:
         assert block.file, f"{block.where}: name the file in its caption"
         json.loads(text)
 
+    def yaml(self, text: str, block: Block) -> None:
+        """Check a mapping of statsd-exporter: it has a label for each part of a metric's name."""
+        for mapping in yaml.safe_load(text)["mappings"]:
+            places = [f"${number}" for number, _ in enumerate(re.findall(r"\*", mapping["match"]), start=1)]
+            assert list(mapping["labels"].values()) == places
+            assert re.fullmatch(r"airflow\.cytechbot\.[a-z_]+[.*]+", mapping["match"])
+
     def text(self, text: str, block: Block) -> None:
         """Compare with the output of the command before it."""
         expected = re.escape(text.strip()).replace(r"\.\.\.", ".*")
         assert re.search(expected, self.output), f"{block.where}: the output was {self.output!r}"
+
+    def untested(self, text: str, block: Block) -> None:
+        """Leave out what only another system runs; its page must state so."""
+        page = (DOCS / block.where.rpartition(":")[0]).read_text()
+        assert "not tested here" in page, f"{block.where}: the page does not state that this is not tested"
 
     # Commands.
 
@@ -192,7 +207,7 @@ class PageReader:
         exit_code = self.dag_runner.airflow(*arguments, env=self.env)
         self.output = self.dag_runner.log
         assert exit_code == 0, self.output
-        if arguments[:2] == ("connections", "test"):  # a failure is no error to it
+        if arguments[:2] == ("connections", "test"):  # it does not report a failure as an error
             assert "Connection success!" in self.output
 
     def run_curl(self, *arguments: str) -> None:

@@ -68,6 +68,7 @@ def statsd(tmp_path_factory):
             "AIRFLOW_CONN_CYTECHBOT_DEFAULT": server.connection_json(requests_per_second=5),
         }
         server.fault("status", "get_all_packages", status=429, retry_after=1)
+        server.fault("status", "assign_label", status=503)
         home = tmp_path_factory.mktemp("airflow")
         with AirflowServices(DAGS, env=env, home=home, heartbeat_timeout=NO_TIMEOUT) as airflow:
             run = airflow.trigger("metrics_counted", conf={"folder": home.as_uri()})
@@ -91,6 +92,7 @@ def test_calls_and_retries_are_counted_by_endpoint_and_outcome(statsd):
     assert counts["calls.get_all_packages.answered"] == 1
     assert counts["calls.get_contact.refused"] == 1
     assert counts["calls.assign_label.answered"] == 2
+    assert counts["calls.assign_label.failed"] == counts["retries.assign_label"] == 1
     assert counts["rate_limit_waits"] >= 1
 
 

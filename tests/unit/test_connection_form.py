@@ -52,7 +52,7 @@ def test_an_empty_connection_means_what_the_form_shows():
     }
 
 
-def test_what_the_form_saves_unchanged_is_understood(caplog):
+def test_values_saved_by_an_unchanged_form_are_read(caplog):
     extra = {name: field["schema"]["default"] for name, field in CONN_FIELDS.items()}
     assert read_settings(connection(**extra)) == read_settings(connection())
     assert not caplog.records

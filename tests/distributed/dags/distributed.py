@@ -10,7 +10,10 @@ from airflow.sdk import AssetWatcher
 
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.contact_groups import CyTechBotCreateContactGroupOperator
-from airflow_provider_cytechbot.operators.contacts import CyTechBotCreateContactOperator
+from airflow_provider_cytechbot.operators.contacts import (
+    CyTechBotCreateContactOperator,
+    CyTechBotSyncContactsOperator,
+)
 from airflow_provider_cytechbot.operators.labels import (
     CyTechBotAssignLabelsOperator,
     CyTechBotCreateLabelOperator,
@@ -55,23 +58,47 @@ with DAG(
     "distributed_bulk",
     schedule=None,
     default_args=RETRIES,
-    params={"label_id": "", "folder": "", "shards": 8},
+    params={"label_id": "", "folder": "", "subscriber_ids": []},
 ):
 
     @task
-    def shards(params: dict[str, Any]) -> list[list[str]]:
-        """Return the subscribers of each shard."""
-        found = [f"2499454673500{number:04d}" for number in range(1, 401)]
-        count = int(params["shards"])
-        return [found[number::count] for number in range(count)]
+    def labelled(params: dict[str, Any]) -> list[str]:
+        """Return the subscribers to label."""
+        return list(params["subscriber_ids"])
 
     CyTechBotAssignLabelsOperator.partial(
         task_id="assign",
         page_id=PAGE_ID,
         label_ids=["{{ params.label_id }}"],
-        report_path="{{ params.folder }}/{{ ti.map_index }}.jsonl",
+        rows=labelled(),
+        state_path="{{ params.folder }}/state",
+        report_path="{{ params.folder }}/reports/{{ ti.map_index }}.jsonl",
         max_concurrency=2,
-    ).expand(rows=shards())
+        shards=8,
+    ).expand(shard=list(range(8)))
+
+with DAG(
+    "distributed_sync",
+    schedule=None,
+    default_args=RETRIES,
+    params={"folder": "", "count": 200},
+):
+
+    @task
+    def people(params: dict[str, Any]) -> list[dict[str, str]]:
+        """Return a row for each contact."""
+        count = int(params["count"])
+        return [{"key": str(number), "email": f"{number}@sync.example"} for number in range(count)]
+
+    CyTechBotSyncContactsOperator(
+        task_id="sync",
+        key="key",
+        contact_type_id=1,
+        rows=people(),
+        state_path="{{ params.folder }}/state",
+        report_path="{{ params.folder }}/report.jsonl",
+        max_concurrency=4,
+    )
 
 with DAG("distributed_waits", schedule=None, default_args=RETRIES, params={"subscriber_ids": []}):
 

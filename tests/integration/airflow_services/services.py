@@ -269,7 +269,7 @@ class AirflowServices:
     def kill_process(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
         """Signal one process, if it is ours; SIGKILL returns when it is dead."""
         if not self.owns(pid):
-            raise ProcessLookupError(f"{pid} is no process of this Airflow")
+            raise ProcessLookupError(f"{pid} is not a process of this Airflow")
         os.kill(pid, how)
         if how is signal.SIGKILL:
             self.wait_until(lambda: not self.owns(pid), 10, f"the end of process {pid}", every=0.005)

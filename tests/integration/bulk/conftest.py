@@ -1,87 +1,13 @@
-"""A server that shares no code with the sandbox, so that the two cannot err alike, and a worker to kill."""
+"""The server of the tests of bulk writes."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
-from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from urllib.parse import parse_qs
 
 import pytest
 
-
-class LabelServer(ThreadingHTTPServer):
-    """Answers label calls. What a subscriber gets is scripted by its id."""
-
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/api"
-        self.lock = threading.Lock()
-        self.received: Counter[str] = Counter()
-        self.moments: list[float] = []
-        self.ports: set[int] = set()
-        self.under_way = self.most_under_way = 0
-        self.delay = 0.0
-        #: By subscriber: what its first calls get, as (status, headers, body); "lose" closes the connection.
-        self.script: dict[str, list[object]] = {}
-        #: What every call gets.
-        self.for_all: object = None
-
-    def handle_error(self, request, client_address):
-        """Leave out tracebacks of clients that hung up."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: LabelServer
-
-    def log_message(self, *_):
-        """Log nothing."""
-
-    def do_GET(self):
-        labels = [{"id": "5", "label_name": "VIP", "label_id": "5"}]
-        self._answer(200, "", {"status": "success", "label_info": labels})
-
-    def do_POST(self):
-        server = self.server
-        fields = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        is_create = self.path.endswith("create_contact")
-        subscriber_id = fields["first_name" if is_create else "subscriber_id"][0]
-        with server.lock:
-            server.received[subscriber_id] += 1
-            server.moments.append(time.monotonic())
-            server.ports.add(self.client_address[1])
-            server.under_way += 1
-            server.most_under_way = max(server.most_under_way, server.under_way)
-            script = server.script.get(subscriber_id)
-            response = script.pop(0) if script else server.for_all
-        time.sleep(server.delay)
-        with server.lock:
-            server.under_way -= 1
-        if response == "lose":
-            self.close_connection = True
-        elif response:
-            self._answer(*response)
-        elif is_create:
-            self._answer(200, "", {"status": "success", "new_contact_id": server.received.total() + 1_000})
-        else:
-            self._answer(200, "", {"status": "success", "success": True})
-
-    def _answer(self, status, headers, value):
-        body = json.dumps(value).encode()
-        head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
-        self.wfile.write(head.encode() + body)  # in one piece
+from ..kills.label_server import LabelServer
 
 
 @pytest.fixture
@@ -92,82 +18,3 @@ def server(monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
         yield server
         server.shutdown()
-
-
-class Try:
-    """A try of a task, in a process of its own."""
-
-    def __init__(self, worker, result):
-        self._worker, self._result = worker, result
-        self._has_ended = False
-        self.pid = self._read()["pid"]
-
-    def _read(self):
-        line = self._worker.stdout.readline()
-        assert line, f"the worker ended: {self._worker.poll()}"
-        return json.loads(line)
-
-    def kill(self, how=signal.SIGKILL):
-        if not self._has_ended:
-            os.kill(self.pid, how)
-
-    def has_result(self):
-        return self._result.exists()
-
-    def wait(self):
-        """Wait for its end, and return what it left: nothing if it was killed."""
-        if not self._has_ended:
-            self._worker.stdin.write(json.dumps({"wait": self.pid}) + "\n")
-            self._worker.stdin.flush()
-            self._read()
-            self._has_ended = True
-        found = json.loads(self._result.read_text()) if self._result.exists() else {}
-        assert "crash" not in found, found["crash"]
-        return found
-
-
-class Worker:
-    """Begins tries of tasks."""
-
-    def __init__(self, process, folder):
-        self._process, self._folder = process, folder
-        self._number = 0
-
-    def begin(self, operator, try_number, fields, **more):
-        """Begin a try; with ``None`` for its number, outside of a task."""
-        self._number += 1
-        result = self._folder / f"result-{self._number}.json"
-        command = {"operator": operator, "try": try_number, "fields": fields, "result": str(result), **more}
-        command["connection"] = os.environ["AIRFLOW_CONN_CYTECHBOT_DEFAULT"]
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return Try(self._process, result)
-
-    def run(self, *args, **more):
-        """Run a try to its end."""
-        return self.begin(*args, **more).wait()
-
-
-@pytest.fixture(scope="session")
-def worker_process(tmp_path_factory):
-    """A process that has imported everything, in which tries begin at once."""
-    root = Path(__file__).parents[3]
-    with (tmp_path_factory.mktemp("worker") / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.bulk.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            cwd=root,
-        )
-    yield process
-    process.stdin.close()
-    assert process.wait(30) == 0
-    process.stdout.close()
-
-
-@pytest.fixture
-def worker(server, worker_process, tmp_path):
-    """A worker with the connection to the server."""
-    return Worker(worker_process, tmp_path)

@@ -7,6 +7,7 @@ import json
 import signal
 import sqlite3
 import time
+from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -109,6 +110,38 @@ def test_a_wrong_key_stops_everything_at_once(server, assign, report):
         assign(rows=ids(1_000)).execute({})
     assert server.received.total() <= 8
     assert list(report().values()).count("not_attempted") == 1_000 - server.received.total()
+
+
+def limit_rate(monkeypatch, server, rate):
+    extra = {"requests_per_second": rate}
+    connection = {"conn_type": "cytechbot", "host": server.url, "password": "1-some-key", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
+
+
+def test_a_wrong_key_stops_calls_that_wait_for_their_turn(server, assign, report, monkeypatch):
+    limit_rate(monkeypatch, server, 3)
+    server.for_all = WRONG_KEY
+    with pytest.raises(CyTechBotError, match="API Key Invalid"):
+        assign(rows=ids(100)).execute({})
+    assert server.received.total() == 1
+    assert Counter(report().values()) == {"failed": 1, "not_attempted": 99}
+
+
+def test_a_kill_sends_no_call_that_waits_for_its_turn(server, assign, report, monkeypatch):
+    limit_rate(monkeypatch, server, 4)
+    task = assign(rows=ids(100))
+    before = signal.signal(signal.SIGALRM, lambda *_: (stopped.append(time.monotonic()), task.on_kill()))
+    stopped = []
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+        with pytest.raises(CyTechBotTransportError, match="task was stopped"):
+            task.execute({})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert max(server.moments) < stopped[0] + 0.1
+    sent = server.received.total()
+    assert Counter(report().values()) == {"succeeded": sent, "not_attempted": 100 - sent}
 
 
 class Timeout(BaseException):

@@ -175,6 +175,24 @@ class TestRenewals:
         assert cytechbot_sandbox.requests() == []
 
 
+def test_values_that_come_back_after_a_lost_response_are_sent(
+    update, connect, users, cytechbot_sandbox, tmp_path
+):
+    state = str(tmp_path / "state")
+
+    def rename(name, run_id):
+        return update(rows=[{"user_id": "2", "name": name}], state_path=state, run_id=run_id)["2"]
+
+    assert rename("Old", "run 1") == "succeeded"
+    connect(max_retries=0)
+    cytechbot_sandbox.fault("reset_after", "update_user")
+    assert rename("New", "run 2") == "failed"
+    assert users["2"]["name"] == "New"
+    assert rename("Old", "run 3") == "succeeded"
+    assert users["2"]["name"] == "Old"
+    assert rename("Old", "run 4") == "unchanged"
+
+
 def test_a_server_that_is_gone_leaves_rows_to_retry(update, monkeypatch):
     connection = {"conn_type": "cytechbot", "host": "http://127.0.0.1:9", "password": "1-key"}
     connection["extra"] = {"max_retries": 0}

@@ -18,7 +18,8 @@ import airflow_provider_cytechbot.transport.aiohttp_transport
 import airflow_provider_cytechbot.transport.retry  # noqa: F401
 from airflow_provider_cytechbot.bulk import pause, runner
 from airflow_provider_cytechbot.operators.contacts import CyTechBotSyncContactsOperator
-from tests.integration.contact_sync.contact_server import ContactServer
+
+from .contact_server import ContactServer
 
 
 @pytest.fixture(autouse=True)

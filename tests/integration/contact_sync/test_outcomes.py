@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
+import threading
+import time
 
 import pytest
+
+from .conftest import Nights
 
 
 def row(key, name="Ann", *, email=None, phone="", last="Lee", **more):
@@ -90,10 +96,23 @@ class TestAnotherAddress:
     def test_that_two_rows_have_exchanged(self, server, nights):
         nights.run(rows(2))
         swapped = [row("1", email="2@example.com"), row("2", email="1@example.com")]
-        nights.run(swapped, on_readdress="recreate")
         night = nights.run(swapped, on_readdress="recreate")
         assert not night.error
         assert server.all_values() == [(f"{key}@example.com", "", "Ann", "Lee") for key in "12"]
+        assert nights.run(swapped).counts == {"unchanged": 2}
+
+    def test_that_three_rows_have_passed_on(self, server, nights):
+        nights.run([*rows(3), row("4", email="", phone="+49 4")])
+        passed = [
+            row("1", email="1-new@example.com"),
+            row("2", email="1@example.com"),
+            row("3", email="3-new@example.com"),
+            row("4", email="2@example.com", phone="+49 4"),  # an empty field that is filled
+            row("5", email="3@example.com"),  # a new row
+        ]
+        assert not nights.run(passed[::-1], on_readdress="recreate").error
+        wanted = [(each["email"], each["phone_number"], "Ann", "Lee") for each in passed]
+        assert server.all_values() == sorted(wanted)
 
     def test_whose_create_is_lost_is_held_and_keeps_the_contact(self, server, nights):
         nights.run([row("1")])
@@ -499,3 +518,122 @@ class TestKills:
         assert not night.error
         wanted = [(each["email"], each["phone_number"], each["first_name"], "Lee") for each in changed]
         assert server.all_values() == sorted(wanted)
+
+
+class TestState:
+    @pytest.fixture
+    def state(self, tmp_path):
+        return tmp_path / "state"
+
+    def test_two_runs_at_once_send_nothing_twice(self, server, nights, tmp_path):
+        server.delay = 0.3
+        other = Nights(server, tmp_path)
+        other.number = 100
+        first = threading.Thread(target=lambda: results.append(nights.run(rows(8), max_concurrency=1)))
+        results = []
+        first.start()
+        while not server.writes:
+            time.sleep(0.01)
+        night = other.run(rows(8))
+        first.join()
+        assert "is in use by task sync of DAG contacts, run night-1" in night.error
+        assert results[0].counts == {"succeeded": 8}
+        assert server.calls["create_contact"] == 8
+
+    @pytest.mark.parametrize("what", ["state-*", "*", "about.json"])
+    def test_a_lost_file_is_an_error(self, server, nights, state, what):
+        nights.run(rows(3))
+        nights.run(rows(4))
+        for file in state.glob(what):
+            if what != "*" or not file.name.startswith("about"):
+                file.unlink()
+        night = nights.run(rows(4))
+        if what == "about.json":
+            assert night.counts == {"unchanged": 4}
+        else:
+            assert "has lost" in night.error
+        assert server.calls["create_contact"] == 4
+
+    @pytest.mark.parametrize(
+        "damage", [lambda data: data[:-20], lambda data: b"", lambda data: b"x" + data[1:]]
+    )
+    def test_a_damaged_state_is_an_error(self, server, nights, state, damage):
+        nights.run(rows(3))
+        (file,) = state.glob("state-*")
+        file.write_bytes(damage(file.read_bytes()))
+        assert "damaged" in nights.run(rows(3)).error
+        assert server.calls["create_contact"] == 3
+
+    def test_another_group_or_server_needs_a_state_of_its_own(self, server, nights, monkeypatch):
+        nights.run(rows(3))
+        server.groups["6"] = "Others"
+        assert "the state belongs to contact group 5" in nights.run(rows(3), contact_type_id="6").error
+        connection = {"conn_type": "cytechbot", "host": f"{server.url}/other", "password": "1-some-key"}
+        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
+        assert "state" in nights.run(rows(3)).error
+        assert server.calls["create_contact"] == 3
+
+    def test_it_holds_no_names_and_addresses(self, server, nights, state):
+        nights.run([row("C-1", "Annabel", phone="+49 151 2345678")])
+        for file in state.iterdir():
+            data = file.read_bytes()
+            for text in (data, gzip.decompress(data) if file.suffix == ".gz" else b""):
+                assert b"example.com" not in text
+                assert b"Annabel" not in text
+                assert b"2345678" not in text
+
+    def test_a_contact_takes_less_than_60_bytes_beside_its_key(self, server, nights, state):
+        nights.run(rows(200))
+        (file,) = state.glob("state-*")
+        text = gzip.decompress(file.read_bytes())
+        assert (len(text) - 500) / 200 < 60 + len("200")
+
+
+def test_shards_divide_the_rows_and_see_all_of_them(server, nights):
+    people = [*rows(30), row("x", email="1@example.com")]
+    for mode in ("create", "mirror"):
+        outcomes = {}
+        for shard in range(3):
+            report = nights.folder / f"{mode}-{shard}.csv"
+            nights.run(people, shards=3, shard=shard, report_path=str(report), sync_mode=mode)
+            with report.open(newline="") as file:
+                outcomes |= {line["key"]: line["outcome"] for line in csv.DictReader(file)}
+        assert len(outcomes) == 31
+        assert [key for key, outcome in outcomes.items() if outcome == "invalid"] != []
+        assert outcomes["1"] == outcomes["x"] == "invalid"
+        assert server.writes == 29
+    # A row without a key stops the deletes of each shard.
+    for shard in range(3):
+        night = nights.run(
+            [*rows(10), row("")],
+            shards=3,
+            shard=shard,
+            sync_mode="mirror",
+            max_delete_percent=100,
+            report_path=str(nights.folder / f"last-{shard}.csv"),
+        )
+        assert "delete" not in night.manifest["operations"]
+    assert len(server.contacts) == 30
+
+
+def test_a_source_that_is_cut_short_sends_nothing(server, nights):
+    def people():
+        yield from rows(2)
+        raise OSError("the connection to the warehouse is gone")
+
+    nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
+    nights.run(rows(3))
+    assert "the connection to the warehouse is gone" in nights.run(people()).error
+    assert len(server.contacts) == 3
+    assert nights.run(rows(3)).counts == {"unchanged": 3}
+
+
+def test_an_earlier_report_limits_what_is_sent(server, nights):
+    foreign = server.add("1@example.com")
+    nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
+    nights.run(rows(3))
+    report = str(nights.folder / "report-1.csv")
+    del server.contacts[foreign]
+    night = nights.run([row("1"), row("2", "Zoe")], retry_report=report)
+    assert night.operations == {"1": "create"}
+    assert len(server.contacts) == 3

@@ -14,7 +14,7 @@ class Table:
     """
     A table of people that changes each night.
 
-    The last name of a person is its key, so that the server's contacts can be told apart.
+    The last name of a person is its key, which distinguishes the server's contacts.
     """
 
     def __init__(self, chance):
@@ -165,18 +165,15 @@ class Weeks:
                 return night
             held = [key for key, outcome in night.outcomes.items() if outcome == "ambiguous"]
             found = {}
-            for key in held:
-                person = self.table.people.get(key)
-                for contact_id, contact in list(self.server.contacts.items()):
-                    if contact["last_name"] != key or contact_id in self.foreign:
-                        continue
-                    if person is None:
-                        del self.server.contacts[contact_id]  # the dashboard's button
-                    elif (contact["email"], contact["phone_number"]) == (
-                        person["email"],
-                        person["phone_number"],
-                    ):
-                        found[key] = contact_id
+            for contact_id, contact in list(self.server.contacts.items()):
+                key = contact["last_name"]
+                if key not in held or contact_id in (*self.foreign, night.ids[key]):
+                    continue
+                person = self.table.people.get(key, {})
+                if all(contact[field] == person.get(field) for field in FIELDS[:2]):
+                    found[key] = contact_id
+                else:
+                    del self.server.contacts[contact_id]  # of a person who is gone or has moved meanwhile
             rows = [{**row, "contact_id": found.get(row["id"], "")} for row in self.table.rows()]
             forget = [key for key in held if key not in found]
             night = self.nights.run_in_process(rows, forget=forget)

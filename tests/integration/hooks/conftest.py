@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import traceback
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -18,10 +16,9 @@ from airflow_provider_cytechbot.transport import retry
 
 from . import answers as kinds_of_answers
 from .fault_server import FaultServer
+from .key_forms import KEY, find_key
 
 PACKAGE = str(Path(airflow_provider_cytechbot.__file__).parent)
-#: Characters that each encoding spells differently.
-KEY = 'a b/c+d%e"é&<f>'
 
 
 @pytest.fixture(scope="session")
@@ -83,35 +80,6 @@ def hook(sandbox, connect):
 @pytest.fixture(autouse=True)
 def hardly_any_waiting(monkeypatch):
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
-
-
-def forms_of_the_key() -> list[str]:
-    """Spell the key in every way, without the help of the provider."""
-    percent, plus = quote(KEY, safe=""), quote_plus(KEY)
-    lower = "".join(
-        f"%{part[:2].lower()}{part[2:]}" if number else part for number, part in enumerate(percent.split("%"))
-    )
-    in_json = json.dumps(KEY)[1:-1]
-    return [
-        KEY,
-        percent,
-        plus,
-        lower,
-        quote(KEY),
-        quote(percent, safe=""),
-        html.escape(KEY),
-        html.escape(KEY, quote=False),
-        in_json,
-        in_json.replace("/", "\\/"),
-        json.dumps(KEY, ensure_ascii=False)[1:-1],
-        KEY.encode().decode("latin-1"),
-        repr(KEY)[1:-1],
-        repr(KEY.encode())[2:-1],
-    ]
-
-
-def find_key(text: str) -> list[str]:
-    return [form for form in forms_of_the_key() if form in text]
 
 
 def chain(error: BaseException) -> list[BaseException]:

@@ -35,6 +35,7 @@ class FaultServer:
         self.requests: list[Request] = []
         self.stopping = threading.Event()
         self._answers = [ok("[]")]
+        self._choose = None
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
@@ -47,6 +48,12 @@ class FaultServer:
         """Give these answers, one a request, and the last of them for ever."""
         self.requests.clear()
         self._answers = list(answers)
+        self._choose = None
+
+    def will_choose(self, choose) -> None:
+        """Give each request the answer that a function returns for it."""
+        self.requests.clear()
+        self._choose = choose
 
     def stop(self) -> None:
         self.stopping.set()
@@ -78,11 +85,15 @@ class FaultServer:
             with connection:
                 while request := self._read(connection, number):
                     self.requests.append(request)
-                    answer = self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
-                    if not answer(connection, self):
+                    if not self._answer_of(request)(connection, self):
                         return
         except OSError:
             connection.close()
+
+    def _answer_of(self, request):
+        if self._choose:
+            return self._choose(request)
+        return self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
 
     @staticmethod
     def _read(connection: socket.socket, number: int) -> Request | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 from .answers import close, hang, ok, raw, reset
+from .key_forms import KEY
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BOMB = gzip.compress(bytes(100 * 2**20), 9)
@@ -85,6 +86,9 @@ FAULTS = {
     "length that is not a number": raw(HEAD + b"Content-Length: many\r\n\r\n{}"),
     "header of 200 kB": raw(HEAD + b"X: " + b"x" * 200_000 + b"\r\n\r\n{}"),
     "refusal": ok('{"status":"error","message":"Something is wrong"}'),
+    "refusal that repeats the key": ok(
+        json.dumps({"status": "error", "message": f"No {KEY}, ann@example.com!"})
+    ),
     "bad key": ok('{"status":"error","message":"API Key is required"}'),
 }
 
@@ -101,5 +105,6 @@ NOTHING_DONE = {
     "duplicate keys",
     "invalid UTF-8",
     "refusal",
+    "refusal that repeats the key",
     "bad key",
 }

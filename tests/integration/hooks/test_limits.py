@@ -34,7 +34,7 @@ def both(hook, endpoint, **fields):
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Oops", "404 No"])
-def test_a_bomb_takes_little_memory(status, fault_server, answers, connect):
+def test_a_decompression_bomb_uses_little_memory(status, fault_server, answers, connect):
     fault_server.will(answers.ok(BOMB, "Content-Encoding: gzip", status=status, keep=False))
     hook = connect(fault_server.base_url, max_retries=0)
     tracemalloc.start()

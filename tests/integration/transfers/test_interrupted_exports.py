@@ -23,6 +23,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
 )
 
 from ...full_disk import files_of_at_most
+from ..kills.targets import LocalTarget, S3Target
 from ..object_store import BUCKET
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
@@ -35,10 +36,9 @@ SMALL_ROWS = 24
 LARGE = "100"
 LARGE_ROWS = 5 * SUBSCRIBERS
 
-# Imports once, then exports in a new process for each line. It kills itself before a step or after a time, or
-# gets signals, for which Airflow 3 calls on_kill; the handler of Airflow 2 raises by itself, too.
+# Imports once, then exports in a new process for each line, which may kill itself before a step.
 EXPORTER = """
-    import json, os, signal, sys, tempfile, threading, time
+    import json, os, signal, sys, tempfile
     from datetime import datetime
     import requests, s3fs
     from airflow.providers.amazon.aws.fs import s3
@@ -62,16 +62,6 @@ EXPORTER = """
             return do(*arguments)
         return step
 
-    def send_signals():
-        for seconds in job["signals"]:
-            time.sleep(seconds)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def stop(*_):
-        operator.on_kill()
-        if job["handler"] == "raises":
-            raise KeyboardInterrupt
-
     io.has_fs("s3")  # looks once for all filesystems there are
     with tempfile.TemporaryDirectory() as folder:  # and imports what an export imports only while it runs
         ExportOperator(task_id="export", flow_campaign_id="1", path=f"{folder}/a.jsonl").execute({})
@@ -82,19 +72,8 @@ EXPORTER = """
             for method in ("write", "finish", "commit"):
                 setattr(StagedFile, method, stepping(getattr(StagedFile, method)))
             StorageLocation.remove = stepping(StorageLocation.remove)
-            if "after_seconds" in job:
-                threading.Timer(job["after_seconds"], kill).start()
             interval = datetime.fromisoformat(job["interval"])
-            operator = ExportOperator(task_id="export", **job["options"])
-            if "signals" in job:
-                signal.signal(signal.SIGTERM, stop)
-                threading.Thread(target=send_signals, daemon=True).start()
-            try:
-                operator.execute({"data_interval_end": interval})
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            except KeyboardInterrupt:
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                steps = None
+            ExportOperator(task_id="export", **job["options"]).execute({"data_interval_end": interval})
             print("RESULT", json.dumps({"steps": steps}), flush=True)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
@@ -157,35 +136,6 @@ def target(request, tmp_path):
     return S3Target(request.getfixturevalue("store"))
 
 
-class LocalTarget:
-    def __init__(self, folder):
-        self.uri, self._folder = str(folder), folder
-
-    def names(self):
-        """What a reader sees: a file that is hidden is none."""
-        files = (each for each in self._folder.rglob("*") if each.is_file())
-        return sorted(each.relative_to(self._folder).as_posix() for each in files if each.name[0] != ".")
-
-    def leftovers(self):
-        """Return the names of unfinished files."""
-        return [each.name for each in self._folder.rglob(".*")]
-
-    def read(self, name):
-        return (self._folder / name).read_bytes()
-
-
-class S3Target:
-    uri = f"s3://aws_default@{BUCKET}"
-
-    def __init__(self, store):
-        self._store = store
-        self.read = store.read
-        self.leftovers = store.uploads
-
-    def names(self):
-        return sorted(self._store.objects())
-
-
 def some_steps(steps, seed, most=1):
     """Return some of the steps of an export: a few anywhere, and the last ones, when it comes into sight."""
     anywhere = random.Random(seed).sample(range(1, steps - 2), min(most, steps - 3))
@@ -205,36 +155,6 @@ def test_killed_before_any_step_leaves_the_old_file_or_the_new(target, exporter,
         assert target.read("a.jsonl") == old, step
     exporter(path, campaign=LARGE)
     assert target.read("a.jsonl").count(b"\n") == LARGE_ROWS
-
-
-def test_killed_at_any_time_leaves_the_old_file_or_the_new(target, exporter, sandbox):
-    path = f"{target.uri}/a.jsonl.gz"
-    exporter(path)
-    chosen = random.Random(target.uri)
-    for _ in range(3):
-        exporter(path, campaign=LARGE, kill={"after_seconds": chosen.uniform(0.05, 0.8)})
-        assert target.names() == ["a.jsonl.gz"]
-        rows = gzip.decompress(target.read("a.jsonl.gz")).count(b"\n")
-        assert rows in (SMALL_ROWS, LARGE_ROWS)
-
-
-@pytest.mark.parametrize("handler", ["on_kill", "raises"])
-@pytest.mark.parametrize("mode", ["one file", "parts", "changes"])
-def test_several_signals_leave_no_unfinished_file(target, exporter, sandbox, handler, mode):
-    options = {
-        "one file": {},
-        "parts": {"max_rows_per_file": 20_000},
-        "changes": {"export_mode": "changes", "state_path": f"{target.uri}/state"},
-    }[mode]
-    chosen = random.Random(f"{target.uri} {handler} {mode}")
-    interrupted = 0
-    for _ in range(4):
-        signals = [chosen.uniform(0.05, 0.8), *(chosen.uniform(0, 0.004) for _ in range(4))]
-        kill = {"signals": signals, "handler": handler}
-        found = exporter(f"{target.uri}/a.jsonl", campaign=LARGE, kill=kill, **options)
-        interrupted += found == {"steps": None}
-        assert target.leftovers() == []
-    assert interrupted
 
 
 def test_killed_among_parts_leaves_no_manifest_of_a_mixture(target, exporter, sandbox):

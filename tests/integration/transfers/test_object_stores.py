@@ -104,10 +104,10 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
         ("aws_reader", BUCKET, "'aws_reader': its keys"),
         ("aws_default", "no-such-bucket", "make the bucket"),
         ("aws_default", "No_Bucket!", "Invalid bucket name"),
-        ("aws_unknown", BUCKET, "'aws_unknown', which Airflow does not know"),
+        ("aws_unknown", BUCKET, "'aws_unknown', which does not exist in Airflow"),
     ],
 )
-def test_place_that_takes_nothing_is_found_before_the_api_is_called(
+def test_a_location_that_cannot_be_written_fails_before_the_api_is_called(
     store, sandbox, tmp_path, field, connection, bucket, reason
 ):
     places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
@@ -159,7 +159,7 @@ def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
     assert (store.objects(), store.uploads()) == (before, [])
 
 
-def test_what_must_not_be_overwritten_is_found_before_the_api_is_called(store, sandbox):
+def test_overwrite_false_finds_an_existing_file_before_the_api_is_called(store, sandbox):
     store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"old")
     with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
         export("a.csv", overwrite=False)

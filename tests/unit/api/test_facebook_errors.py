@@ -147,7 +147,7 @@ def test_the_wait_that_the_server_names_is_kept(code):
     "name",
     ["New (#190) label", "(#613)", "Error code: 4", "Invalid OAuth", "Database is busy", "Retry later"],
 )
-def test_the_calls_own_values_are_no_error_of_facebook(name):
+def test_values_of_the_call_are_not_read_as_a_facebook_error(name):
     call = build(e.CREATE_LABEL, page_id=1, label_name=name)
     for message in (f"Label '{name}' already exists", {"message": f"{name} exists", "code": 100}):
         assert type(error_of(call, {"status": "error", "message": message})) is errors.CyTechBotRequestError
@@ -168,7 +168,7 @@ def test_the_calls_own_values_are_no_error_of_facebook(name):
     ],
     ids=["text", "objects", "brackets", "marks", "words", "list", "members", "nested texts"],
 )
-def test_a_long_message_takes_no_time(message):
+def test_a_long_message_is_read_fast(message):
     started = time.process_time()
     assert find_facebook_error({"status": "error", "message": message}, {}) is None
     assert time.process_time() - started < 0.5

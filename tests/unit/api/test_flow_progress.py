@@ -30,7 +30,7 @@ def test_every_question_needs_an_answer(given, progress):
     assert Questionnaire(["How?", "Why?"]).progress(answers(*given)) is progress
 
 
-def test_a_question_that_is_asked_twice_needs_two_answers():
+def test_a_question_that_is_listed_twice_needs_two_answers():
     twice = Questionnaire(["How?", "How?"])
     assert twice.progress(answers(("How?", "So"))) is Progress.ANSWERED
     assert twice.progress(answers(("How?", "So"), ("How?", "Or so"))) is Progress.COMPLETED
@@ -46,7 +46,7 @@ def test_a_campaign_without_questions_still_needs_an_answer():
     assert Questionnaire([]).progress([]) is Progress.NOTHING
 
 
-def test_the_tally_counts_each_progress():
+def test_the_counts_have_each_progress():
     counts = ProgressCounts()
     for progress in (Progress.NOTHING, Progress.ANSWERED, Progress.COMPLETED, Progress.COMPLETED):
         counts.add(progress)

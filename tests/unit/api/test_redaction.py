@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.decoded_text import FOLDED, fold, raw_bytes
-from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, redact_query
+from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, mask_addresses, redact_query
 
 PHP_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#039;"}
 
-#: Of the names that only HTML5 has, those of ASCII.
+#: Names of ASCII characters that only HTML5 has.
 HTML5_NAMES = {"/": "&sol;", "+": "&plus;", "=": "&equals;", "%": "&percnt;", "\\": "&bsol;", "?": "&quest;"}
 
 #: What happens to a text on its way through clients, proxies and pages.
@@ -159,7 +159,7 @@ def test_any_text_can_be_redacted(secrets, text):
 
 
 @given(st.text(st.characters(exclude_characters="z=")))
-def test_other_text_stays(text):
+def test_other_text_is_not_changed(text):
     assert Redactor(["zebra"])(text) == text
 
 
@@ -178,7 +178,7 @@ def test_the_longer_secret_is_masked_first():
     assert Redactor(["abcd", "abcdefgh"])("abcdefgh abcd") == "*** ***"
 
 
-def test_a_text_full_of_backslashes_takes_no_time():
+def test_a_text_full_of_backslashes_is_masked_fast():
     secret = "\\" * 12 + '"' + "\\" * 12 + "%" * 12 + "end"
     text = "\\" * 300 + '"' + "\\" * 300 + "%25" * 300
     assert Redactor([secret])(text) == text
@@ -225,3 +225,20 @@ def test_forms_are_what_fixed_maskers_need_longest_first():
         "a b\\/\\u00fc\\\"'",
     } <= set(found)
     assert list(found) == sorted(found, key=len, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("ann@example.com is taken", "*** is taken"),
+        ('"ann.b+c@mail.example.co.uk".', '"***".'),
+        ("<ann@example.com>", "<***>"),
+        ("email=ann@example.com;", "email=***;"),
+        ("call +49 151 234-567 now", "call *** now"),
+        ("+4915123456", "***"),
+        ("no user 24994546734902201 (#100)", "no user 24994546734902201 (#100)"),
+        ("", ""),
+    ],
+)
+def test_addresses_are_masked_and_ids_are_not(text, masked):
+    assert mask_addresses(text) == masked

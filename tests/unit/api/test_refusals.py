@@ -61,7 +61,6 @@ def error_of(call, message, *, is_resend=False, retry_after=None):
         (ASSIGN, "Page not found"),
         (CREATE_USER, "Package ID not found"),
     ],
-    ids=str,
 )
 def test_an_unknown_id_is_not_found(call, message):
     error = error_of(call, message)
@@ -103,7 +102,7 @@ def test_an_unknown_id_is_not_found(call, message):
         "",
     ],
 )
-def test_anything_else_that_is_missing_is_no_unknown_id(call, message):
+def test_other_missing_things_are_not_unknown_ids(call, message):
     assert type(error_of(call, message)) is errors.CyTechBotRequestError
 
 
@@ -163,7 +162,7 @@ def test_any_other_failure_that_passes_may_follow_a_write_that_was_carried_out(m
     assert error.retry_after == 3
 
 
-def test_the_calls_own_values_are_no_failure_that_passes():
+def test_values_of_the_call_are_not_read_as_a_temporary_failure():
     message = "A group 'Database is busy' exists"
     assert type(error_of(CREATE_GROUP, message)) is errors.CyTechBotRequestError
     assert temporary_failure(CREATE_GROUP, {"status": "info", "message": message}, retry_after=None) is None
@@ -178,7 +177,7 @@ def test_a_refusal_of_a_call_that_was_sent_before_names_the_earlier_attempt():
     "word",
     ["x", "the ", "no such ", "contact ", "contact not ", "api key ", "database ", "try again ", "5 ", "(#"],
 )
-def test_a_long_message_takes_no_time(word):
+def test_a_long_message_is_read_fast(word):
     message = word * (10**6 // len(word))
     started = time.process_time()
     error_of(CONTACT, message)

@@ -12,6 +12,7 @@ def test_a_missing_folder_is_empty(folder):
 def test_a_file_is_created_once(folder):
     assert folder.create("a", b"first")
     assert not folder.create("a", b"second")
+    assert folder.create("a", b"first")  # as after a lost response
     assert folder.read("a") == b"first"
     assert folder.names() == ["a"]
 
@@ -45,7 +46,7 @@ def test_a_file_that_cannot_be_written_is_an_error(folder, tmp_path):
         folder.write("a", b"")
 
 
-def test_the_error_of_a_damaged_file_says_what_to_do(folder):
+def test_the_error_of_a_damaged_file_has_a_hint(folder):
     error = folder.damaged("a")
     assert isinstance(error, CyTechBotStorageRefusedError)
     assert "a, is damaged" in str(error)

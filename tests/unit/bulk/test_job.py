@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -8,9 +9,11 @@ import pytest
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
+    CyTechBotAuthError,
     CyTechBotError,
     CyTechBotRequestError,
     CyTechBotStorageError,
+    CyTechBotStorageRefusedError,
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.bulk import folder, journal
@@ -28,7 +31,7 @@ from .things import DONE, Things
 @pytest.fixture
 def things(monkeypatch):
     @asynccontextmanager
-    async def open_hook(conn_id, settings):
+    async def open_hook(conn_id, settings, take_turn):
         yield None
 
     monkeypatch.setattr(job_module, "_open_hook", open_hook)
@@ -69,6 +72,23 @@ def test_the_manifest_adds_up(things, tmp_path):
     assert things.prepared == [False]
 
 
+def test_the_log_names_the_write_its_connection_and_what_became_of_it(things, tmp_path, caplog):
+    caplog.set_level("INFO")
+    things.responses["b"] = CyTechBotRequestError("no.")
+    report = tmp_path / "report.csv"
+    make(things, ["a", "b", "c", ""], report_path=str(report), on_error="report").run()
+    title = f"Bulk write ({', '.join(f'{name} {value}' for name, value in things.identity.items())})"
+    lines = caplog.messages
+    assert lines[0] == (
+        f"{title} over connection 'c': 4 rows in the source, 4 for this task, 3 calls to send; "
+        "without a call: 1 invalid."
+    )
+    assert (
+        f"{title} over connection 'c': 4 rows: 2 succeeded, 1 refused, 1 invalid. "
+        f"Operations: none 1, paint 3. Report: {report}"
+    ) in lines
+
+
 def test_outcomes_that_do_not_add_up_fail_the_task(things, monkeypatch):
     monkeypatch.setattr(job_module.Ledger, "close_open_rows", lambda self, reason: None)
     with pytest.raises(CyTechBotRequestError, match="do not add up to 1 rows"):
@@ -91,7 +111,7 @@ def test_the_manifest_is_complete_when_the_task_fails(things, response, error):
     assert not job.has_succeeded
 
 
-def test_a_report_that_cannot_be_written_is_known_before_the_first_call(things, tmp_path):
+def test_a_report_that_cannot_be_written_fails_before_the_first_call(things, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CyTechBotError):
         make(things, ["a"], report_path=str(tmp_path / "file" / "report.csv")).run()
@@ -142,6 +162,61 @@ def test_an_unexpected_error_still_writes_the_report(things, tmp_path):
     assert job.manifest["counts"]["succeeded"] == 1
 
 
+@pytest.mark.parametrize("kind", [CyTechBotStorageError, CyTechBotStorageRefusedError])
+@pytest.mark.parametrize("names", [("state_path", "report_path"), ("report_path",)])
+def test_a_report_that_cannot_be_written_at_the_end(things, tmp_path, monkeypatch, kind, names):
+    def write(self, lines):
+        raise kind("no space left.")
+
+    options = {name: str(tmp_path / f"{name}.csv") for name in names}
+    owner = Owner("d", "t", "r")
+    with monkeypatch.context() as broken:
+        broken.setattr(job_module.Report, "write", write)
+        job = make(things, ["a", "b"], owner=owner, **options)
+        with pytest.raises(kind, match=r"2 rows: 2 succeeded\. no space left"):
+            job.run()
+    assert job.manifest["report_uri"] is None
+    assert job.manifest["counts"]["succeeded"] == 2
+    assert not job.has_succeeded
+    job = make(things, ["a", "b"], owner=owner, **options)
+    assert job.run()["report_uri"].endswith("report_path.csv")
+    assert len(things.sent) == 2
+
+
+def test_an_error_of_all_rows_is_raised_also_if_the_report_cannot_be_written(things, tmp_path, monkeypatch):
+    def write(self, lines):
+        raise CyTechBotStorageError("no space left.")
+
+    monkeypatch.setattr(job_module.Report, "write", write)
+    things.responses["a"] = CyTechBotAuthError("wrong key.")
+    with pytest.raises(CyTechBotAuthError, match="wrong key"):
+        make(things, ["a", "b"], report_path=str(tmp_path / "report.csv")).run()
+
+
+@pytest.mark.parametrize("method", ["add_valid", "record", "report_lines"])
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_a_full_disk_loses_no_result(things, tmp_path, monkeypatch, method, is_repeatable):
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    things.is_repeatable, things.step = is_repeatable, b"step"
+    rows = [str(row) for row in range(200)]
+    options = {"owner": Owner("d", "t", "r"), "state_path": str(tmp_path / "state")}
+    with monkeypatch.context() as full:
+        full.setattr(job_module.Ledger, method, fail)
+        job = make(things, rows, report_path=str(tmp_path / "report.csv"), **options)
+        with pytest.raises(CyTechBotStorageError, match=r"database or disk is full.*TMPDIR"):
+            job.run()
+    assert not (tmp_path / "report.csv").exists()
+    sent = len(things.sent)
+    counts = make(things, rows, on_error="report", **options).run()["counts"]
+    assert counts["succeeded"] + counts["ambiguous"] == 200
+    assert counts["ambiguous"] <= 2 * 8
+    # Calls that were cut off may have done something; those that are not repeatable are held.
+    assert len(things.sent) - 200 <= (8 if is_repeatable else 0)
+    assert sent > 0 or method == "add_valid"
+
+
 def test_without_open_calls_no_connection_is_opened(things, monkeypatch):
     monkeypatch.setattr(job_module, "_open_hook", lambda *_: pytest.fail("opened"))
     assert make(things, [""], on_error="report").run()["counts"]["invalid"] == 1
@@ -160,7 +235,7 @@ class TestState:
 
         return run
 
-    def test_what_an_earlier_run_did_is_not_sent_again(self, things, run, tmp_path):
+    def test_rows_of_an_earlier_run_are_not_sent_again(self, things, run, tmp_path):
         first = run(["a", "b"])
         assert first["state_uri"] == str(tmp_path / "state")
         assert first["counts"]["succeeded"] == 2
@@ -282,7 +357,7 @@ class TestState:
 
     def test_a_shard_has_its_part_of_the_rate(self, things, tmp_path, monkeypatch):
         @asynccontextmanager
-        async def open_hook(conn_id, settings):
+        async def open_hook(conn_id, settings, take_turn):
             seen.append(settings.requests_per_second)
             yield None
 

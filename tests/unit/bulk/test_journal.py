@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -129,6 +130,29 @@ def test_a_damaged_file_is_an_error(journal, folder, damage):
     folder.write(file.name, damage(folder.read(file.name)))
     with pytest.raises(CyTechBotStorageRefusedError, match="is damaged"):
         read_journal(folder, file)
+
+
+def test_a_call_that_is_cut_off_while_its_step_is_written_does_not_end_the_journal(folder, errors):
+    is_checked, goes_on = threading.Event(), threading.Event()
+
+    def check():
+        is_checked.set()
+        goes_on.wait(10)
+
+    journal = Journal(folder, 3, HEAD, check, errors.append)
+    journal.add(Begun("a", b"s"))
+    written = journal.flushed()
+    assert is_checked.wait(10)
+    journal.add(Begun("b", b"s"))
+    waiting, other = journal.flushed(), journal.flushed()
+    assert waiting.cancel()
+    assert not written.cancel()  # nor does this raise an error in the journal's thread
+    goes_on.set()
+    other.result(10)
+    journal.add(Begun("c", b"s"))
+    journal.close()
+    assert [record.key for record in read(folder)] == ["a", "b", "c"]
+    assert errors == []
 
 
 class TestFailures:

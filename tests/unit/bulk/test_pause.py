@@ -43,7 +43,7 @@ def test_calls_refused_together_make_one_pause(clock):
     assert shared.begin(clock.now, None) == 2
 
 
-def test_the_longest_time_that_the_server_asked_for_counts(clock):
+def test_the_longest_time_that_the_server_requires_counts(clock):
     shared = SharedPause(asyncio.Event())
     sent_at = clock.now
     clock.now += 0.1

@@ -58,7 +58,7 @@ def test_other_columns(ledger):
     assert [(call.key, call.payload) for call in ledger.calls(0)] == [("a", "red")]
 
 
-def test_no_chosen_row_is_no_error(ledger):
+def test_a_source_without_matching_rows_is_accepted(ledger):
     assert plan(ledger, [{"key": "a", "size": 1}], where={"size": 2}) == 1
     assert ledger.rows() == 0
 
@@ -85,14 +85,41 @@ def test_a_column_that_some_row_has_is_none(ledger):
 
 @pytest.mark.parametrize(
     ("wanted", "value"),
-    [("46", 46), (46, "46"), ("46", " 46 "), (["a", "46"], "46"), (None, None), (None, ""), ("", None)],
+    [
+        ("46", 46),
+        (46, "46"),
+        ("46", " 46 "),
+        (["a", "46"], "46"),
+        (frozenset(["46"]), "46"),
+        ({"46": "Pet"}.keys(), "46"),
+        ("46", 46.0),
+        (46.0, "46"),
+        (Decimal("46.00"), "46"),
+        ("46.5", 46.5),
+        (True, "true"),
+        (True, "True"),
+        ("FALSE", False),
+        (None, None),
+        (None, ""),
+        ("", None),
+    ],
 )
 def test_where_compares_text(wanted, value):
     assert RowFilter({"question": wanted})({"question": value})
 
 
 @pytest.mark.parametrize(
-    ("wanted", "value"), [("46", "47"), (["a"], None), ([], "a"), (None, "None"), ("Dog", "dog")]
+    ("wanted", "value"),
+    [
+        ("46", "47"),
+        (46, 46.5),
+        (True, "1"),
+        ("nan", float("inf")),
+        (["a"], None),
+        ([], "a"),
+        (None, "None"),
+        ("Dog", "dog"),
+    ],
 )
 def test_where_leaves_out_other_values(wanted, value):
     assert not RowFilter({"question": wanted})({"question": value})
@@ -126,7 +153,21 @@ def test_an_earlier_report_limits_the_rows(ledger):
     assert [line.row for line in ledger.report_lines()] == [2, 3]
 
 
-def test_what_an_earlier_report_leaves_to_do():
+@pytest.mark.parametrize("key", ["x" * 201, "x" * 5_000])
+def test_an_earlier_report_finds_keys_that_it_shows_shortened(ledger, key, monkeypatch):
+    def refuse(self, values):
+        raise InvalidRowError("too long")
+
+    monkeypatch.setattr(Things, "plan", refuse)
+    plan(ledger, [{"key": key}])
+    (line,) = ledger.report_lines()
+    assert line.key != key
+    ledger.remember_keys([(line.key, True)])
+    plan(ledger, [{}, {"key": key}], is_wanted=ledger.is_wanted)
+    assert [line.row for line in ledger.report_lines()] == [1, 2]
+
+
+def test_rows_of_an_earlier_report_that_remain():
     outcomes = ["succeeded", "unchanged", "refused", "invalid", "ambiguous", "failed", "not_attempted"]
     rows = [{"key": outcome, "outcome": outcome} for outcome in outcomes]
     assert dict(read_report(rows)) == {

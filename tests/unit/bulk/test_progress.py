@@ -21,6 +21,9 @@ def test_a_line_has_rows_rate_outcomes_and_time_left(monkeypatch, caplog):
     found.log()
     expected = "1,010 of 2,010 rows, 100.0 a second: 900 succeeded, 100 refused, 10 invalid; about 10 s left."
     assert expected in caplog.text
+    found.add("succeeded", 1_000)
+    found.log()
+    assert "2,010 of 2,010 rows, 200.0 a second: 1,900 succeeded, 100 refused, 10 invalid.\n" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ LINES = [
     ReportLine(
         1, "24994546734902201", "assign", "label_ids", "succeeded", None, None, "2026-01-01T00:00:00+00:00"
     ),
-    ReportLine(3, None, "none", None, "invalid", 'said "no", again', None, None),
+    ReportLine(3, None, "none", None, "invalid", 'wrote "no", again', None, None),
 ]
 
 
@@ -30,7 +30,7 @@ def test_csv(tmp_path):
         first, second = csv.DictReader(file)
     assert list(first) == [column.name for column in COLUMNS]
     assert (first["row"], first["key"], first["reason"]) == ("1", "24994546734902201", "")
-    assert (second["row"], second["key"], second["reason"]) == ("3", "", 'said "no", again')
+    assert (second["row"], second["key"], second["reason"]) == ("3", "", 'wrote "no", again')
 
 
 def test_compressed_json_lines(tmp_path):

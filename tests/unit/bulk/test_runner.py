@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.bulk.progress import Progress
 from airflow_provider_cytechbot.bulk.resource import Change, PlannedWrite, Written
 from airflow_provider_cytechbot.bulk.runner import Runner, concerns_every_row
 from airflow_provider_cytechbot.bulk.state import Identity, RunState
+from airflow_provider_cytechbot.transport import metrics
 
 DONE = Written(True, "", "7", b"v")
 
@@ -123,6 +124,29 @@ def test_rate_limits_do_not_count_as_retries():
     assert run() == {"succeeded": 10}
 
 
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(rate_limited(), 5), (CyTechBotTransportError("cut off."), 3)]
+)
+def test_each_repeated_call_is_counted_with_the_endpoint_that_failed(error, attempts, monkeypatch):
+    counted = []
+    monkeypatch.setattr(metrics, "count_retry", counted.append)
+    error.endpoint = "update_contact"
+    run = Run(lambda key, attempt: error if key == "3" and attempt < attempts else DONE)
+    assert run() == {"succeeded": 10}
+    assert run.attempts["3"] == attempts
+    assert counted == ["update_contact"] * (attempts - 1)
+
+
+def test_a_call_that_is_not_sent_again_is_not_counted_as_a_retry(monkeypatch):
+    counted = []
+    monkeypatch.setattr(metrics, "count_retry", counted.append)
+    failure = CyTechBotTransportError("cut off.")
+    failure.endpoint = "update_contact"
+    run = Run(lambda key, attempt: failure, rows=1, max_retries=0)
+    assert run() == {"failed": 1}
+    assert counted == []
+
+
 def test_retry_after_holds_back_all_calls():
     run = Run(lambda key, attempt: rate_limited(0.3) if (key, attempt) == ("1", 1) else DONE, rows=40)
     began = time.monotonic()
@@ -195,6 +219,43 @@ def test_a_stop_ends_a_pause():
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("is_repeatable", [True, False])
+@pytest.mark.parametrize(
+    "stop", [lambda each: each.cut_short("stopped"), lambda each: each.stop("the key is wrong")]
+)
+def test_a_call_that_waits_for_its_turn_is_not_sent_after_a_stop(stop, is_repeatable):
+    async def respond():
+        await run.runner.take_turn([0.01, 60.0])
+        return DONE
+
+    run = Run(lambda key, attempt: respond(), is_repeatable=is_repeatable, step=b"step")
+    began = time.monotonic()
+    assert run(beside=stop) == {}
+    assert time.monotonic() - began < 5
+    assert run.ledger.open_calls() == 10
+    assert list(run.state.entries()) == []
+
+
+def test_a_row_of_two_calls_that_is_stopped_between_them_has_failed():
+    async def respond():
+        await run.runner.take_turn([])
+        await run.runner.take_turn([60.0])
+
+    run = Run(lambda key, attempt: respond())
+    assert run(beside=lambda each: each.cut_short("stopped")) == {"failed": 4}
+
+
+def test_a_row_that_waits_for_its_repetition_has_failed_after_a_stop():
+    async def respond(attempt):
+        await run.runner.take_turn([60.0] if attempt > 1 else [])
+        raise CyTechBotTransportError("cut off.")
+
+    run = Run(lambda key, attempt: respond(attempt), rows=1)
+    assert run(beside=lambda each: each.cut_short("stopped")) == {"failed": 1}
+    (line,) = run.ledger.report_lines()
+    assert line.reason == "cut off."
+
+
 def test_an_unexpected_error_is_raised():
     run = Run(lambda key, attempt: ZeroDivisionError() if key == "5" else DONE)
     with pytest.raises(ZeroDivisionError):
@@ -218,7 +279,7 @@ def test_reasons_are_masked():
         (CyTechBotResponseError("a redirect.", was_rejected=True, is_transient=False), True),
     ],
 )
-def test_what_an_error_means_for_the_other_rows(error, concerns_all):
+def test_errors_that_concern_every_row(error, concerns_all):
     assert concerns_every_row(error) is concerns_all
 
 

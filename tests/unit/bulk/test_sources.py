@@ -29,9 +29,23 @@ def test_any_iterable_is_a_list(rows):
 
 
 @pytest.mark.parametrize("rows", ["1,2", "['1']", b"1", {"subscriber_id": "1"}, 5, None])
-def test_what_is_no_list_is_refused(rows):
+def test_values_that_are_not_a_list_of_rows_are_refused(rows):
     with pytest.raises(CyTechBotFieldError, match=r"'rows'.*render_template_as_native_obj"):
         rows_of_list(rows)
+
+
+@pytest.mark.parametrize(
+    ("output", "rows"),
+    [
+        ([[{"a": 1}, {"a": 2}], [], [{"a": 3}]], [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ([({"a": 1},), {"a": 2}], [{"a": 1}, {"a": 2}]),
+        ([[]], []),
+        ([["1", "2"], ("3", "4")], [["1", "2"], ("3", "4")]),
+        ([[{"a": 1}, "2"]], [[{"a": 1}, "2"]]),
+    ],
+)
+def test_the_lists_of_a_mapped_task_are_joined_if_they_hold_mappings(output, rows):
+    assert list(rows_of_list(output)) == rows
 
 
 class TestFiles:
@@ -52,11 +66,18 @@ class TestFiles:
         assert [row["n"] for row in rows_of_files(f"file://{tmp_path}")] == [1, 2]
         manifest = {"uris": [f"file://{tmp_path}/part-2.jsonl"], "rows": 1}
         assert [row["n"] for row in rows_of_files(manifest)] == [2]
+        assert list(rows_of_files({"uris": [], "rows": 0})) == []
+
+    def test_the_manifest_of_a_bulk_write_names_its_report(self, tmp_path):
+        (tmp_path / "report.csv").write_text("key,outcome\n7,failed\n")
+        manifest = {"report_uri": str(tmp_path / "report.csv"), "rows": 1}
+        assert list(rows_of_files(manifest, "retry_report")) == [{"key": "7", "outcome": "failed"}]
 
     @pytest.mark.parametrize(
-        "path", [{"rows": 1}, {"uris": "text"}, {"uris": [5]}, "{'uris': ['a']}", 5, ["a"], ""]
+        "path",
+        [{"rows": 1}, {"report_uri": None}, {"uris": "text"}, {"uris": [5]}, "{'uris': ['a']}", 5, ["a"], ""],
     )
-    def test_what_is_no_path_is_refused(self, path):
+    def test_values_that_are_not_a_path_are_refused(self, path):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
             list(rows_of_files(path))
 
@@ -116,7 +137,7 @@ class TestQueries:
             "airflow.providers.common.compat.sdk.BaseHook.get_connection",
             lambda conn_id: type("C", (), {"get_hook": lambda self: object()})(),
         )
-        with pytest.raises(CyTechBotFieldError, match="no connection to a database"):
+        with pytest.raises(CyTechBotFieldError, match="not a connection to a database"):
             list(rows_of_query("SELECT 1", "warehouse"))
 
 
@@ -188,23 +209,23 @@ class ServerCursor:
         self.closed = True
 
 
-def connection_of(driver, cursor, asked):
+def connection_of(driver, cursor, calls):
     def cursor_of(self, *args, **kwargs):
-        asked.append((args, kwargs))
+        calls.append((args, kwargs))
         return cursor
 
-    kind = type("Connection", (), {"cursor": cursor_of, "close": lambda self: asked.append("closed")})
+    kind = type("Connection", (), {"cursor": cursor_of, "close": lambda self: calls.append("closed")})
     kind.__module__ = f"{driver}.extensions"
     return kind()
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
 def test_postgres_keeps_the_result_on_the_server(monkeypatch, driver):
-    asked, cursor = [], ServerCursor()
-    hook = type("Hook", (), {"get_conn": lambda self: connection_of(driver, cursor, asked)})()
+    calls, cursor = [], ServerCursor()
+    hook = type("Hook", (), {"get_conn": lambda self: connection_of(driver, cursor, calls)})()
     monkeypatch.setattr(sources, "_database_hook", lambda conn_id: hook)
     assert list(rows_of_query("SELECT 1", "warehouse")) == [{"id": 1}, {"id": 2}]
-    assert asked == [((), {"name": "cytechbot_bulk"}), "closed"]
+    assert calls == [((), {"name": "cytechbot_bulk"}), "closed"]
     assert cursor.closed
     assert cursor.itersize == sources.FETCH_SIZE
 
@@ -214,6 +235,6 @@ def test_mysql_keeps_the_result_on_the_server(monkeypatch):
     cursors.SSCursor = object()
     monkeypatch.setitem(sys.modules, "MySQLdb", ModuleType("MySQLdb"))
     monkeypatch.setitem(sys.modules, "MySQLdb.cursors", cursors)
-    asked = []
-    sources._streaming_cursor(connection_of("MySQLdb", None, asked))
-    assert asked == [((cursors.SSCursor,), {})]
+    calls = []
+    sources._streaming_cursor(connection_of("MySQLdb", None, calls))
+    assert calls == [((cursors.SSCursor,), {})]

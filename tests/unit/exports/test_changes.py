@@ -81,14 +81,14 @@ def test_null_and_empty_are_different(tmp_path):
     assert run(tmp_path, MONDAY + DAY, {"1": {"1": ""}})[0] == [(("1", "1", ""), "changed")]
 
 
-def test_a_reworded_question_is_no_change(tmp_path):
+def test_a_reworded_question_is_not_a_change(tmp_path):
     run(tmp_path, MONDAY, {"1": {"1": "a"}})
     log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY + DAY)
     log.fill([[("1", [Answer("1", "Reworded", "a")])]])
     assert list(log.changes()) == []
 
 
-def test_several_answers_to_one_question_are_told_apart(tmp_path):
+def test_several_answers_to_one_question_are_distinguished(tmp_path):
     def once(interval, *answers):
         log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", interval)
         log.fill([[("1", [Answer("1", "Q", each)])] for each in answers])
@@ -216,7 +216,7 @@ def test_long_answers_do_not_wait_in_memory(tmp_path):
 
 
 @pytest.mark.parametrize("left", [0, 5, 40, -30, -9, -1])
-def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, left):
+def test_a_damaged_state_is_an_error_with_a_hint(tmp_path, left):
     run(tmp_path, MONDAY, FIRST)
     (state,) = tmp_path.rglob("*.gz")
     state.write_bytes(state.read_bytes()[:left])
@@ -224,7 +224,7 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, left):
         run(tmp_path, MONDAY + DAY, SECOND)
 
 
-def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
+def test_damage_anywhere_is_found_before_the_answers_are_requested(tmp_path):
     run(tmp_path, MONDAY, {str(each): {"1": "a", "2": f"answer {each}"} for each in range(1000)})
     (state,) = tmp_path.rglob("*.gz")
     whole = state.read_bytes()
@@ -234,7 +234,7 @@ def test_damage_anywhere_is_found_before_the_answers_are_asked_for(tmp_path):
             ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY + DAY)
 
 
-def test_a_state_of_another_version_says_what_to_do(tmp_path, monkeypatch):
+def test_the_error_of_a_state_of_another_version_has_a_hint(tmp_path, monkeypatch):
     run(tmp_path, MONDAY, FIRST)
     monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     with pytest.raises(CyTechBotStorageRefusedError, match="of another version"):

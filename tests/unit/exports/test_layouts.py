@@ -33,7 +33,7 @@ class TestLong:
             (*before, "24994546734902203", "2", "How?", "", *after),
         ]
 
-    def test_fields_of_the_subscriber_stand_behind_its_id(self):
+    def test_profile_columns_follow_the_subscriber_id(self):
         layout = LongLayout(["email", "locale"])
         profiles = [("a@b", "en"), (None, None), ("c@d", None)]
         assert [row[2:5] for row in rows(layout, BATCH, profiles)] == [
@@ -85,7 +85,7 @@ class TestWide:
     def test_names_of_columns(self, questions, order, expected):
         assert self.names(questions, order) == expected
 
-    def test_columns_say_which_question_they_are_of(self):
+    def test_columns_have_the_question_in_their_name(self):
         layout = WideLayout([("1", "Why?"), ("2", None), (None, "How?"), (None, None)], [])
         assert [column.description for column in layout.columns][3:-1] == [
             "Answer to question 1: Why?",

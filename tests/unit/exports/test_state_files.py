@@ -104,7 +104,7 @@ def test_names_sort_like_intervals_of_any_zone():
     assert sorted(map(state_name, shifted)) == list(map(state_name, intervals))
 
 
-def test_digests_tell_null_from_empty():
+def test_digests_distinguish_null_from_empty():
     assert len({digest_of(answer) for answer in (None, "", "=", "a")}) == 4
 
 

@@ -39,7 +39,7 @@ def test_gzip_makes_it_small():
 
 
 @pytest.mark.parametrize("contents", [(), (b"",), (b"a", b"b" * 100_000)])
-def test_zstd_comes_back_and_knows_damage(contents):
+def test_zstd_comes_back_and_detects_damage(contents):
     written = compress(*contents, compression="zstd")
     reader = zstandard.ZstdDecompressor().decompressobj()
     assert reader.decompress(written) == b"".join(contents)
@@ -52,7 +52,7 @@ def test_gzip_works_without_the_fast_one(monkeypatch):
     assert gzip.decompress(compress(b"rows")) == b"rows"
 
 
-def test_zstd_that_is_not_installed_is_an_error_that_says_how_to(monkeypatch):
+def test_zstd_that_is_not_installed_is_an_error_with_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(CyTechBotFieldError, match=r"'compression'.*pip install .*\[compression\]"):
         module.check_installed("zstd")
@@ -61,7 +61,7 @@ def test_zstd_that_is_not_installed_is_an_error_that_says_how_to(monkeypatch):
 
 @pytest.mark.parametrize("name", ["none", "gzip", "zstd"])
 @pytest.mark.parametrize("contents", [(b"",), (b"a", b"b" * 300_000)])
-def test_what_was_compressed_is_read_in_pieces(name, contents):
+def test_compressed_files_are_read_in_blocks(name, contents):
     # Two members or frames in one file, as tools join them.
     compressed = compress(*contents, compression=name) * 2
     file = io.BufferedReader(decompressed(io.BytesIO(compressed), name))

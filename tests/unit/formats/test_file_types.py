@@ -133,7 +133,7 @@ class TestFileType:
         assert FileType("parquet", "zstd").file_compression == "none"
         assert FileType("csv", "zstd").file_compression == "zstd"
 
-    def test_parquet_that_is_not_installed_is_an_error_that_says_how_to(self, monkeypatch):
+    def test_parquet_that_is_not_installed_is_an_error_with_the_extra_to_install(self, monkeypatch):
         monkeypatch.setattr("airflow_provider_cytechbot.formats.file_types.find_spec", lambda name: None)
         with pytest.raises(CyTechBotFieldError, match=r"'file_format'.*pip install .*\[parquet\]"):
             FileType.of("a.parquet", None, None)

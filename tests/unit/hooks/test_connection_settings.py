@@ -337,7 +337,7 @@ class TestExtras:
     def test_errors_name_the_accepted_values(self):
         assert "must be a number from 0.001 to 86400, not 'soon'" in refusal(timeout="soon")
         assert "such as Asia/Singapore, not 'Mars/Phobos'" in refusal(server_timezone="Mars/Phobos")
-        assert "is no PEM file of certificates" in refusal(ca_bundle=__file__)
+        assert "is not a PEM file of certificates" in refusal(ca_bundle=__file__)
         assert "does not exist: '/no/such/file'" in refusal(ca_bundle="/no/such/file")
 
     def test_a_proxy_without_a_scheme(self):

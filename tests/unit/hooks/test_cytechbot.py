@@ -235,7 +235,7 @@ class TestLogOfWrites:
             "contact_type_id '12'",
         ),
         ("update_contact", {"contact_id": 4, "email": "x"}, "contact does not exist", "contact_id '4'"),
-        ("delete_contact_group", {"contact_type_id": 9}, "It does not exist", "contact_type_id '9'"),
+        ("delete_contact_group", {"contact_type_id": 9}, "The group does not exist", "contact_type_id '9'"),
         ("get_flow_campaign", {"flow_campaign_id": 5}, "Campaign not found", "flow_campaign_id '5'"),
         (
             "assign_labels",
@@ -244,7 +244,12 @@ class TestLogOfWrites:
             "page_id '1', subscriber_id '2' or label_ids '3,4'",
         ),
         ("create_label", {"label_name": "VIP", "page_id": 1}, "The page was not found", "page_id '1'"),
-        ("get_subscriber", {"subscriber_id": "x" * 99}, "not found", f"subscriber_id '{'x' * 60}…'"),
+        (
+            "get_subscriber",
+            {"subscriber_id": "x" * 99},
+            "Subscriber not found",
+            f"subscriber_id '{'x' * 60}…'",
+        ),
     ],
 )
 def test_a_not_found_error_names_the_ids_that_were_looked_up(
@@ -257,7 +262,7 @@ def test_a_not_found_error_names_the_ids_that_were_looked_up(
 
 
 def test_a_not_found_error_masks_the_key_as_an_id(connect, requests_mock):
-    requests_mock.get(ANY, json={"status": "error", "message": "not found"})
+    requests_mock.get(ANY, json={"status": "error", "message": "Subscriber not found"})
     with pytest.raises(CyTechBotNotFoundError) as caught:
         connect("mine").get_subscriber("1-the-api-key")
     assert "1-the-api-key" not in str(caught.value)

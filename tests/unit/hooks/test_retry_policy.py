@@ -22,6 +22,7 @@ from airflow_provider_cytechbot.sensors.flow_answers import CyTechBotFlowCampaig
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator,
 )
+from airflow_provider_cytechbot.transfers.flow_report import CyTechBotFlowReportOperator
 
 CAN_RESCHEDULE = hasattr(RetryDecision, "reschedule")
 LATER = RetryAction.RESCHEDULE if CAN_RESCHEDULE else RetryAction.RETRY
@@ -29,6 +30,7 @@ OPERATORS = {
     CyTechBotDeleteContactGroupOperator: {"contact_type_id": 1},
     CyTechBotFlowCampaignSensor: {"flow_campaign_id": 1},
     CyTechBotFlowAnswersToObjectStorageOperator: {"flow_campaign_id": 1, "path": "file:///tmp/x.csv"},
+    CyTechBotFlowReportOperator: {"flow_campaign_id": 1, "path": "file:///tmp/x.html"},
 }
 
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,15 @@ from requests_mock import ANY
 import airflow_provider_cytechbot.operators as package
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotSettingsError
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
-from airflow_provider_cytechbot.operators.users import CyTechBotCreateUserOperator
+from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperator
+from airflow_provider_cytechbot.operators.contacts import CyTechBotSyncContactsOperator
+from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
+from airflow_provider_cytechbot.operators.users import (
+    CyTechBotCreateUserOperator,
+    CyTechBotUpdateUsersOperator,
+)
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
 from ..frames import provider_frames, shown_by_error_trackers
 
@@ -53,6 +62,8 @@ def test_the_operators_are_complete():
         f"CyTechBot{verb}{noun}Operator"
         for noun, verbs in {
             "User": ("Create", "Update"),
+            "Users": ("Update",),
+            "Contacts": ("Sync",),
             "Label": ("Create",),
             "Labels": ("Assign",),
             "ContactGroup": ("Create", "Update", "Delete"),
@@ -174,15 +185,20 @@ FAULTS = {
     "execution_timeout": {"exc": AirflowTaskTimeout},
 }
 VALUES = {"expired_date": "2030-01-01", "label_ids": "5", "password": "the-new-users-password"}
-NOT_GIVEN = {"label_names", "rows", "path", "sql", "sql_conn_id", "sql_parameters", "columns", "where"}
-NOT_GIVEN |= {"report_path", "retry_report"}
-DEFAULTS = {"missing_ok", "create_missing", "plan_only", "max_new_labels", "max_concurrency", "on_error"}
+#: The operators that send their calls with the synchronous hook.
+SINGLE = [
+    operator
+    for operator in OPERATORS
+    if not issubclass(operator, CyTechBotBulkOperator) or operator is CyTechBotAssignLabelsOperator
+]
+DEFAULTS = {"missing_ok", "label_names", *own_parameters(CyTechBotBulkOperator), "create_missing"}
+DEFAULTS |= {"max_new_labels", "cytechbot_conn_id", "state_path", "full_refresh", "shards", "shard"}
 
 
 def with_values(operator, **changed):
     """An operator with a valid value of each parameter."""
-    names = [name for name in own_parameters(operator) if name not in NOT_GIVEN | DEFAULTS]
-    values = {name: VALUES.get(name, "7") for name in names if name != "cytechbot_conn_id"}
+    names = [name for name in own_parameters(operator) if name not in DEFAULTS]
+    values = {name: VALUES.get(name, "7") for name in names}
     return operator(task_id="t", **values | changed)
 
 
@@ -195,7 +211,7 @@ def assert_no_secret_is_shown(error):
     assert found == []
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", SINGLE)
 class TestFramesOfErrors:
     """Error trackers print the variables of each frame."""
 
@@ -211,11 +227,12 @@ class TestFramesOfErrors:
         assert requests_mock.called
         assert_no_secret_is_shown(caught.value)
 
-    def test_show_no_secret_after_an_invalid_field(self, operator, connect, tries):
+    def test_show_no_secret_after_an_invalid_field(self, operator, connect, requests_mock, tries):
         connect()
-        others = [name for name in operator.template_fields if name not in NOT_GIVEN | DEFAULTS]
-        for name in others:
-            if name in ("password", "cytechbot_conn_id"):
+        page = '{"status":"success","label_info":[{"label_id":"5","label_name":"VIP"}]}'
+        requests_mock.get("https://cytechbot.com/api/get_all_labels/", text=page)
+        for name in own_parameters(operator):
+            if name == "password" or name in DEFAULTS:
                 continue
             with pytest.raises(CyTechBotFieldError) as caught:
                 with_values(operator, **{name: {"an": "object"}}).execute(tries.context())
@@ -248,11 +265,123 @@ class TestFramesOfErrors:
         assert_no_secret_is_shown(caught.value)
 
 
+KEY = "1-the-api-key"
+PAGE = "104857600000001"
+#: By bulk operator: what it writes.
+BULK = {
+    "labels": lambda folder: CyTechBotAssignLabelsOperator(
+        task_id="t", page_id=PAGE, label_names=["New"], create_missing=True, rows=["24994546734902201"]
+    ),
+    "users": lambda folder: CyTechBotUpdateUsersOperator(
+        task_id="t",
+        state_path=folder,
+        relative_to="validity",
+        rows=[{"user_id": "2", "expired_date": "+1 day"}],
+    ),
+    "create contacts": lambda folder: CyTechBotSyncContactsOperator(
+        task_id="t",
+        key="n",
+        state_path=folder,
+        contact_type_id="1",
+        rows=[{"n": "1", "email": "a@example.com"}],
+    ),
+    "adopt contacts": lambda folder: CyTechBotSyncContactsOperator(
+        task_id="t",
+        key="n",
+        state_path=folder,
+        contact_type_id="1",
+        rows=[{"n": "1", "email": "a@example.com", "contact_id": "1"}],
+    ),
+}
+ECHO = json.dumps({"status": "error", "message": f"api_key={KEY} is refused"})
+#: By failure: the fault of each endpoint but the one that lists labels.
+BULK_FAULTS = {
+    "refused": {"kind": "body", "body": '{"status":"error","message":"Not today"}'},
+    "not found": {"kind": "body", "body": '{"status":"error","message":"The contact ID does not exist"}'},
+    "wrong key": {"kind": "body", "body": '{"status":"error","message":"API Key Invalid"}'},
+    "echo": {"kind": "body", "body": ECHO},
+    "echo in a page": {"kind": "body", "body": f"<title>{KEY}</title>", "status": 500},
+    "web page": {"kind": "html"},
+    "cut off": {"kind": "truncate"},
+    "500": {"kind": "status", "status": 500},
+    "429": {"kind": "status", "status": 429, "retry_after": 0},
+    "redirect": {"kind": "redirect", "location": f"https://elsewhere.example/?api_key={KEY}"},
+    "no answer": {"kind": "delay", "seconds": 3},
+    "reset": {"kind": "reset_before"},
+    "reset after": {"kind": "reset_after"},
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with SandboxServer(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def write(server, connect, tries, tmp_path, monkeypatch):
+    """Execute a bulk operator, and return its error."""
+    server.reset()
+    monkeypatch.setattr("airflow_provider_cytechbot.bulk.runner._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("airflow_provider_cytechbot.bulk.runner.GIVE_UP_AFTER", 0.5)
+
+    def write(kind, **extra):
+        connect(host=server.base_url, port=server.port, **{"max_retries": 1, "timeout": 1} | extra)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - also KeyboardInterrupt
+            BULK[kind](f"file://{tmp_path}/state").execute(tries.context())
+        assert "execute" in provider_frames(caught.value)
+        return caught.value
+
+    return write
+
+
+@pytest.mark.parametrize("kind", BULK)
+class TestFramesOfErrorsOfBulkWrites:
+    """Error trackers print the variables of each frame, those of the asynchronous calls too."""
+
+    @pytest.mark.parametrize("fault", BULK_FAULTS)
+    def test_show_no_secret_after_a_failed_call(self, kind, fault, write, server):
+        endpoints = {"labels": ["assign_label"], "users": ["get_user_info", "update_user"]}
+        for endpoint in endpoints.get(kind, ["create_contact", "get_contact", "update_contact"]):
+            server.fault(endpoint=endpoint, times=-1, **BULK_FAULTS[fault])
+        assert_no_secret_is_shown(write(kind))
+
+    @pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt, AirflowTaskTimeout])
+    def test_show_no_secret_after_another_error_of_the_client(self, kind, error, write, monkeypatch):
+        async def connect(connector, *_):
+            raise error
+
+        monkeypatch.setattr("aiohttp.TCPConnector.connect", connect)
+        assert_no_secret_is_shown(write(kind))
+
+    def test_show_no_secret_if_the_session_cannot_be_opened(self, kind, write, monkeypatch):
+        def open_session(transport):
+            raise RuntimeError("too many open files")
+
+        monkeypatch.setattr(AiohttpTransport, "open_session", open_session)
+        assert_no_secret_is_shown(write(kind))
+
+    @pytest.mark.parametrize("wait", ["airflow_provider_cytechbot.bulk.background.threading.Event.wait"])
+    def test_show_no_secret_if_the_task_is_ended(self, kind, wait, write, server, monkeypatch):
+        server.fault("delay", seconds=1, times=-1)
+        waited = []
+
+        def end(event, timeout=None):
+            if timeout == 1.0 and not waited:
+                waited.append(timeout)
+                raise AirflowTaskTimeout
+            return real(event, timeout)
+
+        real = threading.Event.wait
+        monkeypatch.setattr(wait, end)
+        assert isinstance(write(kind), AirflowTaskTimeout)
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_the_name_in_the_graph_is_short(operator):
     assert operator.custom_operator_name.startswith("CyTechBot ")
     assert len(operator.custom_operator_name) <= 26
-    assert with_values(operator).operator_name == operator.custom_operator_name
+    assert make(operator).operator_name == operator.custom_operator_name
 
 
 def test_names_in_the_graph_differ():

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from datetime import UTC, datetime
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 from airflow.serialization.helpers import serialize_template_field
 
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.operators.bulk_write import HiddenRows
 from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
 
@@ -39,6 +41,30 @@ def test_rows_that_are_rendered_twice_stay_readable():
 @pytest.mark.parametrize("rows", [[], (), iter(["1"])])
 def test_any_rows_are_hidden(rows):
     assert serialize_template_field(HiddenRows(rows), "rows") in ("0 rows", "rows")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: (each for each in ["1", "2"]), lambda: iter(["1", "2"]), lambda: map(str, [1, 2])]
+)
+def test_an_iterator_is_read_once_and_a_second_time_is_an_error(make):
+    task = render(rows=make())
+    again = copy(task)  # as each try in the same process
+    assert list(task._open_source()) == ["1", "2"]
+    for each in (task, again):
+        with pytest.raises(CyTechBotFieldError, match="an earlier call has read"):
+            each._open_source()
+
+
+@pytest.mark.parametrize("rows", [["1"], ("1",), {"1": 1}.keys(), range(1, 2)])
+def test_rows_that_are_no_iterator_are_read_as_often_as_needed(rows):
+    task = render(rows=rows)
+    assert len(list(task._open_source())) == len(list(task._open_source())) == 1
+
+
+def test_an_iterator_looks_the_same_each_time_the_dag_is_read():
+    with DAG("d", schedule=None):
+        task = CyTechBotAssignLabelsOperator(task_id="t", page_id="9", label_ids="5", rows=iter(["1"]))
+    assert serialize_template_field(task.rows, "rows") == "rows"
 
 
 def test_an_empty_list_of_rows_is_a_source():

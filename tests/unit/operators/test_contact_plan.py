@@ -37,7 +37,7 @@ def known(texts=ANN, step=None, **fields):
 
 
 def held(texts=ANN, *, is_of_this_run=False, value=None):
-    return StateEntry(value, Step(StepKind.CREATE, digests_of(texts, SALT)).encode(), is_of_this_run)
+    return StateEntry(value, Step(StepKind.CREATE, digests_of(texts[:2], SALT)).encode(), is_of_this_run)
 
 
 def of_row(entry, texts=ANN, *, contact_id="", is_forgotten=False, sync_mode="upsert", **rules):
@@ -79,7 +79,7 @@ class TestNewKeys:
     def test_are_not_repeated_and_recorded_before(self):
         planned = of_row(NO_ENTRY)
         assert not planned.is_repeatable
-        assert Step.decode(planned.step).digests == digests_of(ANN, SALT)
+        assert Step.decode(planned.step).digests == digests_of(ANN[:2], SALT)
 
 
 class TestKnownKeys:

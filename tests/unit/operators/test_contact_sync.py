@@ -23,6 +23,7 @@ from airflow_provider_cytechbot.bulk.resource import (
 )
 from airflow_provider_cytechbot.operators.contact_options import ContactGroupChoice, PlanGuards
 from airflow_provider_cytechbot.operators.contact_plan import ContactRules, encode_payload
+from airflow_provider_cytechbot.operators.contact_rows import ContactRow
 from airflow_provider_cytechbot.operators.contact_state import Contact, digests_of
 from airflow_provider_cytechbot.operators.contact_sync import ContactSync
 
@@ -367,3 +368,43 @@ def test_a_change_is_described_without_the_salt(make, state):
         assert isinstance(change, Change)
         found.add(sync.describe(change.payload))
     assert len(found) == 1
+
+
+class TestAddressesThatAreFreed:
+    TAKEN = CyTechBotRequestError("the API refused: 'Please try with different email address'.")
+
+    def refusals(self, sync, operation="create", payload=None, texts=ANN):
+        """Return the errors of a call that is always refused."""
+
+        async def refuse(*_):
+            raise self.TAKEN
+
+        sync._calls = SimpleNamespace(create=refuse, update=refuse, adopt=refuse)
+        row = ContactRow(texts).encode()
+        call = PlannedCall(1, "k", operation, encode_payload(row, payload or {}), 1)
+        errors = []
+        for _ in range(5):
+            with pytest.raises(CyTechBotError) as raised:
+                sync.write(None, call, None).send(None)
+            errors.append(raised.value)
+        return errors
+
+    @pytest.fixture
+    def sync(self, make, state):
+        sync = make(on_readdress="recreate")
+        before = Contact("7", digests_of(ANN, state.salt)).encode()
+        sync.compare(sync.plan({"customer": "1", "email": "new@x.de"}), StateEntry(before))
+        return sync
+
+    @pytest.mark.parametrize("operation", ["create", "update"])
+    def test_are_waited_for_a_few_times(self, sync, operation):
+        *waits, first, second = self.refusals(sync, operation)
+        assert all(isinstance(error, CyTechBotTransportError) and error.is_transient for error in waits)
+        assert len(waits) == 3
+        assert first is second is self.TAKEN
+
+    @pytest.mark.parametrize(
+        ("payload", "texts"), [({"adopt": "9"}, ANN), ({}, ("other@x.de", "+49 2", "Ann", "Lee"))]
+    )
+    def test_are_not_waited_for_otherwise(self, sync, payload, texts):
+        assert set(self.refusals(sync, "update", payload, texts)) == {self.TAKEN}

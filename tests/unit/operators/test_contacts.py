@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import inspect
+from types import SimpleNamespace
+
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
@@ -12,6 +16,7 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.operators.contacts import (
     CyTechBotCreateContactOperator,
     CyTechBotDeleteContactOperator,
+    CyTechBotSyncContactsOperator,
     CyTechBotUpdateContactOperator,
 )
 
@@ -178,3 +183,73 @@ class TestDelete:
         hook.answers["delete_contact"] = CyTechBotRequestError("no")
         with pytest.raises(CyTechBotRequestError):
             run(self.delete(missing_ok=True))
+
+
+class TestSync:
+    @pytest.fixture
+    def sync(self, tmp_path):
+        def sync(**fields):
+            given = {"key": "id", "contact_type_id": "5", "state_path": str(tmp_path / "state"), "rows": []}
+            given |= fields
+            return CyTechBotSyncContactsOperator(
+                task_id="t", **{name: value for name, value in given.items() if value is not None}
+            )
+
+        return sync
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"rows": None}, "none is given"),
+            ({"path": "/tmp/rows.csv"}, "rows and path are given"),
+            ({"state_path": ""}, "'state_path' is needed"),
+            ({"key": " "}, "'key' is empty"),
+            ({"contact_type_id": None}, "'contact_group_name' is needed"),
+            ({"contact_type_id": "x"}, "'contact_type_id'"),
+            ({"contact_group_name": "Leads"}, "both are given"),
+            ({"create_group": True}, "'create_group' has no meaning"),
+            ({"create_group": "yes"}, "'create_group'"),
+            ({"sync_mode": "all"}, "'sync_mode' must be one of create, upsert, mirror"),
+            ({"on_readdress": "update"}, "'on_readdress' must be one of refuse, recreate"),
+            ({"on_missing": "skip"}, "'on_missing' must be one of report, recreate"),
+            ({"ambiguous": "forget"}, "'ambiguous' must be one of hold, retry"),
+            ({"forget": {"a": 1}}, "'forget'"),
+            ({"max_creates": -1}, "'max_creates'"),
+            ({"max_deletes": "many"}, "'max_deletes'"),
+            ({"max_delete_percent": "10 %"}, "'max_delete_percent'"),
+            ({"expected_plan_digest": "None"}, "'expected_plan_digest'"),
+            ({"columns": {"mail": "email"}}, "'mail'"),
+            ({"rows": [{"email": "a@x.de"}]}, "needs the column 'id'"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused_before_anything_is_sent(self, run, hook, sync, fields, words):
+        hook.settings = SimpleNamespace(base_url="http://127.0.0.1:9/api", max_retries=0)
+        with pytest.raises(CyTechBotFieldError, match=words) as raised:
+            run(sync(**fields))
+        assert isinstance(raised.value, AirflowFailException)
+        assert hook.calls == []
+
+    def test_nothing_to_do_needs_no_call(self, run, hook, sync):
+        hook.settings = SimpleNamespace(base_url="http://127.0.0.1:9/api", max_retries=0)
+        manifest = run(sync(sync_mode="mirror"))
+        assert manifest["rows"] == 0
+        assert hook.calls == []
+
+    def test_the_group_is_created_by_its_name(self, run, hook, sync):
+        hook.settings = SimpleNamespace(
+            base_url="http://127.0.0.1:9/api", max_retries=0, requests_per_second=None
+        )
+        hook.answers["create_contact_group"] = CyTechBotRequestError("the API refused.")
+        task = sync(
+            contact_type_id=None,
+            contact_group_name=" Leads ",
+            create_group="True",
+            rows=[{"id": 1, "email": "a@x.de"}],
+        )
+        with pytest.raises(CyTechBotRequestError, match="the API refused"):
+            run(task)
+        assert hook.calls == [("create_contact_group", {"name": "Leads"})]
+
+    def test_all_parameters_are_templated(self, sync):
+        parameters = set(inspect.signature(CyTechBotSyncContactsOperator.__init__).parameters)
+        assert parameters - {"self", "kwargs"} == set(CyTechBotSyncContactsOperator.template_fields)

@@ -315,7 +315,10 @@ class TestWithSearch:
         hook.answers |= {"create_label": lost(), "get_all_labels": labels("5")}
         assert run(label()) == "5"
         assert hook.count("create_label") == 1
-        assert "Found label 'VIP', which an earlier try created: id 5" in caplog.text
+        assert (
+            "Found label 'VIP' over connection 'cytechbot_default', which an earlier try created: id 5."
+            in caplog.text
+        )
         assert run(label(), tries.retry()) == "5"
         assert hook.count("create_label") == 1
 

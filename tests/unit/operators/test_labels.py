@@ -6,13 +6,15 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotAmbiguousWriteError,
     CyTechBotAuthError,
+    CyTechBotError,
     CyTechBotFieldError,
     CyTechBotRequestError,
+    CyTechBotStorageError,
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.api.records import WriteOutcome
@@ -265,7 +267,7 @@ class TestRows:
                 return hook.call(endpoint, **fields)
 
         @asynccontextmanager
-        async def open_hook(conn_id, settings):
+        async def open_hook(conn_id, settings, take_turn):
             yield Sender()
 
         monkeypatch.setattr(job, "_open_hook", open_hook)
@@ -369,8 +371,8 @@ class TestRows:
     @pytest.mark.parametrize(
         "labels",
         [
-            {"label_names": "Nobody knows it"},
-            {"label_names": ["VIP", "Nobody knows it"]},
+            {"label_names": "No such label"},
+            {"label_names": ["VIP", "No such label"]},
             {"label_names": 5},
             {"label_names": [""]},
             {"label_ids": "5,55"},
@@ -514,6 +516,69 @@ class TestRows:
         with pytest.raises(CyTechBotRequestError):
             run(assign(label_ids=["5"], rows=["1"], do_xcom_push=False))
         assert tries.xcoms == {}
+
+    def test_labels_of_an_earlier_run_are_not_assigned_again(self, run, hook, tmp_path):
+        fields = {"rows": ["1", "2"], "state_path": str(tmp_path / "state")}
+        run(assign(label_ids=["5"], **fields))
+        hook.calls.clear()
+        manifest = run(assign(label_ids="5", **fields))
+        assert self.counts(manifest) == {"unchanged": 2}
+        assert manifest["state_uri"] == str(tmp_path / "state")
+        assert sent(hook) == []
+        assert self.counts(run(assign(label_ids=["5", "10"], **fields))) == {"succeeded": 2}
+        hook.calls.clear()
+        assert self.counts(run(assign(label_ids=["5", "10"], full_refresh=True, **fields))) == {
+            "succeeded": 2
+        }
+        assert sorted(sent(hook)) == [("1", "5,10"), ("2", "5,10")]
+
+    def test_a_state_belongs_to_one_page(self, run, tmp_path):
+        fields = {"label_ids": ["5"], "rows": ["1"], "state_path": str(tmp_path / "state")}
+        run(assign(**fields))
+        with pytest.raises(
+            CyTechBotStorageError, match=r"page_id 9, but this task needs one of .*page_id 10"
+        ):
+            run(CyTechBotAssignLabelsOperator(task_id="t", page_id="10", **fields))
+
+    def test_shards_divide_the_rows(self, run, hook):
+        rows = [str(each) for each in range(1, 51)]
+        manifests = [run(assign(label_ids="5", rows=rows, shards="4", shard=number)) for number in range(4)]
+        assert sum(manifest["rows"] for manifest in manifests) == 50
+        assert {manifest["source_rows"] for manifest in manifests} == {50}
+        assert sorted(subscriber for subscriber, _ in sent(hook)) == sorted(rows)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"shards": 0}, "'shards' must be a whole number from 1 to"),
+            ({"shards": 2.5}, "'shards'"),
+            ({"shards": True}, "'shards'"),
+            ({"shards": 2, "shard": 2}, "'shard' must be a whole number from 0 to 1"),
+            ({"shard": 1}, "'shard' must be a whole number from 0 to 0"),
+            ({"shards": 2, "shard": -1}, "'shard'"),
+            ({"shards": 2, "shard": None}, "'shard'"),
+            ({"full_refresh": "perhaps"}, "'full_refresh'"),
+            ({"state_path": " "}, "'state_path' is empty"),
+        ],
+    )
+    def test_contradictory_parameters_fail_before_anything_is_sent(self, run, hook, fields, message):
+        with pytest.raises(CyTechBotError, match=message):
+            run(assign(label_ids="5", rows=["1"], **fields))
+        assert sent(hook) == []
+
+    @pytest.mark.parametrize("name", ["report_path", "state_path"])
+    def test_a_path_may_be_an_object(self, run, tmp_path, name):
+        path = ObjectStoragePath(f"file://{tmp_path}/there.csv")
+        manifest = run(assign(label_ids="5", rows=["1"], **{name: path}))
+        assert f"{tmp_path}/there.csv" in manifest[name.replace("path", "uri")]
+
+    @pytest.mark.parametrize("name", ["path", "report_path", "state_path"])
+    def test_options_of_a_path_are_refused(self, run, hook, tmp_path, name):
+        path = ObjectStoragePath(f"file://{tmp_path}/there.csv", auto_mkdir=True)
+        source = {} if name == "path" else {"rows": ["1"]}
+        with pytest.raises(CyTechBotStorageError, match=r"options that Airflow does not use \(auto_mkdir\)"):
+            run(assign(label_ids="5", **source, **{name: path}))
+        assert sent(hook) == []
 
 
 def report(folder):

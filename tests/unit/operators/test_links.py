@@ -20,6 +20,7 @@ from airflow_provider_cytechbot.sensors.flow_answers import CyTechBotFlowCampaig
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator,
 )
+from airflow_provider_cytechbot.transfers.flow_report import CyTechBotFlowReportOperator
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_links_come_from_xcoms(xcoms, filesystem):
 
 
 @pytest.mark.parametrize("value", ["javascript:alert(1)", {"a": 1}, 5, None])
-def test_an_xcom_that_is_no_address_gives_no_link(xcoms, value):
+def test_an_xcom_that_is_not_an_address_gives_no_link(xcoms, value):
     xcoms[INSTALLATION_KEY] = value
     assert CyTechBotInstallationLink().get_link(None, ti_key=None) == ""
 
@@ -186,6 +187,7 @@ class TestStoredAddress:
         (CyTechBotFlowCampaignSensor, ["CyTechBot"]),
         (CyTechBotAssignLabelsOperator, ["CyTechBot", "Written file"]),
         (CyTechBotFlowAnswersToObjectStorageOperator, ["CyTechBot", "Written file"]),
+        (CyTechBotFlowReportOperator, ["CyTechBot", "Written file"]),
     ],
 )
 def test_operators_have_their_links(operator, names):

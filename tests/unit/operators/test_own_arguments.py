@@ -95,7 +95,14 @@ def test_protected_parameters_come_from_the_signatures(operator):
     airflow = {*inspect.signature(BaseOperator.__init__).parameters}
     if issubclass(operator, BaseSensorOperator):
         airflow |= {*inspect.signature(BaseSensorOperator.__init__).parameters}
-    allowed = {"cytechbot_conn_id", "sql_conn_id", "deferrable", "max_concurrency", *airflow}
+    allowed = {
+        "cytechbot_conn_id",
+        "sql_conn_id",
+        "deferrable",
+        "start_from_trigger",
+        "max_concurrency",
+        *airflow,
+    }
     assert protected_parameters(operator) == parameters(operator).keys() - allowed
 
 

@@ -136,7 +136,7 @@ def test_every_field_of_an_update_can_be_in_a_row():
     ],
 )
 @pytest.mark.parametrize("validity", [False, True])
-def test_a_row_that_cannot_be_meant_is_invalid_and_shows_no_value(values, reason, validity):
+def test_a_row_with_unusable_values_is_invalid_and_shows_no_value(values, reason, validity):
     with pytest.raises(InvalidRowError) as raised:
         plan(updates(validity=validity), **values)
     assert reason in raised.value.reason
@@ -324,6 +324,19 @@ class TestState:
         planned = plan(resource, mobile="+49151123456", name="Kim")
         found = resource.compare(planned, StateEntry(self.value(name="Kim", mobile="+49151123456")))
         assert found == Settled("unchanged", "These values were sent before.", fields="name,mobile")
+
+    @pytest.mark.parametrize("step", [b"", b"2027-03-01"])
+    @pytest.mark.parametrize("is_of_this_run", [True, False])
+    def test_is_not_believed_while_the_result_of_a_later_update_is_unknown(self, step, is_of_this_run):
+        resource = updates(run="run 3")
+        before = StateEntry(self.value(name="Kim"), step, is_of_this_run)
+        assert isinstance(resource.compare(plan(resource, name="Kim"), before), Change)
+
+    def test_an_update_of_known_values_has_a_step(self):
+        resource = updates(run="run 2")
+        changed = plan(resource, name="Other")
+        assert resource.compare(changed, StateEntry(self.value(name="Kim"))).step == b""
+        assert resource.compare(changed, NO_ENTRY).step is None
 
     def test_a_full_refresh_sends_them_again(self):
         resource = UserUpdates({}, run_date=RUN_DATE, full_refresh=True)

@@ -21,7 +21,7 @@ def figures(questions, *subscribers):
 
 
 def funnel(found):
-    return [(each.question_id, each.question.text, each.answered, each.is_asked) for each in found.questions]
+    return [(each.question_id, each.question.text, each.answered, each.is_listed) for each in found.questions]
 
 
 TWO = ["Question 1", "Question 2"]
@@ -34,7 +34,7 @@ class TestSubscribers:
         assert funnel(found) == [("1", "Question 1", 2, True), ("2", "Question 2", 1, True)]
 
     @pytest.mark.parametrize("nothing", [None, "", " \n\t", "\u00a0\u3000"])
-    def test_white_space_is_no_answer(self, nothing):
+    def test_white_space_does_not_count_as_an_answer(self, nothing):
         found = figures(
             TWO, [answer("1", nothing), answer("2", nothing)], [answer("1", "a"), answer("2", nothing)]
         )
@@ -62,12 +62,12 @@ class TestQuestions:
         found = figures(["Question 2"], [answer("1", "a"), answer("2", "b")])
         assert funnel(found) == [("2", "Question 2", 1, True), ("1", "Question 1", 1, False)]
 
-    def test_with_the_same_text_are_told_apart_by_their_ids(self):
+    def test_with_the_same_text_are_distinguished_by_their_ids(self):
         found = figures(["Why?", "Why?"], [answer("10", "b", "Why?"), answer("9", "a", "Why?")])
         assert [each.question_id for each in found.questions] == ["9", "10"]
         assert found.completed == 1
 
-    def test_without_ids_are_told_apart_by_their_texts(self):
+    def test_without_ids_are_distinguished_by_their_texts(self):
         found = figures(["Why?", "How?"], [answer(None, "a", "How?"), answer(None, "b", "Why?")])
         assert [(each.question.text, each.answered) for each in found.questions] == [("Why?", 1), ("How?", 1)]
 

@@ -73,7 +73,7 @@ FEW = collected(["City bike", "Nothing"], ["City bike", "More colours"], ["E-bik
 
 
 class TestContent:
-    def test_says_how_many_answered_and_completed_and_that_the_rest_is_not_known(self):
+    def test_shows_how_many_answered_and_completed_and_that_the_rest_is_unknown(self):
         root = read(FEW)
         stats = [each.text for each in root.all("dl")[0].all("div")]
         assert stats == [
@@ -90,7 +90,7 @@ class TestContent:
         loss = "The largest loss is after question 1: 1 fewer people (33% of 3) answered the next one."
         assert loss in sections(read(FEW))["Question by question"]
 
-    def test_says_nothing_of_a_loss_where_there_is_none(self):
+    def test_shows_no_loss_where_there_is_none(self):
         assert "largest loss" not in read(collected(["a", "b"])).text
 
     def test_lists_the_answers_with_their_counts(self):
@@ -116,7 +116,7 @@ class TestContent:
         assert "This report lists none." in root.text
         assert root.all("a") == []
 
-    def test_approximate_counts_say_so(self):
+    def test_approximate_counts_are_marked(self):
         figures = collected(*[["Berlin"]] * 500, *([f"town {number}"] for number in range(4_000)))
         (question, _) = figures.questions
         found = sections(read(figures))["1 Which bike do you ride?"]
@@ -129,7 +129,7 @@ class TestContent:
         figures = collected(*([f"order {number}"] for number in range(4_000)))
         assert "Nearly every answer is different" in sections(read(figures))["1 Which bike do you ride?"]
 
-    def test_questions_that_are_no_longer_asked_are_marked(self):
+    def test_questions_that_the_campaign_no_longer_lists_are_marked(self):
         collector = FigureCollector(["New?"])
         collector.add([{"question_id": "1", "question": "Old?", "answer": "a"}])
         rows = [each.text for each in read(collector.figures()).all("table")[0].all("tr")]
@@ -189,7 +189,7 @@ class TestHistory:
         assert rows[0] == "27 November 2026, 06:30 UTC 3 2"
         assert len(rows) == 3
 
-    def test_first_report_says_that_the_next_one_shows_changes(self):
+    def test_first_report_announces_the_changes_of_the_next(self):
         assert "This is the first report" in sections(read(FEW, []))["Over time"]
         assert "Over time" not in sections(read(FEW))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -34,7 +35,7 @@ def test_scheme_that_nothing_opens(path):
 
 
 def test_unknown_connection():
-    with pytest.raises(CyTechBotStorageRefusedError, match="'no_such', which Airflow does not know"):
+    with pytest.raises(CyTechBotStorageRefusedError, match="'no_such', which does not exist in Airflow"):
         StorageLocation.from_parameter("state_path", "file://no_such@/tmp/state")
 
 
@@ -123,3 +124,13 @@ def test_folders_and_files_differ(tmp_path):
 def test_an_empty_path_is_not_the_current_folder(path):
     with pytest.raises(CyTechBotFieldError, match="'state_path' is empty"):
         StorageLocation.from_parameter("state_path", path)
+
+
+def test_a_local_path_imports_no_filesystem_of_a_provider():
+    code = (
+        "import sys; from airflow_provider_cytechbot.storage.locations import StorageLocation;"
+        "StorageLocation.from_parameter('path', '/tmp/answers.csv').exists();"
+        "print([name for name in sys.modules if name.split('.')[0] in ('boto3', 'botocore', 's3fs')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -56,3 +56,11 @@ def test_full_disk_is_an_error_that_a_retry_may_help(spool):
     ):
         spool.append("x" * 100_000)
     assert caught.value.retryable
+
+
+def test_is_closed_on_a_full_disk_without_another_error():
+    spool = Spool()
+    with files_of_at_most(100):
+        spool.append("x" * 1_000)  # it is still in memory
+        spool.close()
+    assert spool._file.closed

@@ -303,6 +303,7 @@ class TestWhatGoesWrong:
             *[("max_answers", each) for each in (51, -1, 1.5, True, None, "", "many", "1000000000000")],
             *[("overwrite", each) for each in ("", None, "maybe")],
             *[("allow_empty", each) for each in ("", None, "maybe")],
+            *[("storage_options", each) for each in ("ACL", {"ACL": "private"}, {1: 2})],
         ],
     )
     def test_parameter_that_cannot_be_used(self, folder, answer, field, wrong):
@@ -344,7 +345,7 @@ class TestWhatGoesWrong:
         monkeypatch.setattr(
             "airflow_provider_cytechbot.reports.figures.FigureCollector.add", lambda *_: task.on_kill()
         )
-        with pytest.raises(KeyboardInterrupt, match="the task was stopped"):
+        with pytest.raises(KeyboardInterrupt, match="was stopped"):
             task.execute({})
 
 

@@ -26,9 +26,17 @@ def test_returns_what_the_work_returns():
 def test_stops_the_work_only_while_it_runs():
     transfer = StoppableTransfer()
     transfer.on_kill()
-    with pytest.raises(KeyboardInterrupt, match="the task was stopped"):
+    with pytest.raises(KeyboardInterrupt, match="was stopped"):
         transfer.run_stoppable(transfer.on_kill)
     transfer.on_kill()
+
+
+def test_does_not_stop_the_removal_of_unfinished_files():
+    class Discarding(StoppableTransfer):
+        is_discarding = True
+
+    transfer = Discarding()
+    assert transfer.run_stoppable(lambda: transfer.on_kill() or "removed") == "removed"
 
 
 @pytest.mark.parametrize("error", [CyTechBotStorageRefusedError("no"), CyTechBotFieldError("no")], ids=repr)

@@ -80,7 +80,7 @@ def test_damaged(body):
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
-def test_what_cannot_be_checked_is_not_accepted(coding):
+def test_encodings_without_a_checksum_are_not_accepted(coding):
     with pytest.raises(CyTechBotTransportError, match="did not accept") as caught:
         decode(coding, BODY)
     assert not caught.value.is_transient

@@ -44,7 +44,7 @@ def test_threads_never_get_the_same_moment(clock):
     assert sorted(moments) == pytest.approx([each / 100 for each in range(400)])
 
 
-def test_a_server_and_key_have_one_pace_in_a_process():
+def test_a_server_and_key_share_one_limiter_in_a_process():
     settings = Settings("a", "https://one.example/api", "1-the-api-key", requests_per_second=5)
     same = Settings("b", "https://one.example/api", "1-the-api-key", requests_per_second=5, timeout=1)
     assert rate_limiter_for(settings) is rate_limiter_for(same)

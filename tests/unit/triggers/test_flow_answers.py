@@ -128,7 +128,7 @@ def test_a_refused_subscriber_does_not_fail_the_others(server, run, kwargs):
         return first, await tasks[1]
 
     first, second = run(wait())
-    assert (first["status"], first["error"]) == ("error", "CyTechBotRequestError")
+    assert (first["status"], first["error"]) == ("error", "CyTechBotNotFoundError")
     assert second["status"] == "success"
 
 

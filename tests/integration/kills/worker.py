@@ -1,5 +1,5 @@
 """
-Runs bulk writes in processes that a test can kill, as a worker of Airflow would.
+Runs tasks in processes that a test can kill, as a worker of Airflow would.
 
 Imports everything once and forks a process for each try. A line of JSON on the standard input is a try, whose
 process id is printed, or the process id of a try to wait for.
@@ -13,15 +13,35 @@ import signal
 import sys
 import tempfile
 import traceback
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, io
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.bulk import job, owner, run_store, runner, stores  # noqa: F401 - before the fork
 from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
+from airflow_provider_cytechbot.exports import changes, export  # noqa: F401
+from airflow_provider_cytechbot.operators import contact_sync  # noqa: F401
 from airflow_provider_cytechbot.operators.bulk_write import CyTechBotBulkOperator
-from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
+from airflow_provider_cytechbot.operators.contact_groups import CyTechBotCreateContactGroupOperator
+from airflow_provider_cytechbot.operators.contacts import (
+    CyTechBotCreateContactOperator,
+    CyTechBotSyncContactsOperator,
+)
+from airflow_provider_cytechbot.operators.labels import (
+    CyTechBotAssignLabelsOperator,
+    CyTechBotCreateLabelOperator,
+)
+from airflow_provider_cytechbot.operators.users import (
+    CyTechBotCreateUserOperator,
+    CyTechBotUpdateUsersOperator,
+)
+from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
+    CyTechBotFlowAnswersToObjectStorageOperator,
+)
 from airflow_provider_cytechbot.transport import aiohttp_transport  # noqa: F401
 
 
@@ -81,13 +101,50 @@ class CreateOperator(CyTechBotBulkOperator):
         return self.write_rows(Creates(), context)
 
 
-OPERATORS = {"assign": CyTechBotAssignLabelsOperator, "create": CreateOperator}
+OPERATORS = {
+    "assign": CyTechBotAssignLabelsOperator,
+    "contact": CyTechBotCreateContactOperator,
+    "contact_group": CyTechBotCreateContactGroupOperator,
+    "create": CreateOperator,
+    "export": CyTechBotFlowAnswersToObjectStorageOperator,
+    "label": CyTechBotCreateLabelOperator,
+    "sync": CyTechBotSyncContactsOperator,
+    "update": CyTechBotUpdateUsersOperator,
+    "user": CyTechBotCreateUserOperator,
+}
+
+
+class FileStore:
+    """
+    A task state store in a file, which outlives the process.
+
+    :param path: The file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def get(self, key: str):
+        return json.loads(self._path.read_text()).get(key) if self._path.exists() else None
+
+    def set(self, key: str, value) -> None:
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps({key: value}))
+        part.replace(self._path)
+
+    def delete(self, key: str) -> None:
+        self._path.unlink(missing_ok=True)
 
 
 def context_of(command: dict, pushed: dict) -> dict:
     """Return the context of a try as Airflow makes it."""
+    context = {}
+    if "interval" in command:
+        context["data_interval_end"] = datetime.fromisoformat(command["interval"])
+    if "store" in command:
+        context["task_state_store"] = FileStore(command["store"])
     if command["try"] is None:
-        return {}
+        return context
     retries = 20
     task_instance = SimpleNamespace(
         dag_id="d",
@@ -99,31 +156,62 @@ def context_of(command: dict, pushed: dict) -> dict:
         task=SimpleNamespace(retries=retries),
         xcom_push=lambda key, value: pushed.update({key: value}),
     )
-    return {"ti": task_instance}
+    return {**context, "ti": task_instance}
+
+
+def handle_signals(task, command: dict) -> None:
+    """Do on SIGTERM and after ``execution_timeout`` what Airflow does in a task's process."""
+
+    def stop(*_):
+        task.on_kill()
+        if command.get("raises"):  # as Airflow 2
+            raise KeyboardInterrupt
+
+    def end_time(*_):
+        raise AirflowTaskTimeout
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, end_time)
+    if "timeout" in command:
+        signal.setitimer(signal.ITIMER_REAL, command["timeout"])
 
 
 def run_try(command: dict) -> None:
     """Run a try, and write what became of it."""
-    os.environ["AIRFLOW_CONN_CYTECHBOT_DEFAULT"] = command["connection"]
+    os.environ.update(command["connections"])
     pushed: dict = {}
     result: dict = {}
     task = OPERATORS[command["operator"]](task_id="t", **command["fields"])
-    signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
+    handle_signals(task, command)
     try:
         result["manifest"] = task.execute(context_of(command, pushed))
     except CyTechBotError as error:
         result |= {"error": type(error).__name__, "text": str(error), "manifest": pushed.get("return_value")}
+    except (KeyboardInterrupt, AirflowTaskTimeout) as error:
+        result |= {"error": type(error).__name__, "text": "", "manifest": pushed.get("return_value")}
     except BaseException:  # noqa: BLE001 - the test raises it
         result["crash"] = traceback.format_exc()
-    Path(command["result"]).write_text(json.dumps(result))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    part = Path(command["result"]).with_suffix(".part")
+    part.write_text(json.dumps(result))
+    part.rename(command["result"])
 
 
 def warm_up() -> None:
     """Import and connect what a try needs, so that it begins at once."""
     connection = {"conn_type": "cytechbot", "host": "http://127.0.0.1:9/api", "password": "1-some-key"}
+    io.has_fs("s3")  # looks once for all filesystems there are
     with tempfile.TemporaryDirectory() as folder:
-        command = {"operator": "create", "fields": {"rows": [], "report_path": f"{folder}/report.csv"}}
-        run_try({**command, "try": None, "result": f"{folder}/result", "connection": json.dumps(connection)})
+        fields = {
+            "create": {"rows": [], "report_path": f"{folder}/report.csv"},
+            "export": {"flow_campaign_id": "1", "path": f"{folder}/a.jsonl"},
+        }
+        for operator, each in fields.items():
+            command = {"operator": operator, "fields": each, "try": None, "result": f"{folder}/{operator}"}
+            run_try({**command, "connections": {"AIRFLOW_CONN_CYTECHBOT_DEFAULT": json.dumps(connection)}})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+"""Interruptions at random points, which a seed repeats."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import time
+from pathlib import Path
+
+#: The long form has many rounds of each test.
+IS_LONG = os.environ.get("CYTECHBOT_GAUNTLET") == "1"
+ROUNDS = 20 if IS_LONG else 1
+#: Interruptions in each round, before a try that is left alone.
+KILLS = 3
+#: Repeats a failure, together with the test's name.
+SEED = os.environ.get("CYTECHBOT_SEED") or (secrets.token_hex(4) if IS_LONG else "1")
+HOWS = ("KILL", "TERM twice", "TERM, then KILL", "execution_timeout")
+
+
+def wait_until(condition, seconds=60):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "waited in vain"
+        time.sleep(0.002)
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Interruptions:
+    """
+    Interrupts tries at random points and in random ways.
+
+    :param name: The test's name; each test has its own points.
+    """
+
+    def __init__(self, name):
+        print(f"CYTECHBOT_SEED={SEED}")  # a test that fails shows it
+        self.chance = random.Random(f"{SEED} {name}")
+
+    def interrupt(self, attempt, is_reached):
+        """
+        Interrupt a try, and return how and what it left: nothing if it was killed.
+
+        :param attempt: The try.
+        :param is_reached: Whether it is far enough.
+        """
+        chance = self.chance
+        how, pause, second_pause = chance.choice(HOWS), chance.random() * 0.02, chance.random() * 0.05
+        print(f"{how} at process {attempt.pid}")
+        wait_until(lambda: is_reached() or attempt.has_result())
+        time.sleep(pause)
+        if how == "KILL":
+            attempt.kill()
+        elif how == "execution_timeout":
+            attempt.kill(signal.SIGALRM)
+        else:
+            attempt.kill(signal.SIGTERM)
+            time.sleep(second_pause)
+            attempt.kill(signal.SIGTERM if how == "TERM twice" else signal.SIGKILL)
+        wait_until(lambda: attempt.has_result() or not is_running(attempt.pid))
+        return how, attempt.wait()

@@ -1,0 +1,346 @@
+"""Tasks that are killed at any point and tried again: nothing is doubled, lost or half there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_cytechbot.sandbox.server import SandboxServer
+
+from ..contact_sync.contact_server import ContactServer
+from .interruptions import IS_LONG, KILLS, ROUNDS, Interruptions
+from .label_server import LabelServer
+from .targets import LocalTarget, S3Target
+from .user_server import UserServer
+
+ROWS = 120
+CONCURRENCY = 4
+#: A kill loses what became of calls under way, and the outcomes of the last quarter second or 50 rows.
+NOT_DURABLE = 50 + 2 * CONCURRENCY
+
+
+@pytest.fixture
+def interruptions(request):
+    return Interruptions(request.node.name)
+
+
+@contextmanager
+def serving(server, monkeypatch):
+    with server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        connection = {"conn_type": "cytechbot", "host": server.url, "password": "1-some-key"}
+        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
+        yield server
+        server.shutdown()
+
+
+def outcomes_of(path):
+    """Return the outcome of each key of a report, in which each key has one line."""
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    outcomes = {line["key"]: line["outcome"] for line in lines}
+    assert len(outcomes) == len(lines)
+    return outcomes
+
+
+def killed_often(worker, interruptions, operator, fields, sent, total):
+    """Interrupt a bulk write in several tries; return the kills, and what the last try left."""
+    kills = 0
+    for number in range(1, KILLS + 1):
+        goal = sent() + interruptions.chance.randrange(total // KILLS)
+        attempt = worker.begin(operator, number, fields)
+        how, found = interruptions.interrupt(attempt, lambda goal=goal: sent() > goal)
+        kills += not found
+        if manifest := found.get("manifest"):
+            assert sum(manifest["counts"].values()) == manifest["rows"], how
+    found = worker.run(operator, KILLS + 1, fields)
+    counts = found["manifest"]["counts"]
+    assert sum(counts.values()) == found["manifest"]["rows"]
+    assert counts["failed"] == counts["not_attempted"] == counts["refused"] == counts["invalid"] == 0
+    return kills, found
+
+
+def places(folder, interruptions, *choices):
+    """Return the parameters of a state, a report or both, by chance."""
+    paths = {"state_path": str(folder / "state"), "report_path": str(folder / "report.csv")}
+    return {name: paths[name] for name in interruptions.chance.choice(choices)}
+
+
+STATE, REPORT, BOTH = ("state_path",), ("report_path",), ("state_path", "report_path")
+
+
+def test_a_label_is_assigned_to_each_row(worker, interruptions, monkeypatch, tmp_path):
+    for number in range(ROUNDS):
+        with serving(LabelServer(), monkeypatch) as server:
+            server.delay = 0.004
+            keys = [str(each) for each in range(1, ROWS + 1)]
+            fields = {"page_id": "9", "label_ids": "5", "rows": keys, "max_concurrency": CONCURRENCY}
+            fields |= places(tmp_path / str(number), interruptions, STATE, REPORT, BOTH)
+            _, found = killed_often(worker, interruptions, "assign", fields, server.received.total, ROWS)
+            counts = found["manifest"]["counts"]
+            assert counts["succeeded"] + counts["unchanged"] == ROWS
+            assert set(server.received) == set(keys)
+            assert server.received.total() - ROWS <= KILLS * NOT_DURABLE
+
+
+def test_a_create_is_never_sent_twice(worker, interruptions, monkeypatch, tmp_path):
+    for number in range(ROUNDS):
+        with serving(LabelServer(), monkeypatch) as server:
+            server.delay = 0.004
+            keys = [str(each) for each in range(1, ROWS + 1)]
+            fields = {"rows": [{"name": each} for each in keys], "max_concurrency": CONCURRENCY}
+            fields |= places(tmp_path / str(number), interruptions, REPORT, BOTH)
+            killed_often(worker, interruptions, "create", fields, server.received.total, ROWS)
+            assert set(server.received.values()) == {1}
+            found = outcomes_of(tmp_path / str(number) / "report.csv")
+            assert set(found) == set(keys)
+            done = {key for key, outcome in found.items() if outcome == "succeeded"}
+            assert {found[key] for key in set(keys) - done} <= {"ambiguous"}
+            assert done <= set(server.received)
+            assert ROWS - len(done) <= KILLS * 2 * CONCURRENCY
+
+
+def test_each_user_is_renewed_once(worker, interruptions, monkeypatch, tmp_path):
+    for number in range(ROUNDS):
+        with serving(UserServer(), monkeypatch) as server:
+            before = dict(server.validity)
+            fields = {"rows": list(before), "expired_date": "+30 days", "relative_to": "validity"}
+            fields |= places(tmp_path / str(number), interruptions, STATE, REPORT)
+            fields["max_concurrency"] = CONCURRENCY
+            _, found = killed_often(
+                worker, interruptions, "update", fields, lambda server=server: server.updates, len(before)
+            )
+            counts = found["manifest"]["counts"]
+            assert counts["succeeded"] + counts["unchanged"] == len(before)
+            assert {user_id: {*dates} for user_id, dates in server.dates.items()} == {
+                user_id: {(day + timedelta(days=30)).isoformat()} for user_id, day in before.items()
+            }
+
+
+def person(number, first_name="Ann"):
+    """Return a row of the sync. The server's contacts are distinguished by their last names."""
+    key = f"k{number}"
+    return {"id": key, "email": f"{key}@example.com", "first_name": first_name, "last_name": key}
+
+
+def test_a_sync_makes_each_contact_once(worker, interruptions, monkeypatch, tmp_path):
+    for number in range(ROUNDS):
+        with serving(ContactServer(), monkeypatch) as server:
+            folder = tmp_path / str(number)
+            fields = {
+                "key": "id",
+                "contact_type_id": "5",
+                "state_path": str(folder / "state"),
+                "report_path": str(folder / "report.csv"),
+                "sync_mode": "mirror",
+                "max_delete_percent": 100,
+                "max_concurrency": CONCURRENCY,
+            }
+            first = worker.run("sync", 1, {**fields, "rows": [person(each) for each in range(60)]}, run="0")
+            assert first["manifest"]["counts"]["succeeded"] == 60
+            server.delay = 0.006
+            # 20 contacts are deleted, 20 updated, 20 left alone, and 40 created.
+            table = [person(each, "Zoe" if each < 40 else "Ann") for each in range(20, 100)]
+            before = server.writes
+            killed_often(
+                worker,
+                interruptions,
+                "sync",
+                {**fields, "rows": table},
+                lambda server=server: server.writes,
+                80,
+            )
+            found = outcomes_of(folder / "report.csv")
+            by_key = Counter(contact["last_name"] for contact in server.contacts.values())
+            assert set(by_key.values()) == {1}
+            names = {contact["last_name"]: contact["first_name"] for contact in server.contacts.values()}
+            for row in table:
+                if found[row["id"]] != "ambiguous":
+                    assert names[row["id"]] == row["first_name"], row
+            held = {key for key, outcome in found.items() if outcome == "ambiguous"}
+            assert held <= {f"k{each}" for each in range(60, 100)}
+            assert len(held) <= KILLS * 2 * CONCURRENCY
+            assert set(names) <= {row["id"] for row in table}
+            assert server.writes - before <= 80 + KILLS * NOT_DURABLE
+
+
+SUBSCRIBERS = 12_000  # 6 MB, and as rows more than one part of an upload
+SMALL, SMALL_ROWS = "1", 24
+LARGE, LARGE_ROWS = "100", 5 * SUBSCRIBERS
+
+
+@pytest.fixture(scope="module")
+def large_sandbox():
+    with SandboxServer(subscribers=SUBSCRIBERS) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(large_sandbox, monkeypatch):
+    large_sandbox.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", large_sandbox.connection_json(max_retries=0))
+    return large_sandbox
+
+
+@pytest.fixture
+def target(request, tmp_path, monkeypatch):
+    """A folder in some storage, and how to look into it without the provider."""
+    if request.param == "file":
+        return LocalTarget(tmp_path / "out")
+    pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+    pytest.importorskip("airflow.providers.amazon", reason="the extra s3 is not installed")
+    store = request.getfixturevalue("running_store")
+    store.clear()
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", store.connection())
+    return S3Target(store)
+
+
+class Exports:
+    """Exports to one path in processes that are interrupted."""
+
+    def __init__(self, worker, interruptions, target, **options):
+        self._worker, self._interruptions = worker, interruptions
+        self._target, self._options = target, options
+        self.seconds = 1.0
+
+    def run(self, name, campaign, day=20):
+        """Export, undisturbed."""
+        began = time.monotonic()
+        found = self._begin(name, campaign, day).wait()
+        self.seconds = time.monotonic() - began
+        assert "error" not in found, found
+
+    def interrupt(self, name, campaign, day=20):
+        """Interrupt an export at a moment, and return whether it was killed."""
+        moment = time.monotonic() + self._interruptions.chance.uniform(0, self.seconds)
+        attempt = self._begin(name, campaign, day)
+        how, found = self._interruptions.interrupt(attempt, lambda: time.monotonic() >= moment)
+        assert found.get("error") in (None, "KeyboardInterrupt", "AirflowTaskTimeout"), found
+        if found:  # whatever interrupted it, it cleaned up after itself
+            assert self._target.leftovers() == [], how
+        return not found
+
+    def _begin(self, name, campaign, day):
+        fields = {"flow_campaign_id": campaign, "path": f"{self._target.uri}/{name}", **self._options}
+        raises = self._interruptions.chance.random() < 0.5
+        interval = f"2026-11-{day:02}T00:00:00+00:00"
+        return self._worker.begin("export", None, fields, interval=interval, raises=raises)
+
+
+def in_short_form(*cases):
+    """Return all cases for the long form, and those that are marked for the short one."""
+    return [case[:-1] for case in cases if IS_LONG or case[-1]]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    in_short_form(("file", "a.jsonl", False), ("s3", "a.jsonl", True), ("file", "a.parquet", True)),
+    indirect=["target"],
+)
+def test_an_export_is_the_old_file_or_the_new(worker, interruptions, sandbox, target, name):
+    exports = Exports(worker, interruptions, target)
+    exports.run(name, LARGE)
+    for _ in range(ROUNDS * KILLS):
+        exports.run(name, SMALL)
+        exports.interrupt(name, LARGE)
+        assert target.names() == [name]
+        assert rows_of(target.read(name), name) in (SMALL_ROWS, LARGE_ROWS)
+    exports.run(name, LARGE)
+    assert rows_of(target.read(name), name) == LARGE_ROWS
+
+
+def rows_of(content, name):
+    """Return the number of rows of a file that is whole."""
+    if name.endswith(".parquet"):
+        import pyarrow.parquet as pq
+
+        return pq.read_table(io.BytesIO(content)).num_rows
+    return len([json.loads(line) for line in content.splitlines()])
+
+
+@pytest.mark.parametrize(
+    "target", [each for (each,) in in_short_form(("file", False), ("s3", True))], indirect=True
+)
+def test_a_manifest_lists_no_mixture_of_two_exports(worker, interruptions, sandbox, target):
+    exports = Exports(worker, interruptions, target, max_rows_per_file=20_000)
+    exports.run("a.jsonl", LARGE)
+    for _ in range(ROUNDS * KILLS):
+        exports.run("a.jsonl", SMALL)
+        exports.interrupt("a.jsonl", LARGE)
+        if "_a.jsonl.manifest.json" in target.names():
+            uris = json.loads(target.read("_a.jsonl.manifest.json"))["uris"]
+            rows = [rows_of(target.read(uri.rpartition("/")[2]), uri) for uri in uris]
+            assert rows in ([SMALL_ROWS], [20_000] * 3)
+    exports.run("a.jsonl", LARGE)
+    uris = json.loads(target.read("_a.jsonl.manifest.json"))["uris"]
+    assert [rows_of(target.read(uri.rpartition("/")[2]), uri) for uri in uris] == [20_000] * 3
+
+
+@pytest.mark.parametrize(
+    "target", [each for (each,) in in_short_form(("file", True), ("s3", False))], indirect=True
+)
+def test_an_export_of_changes_gives_the_same_after_kills(worker, interruptions, sandbox, target):
+    options = {"export_mode": "changes", "state_path": f"{target.uri}/state"}
+    exports = Exports(worker, interruptions, target, **options)
+    exports.run("a.jsonl", SMALL, day=9)
+    for day in range(10, 10 + ROUNDS):
+        answers = sandbox.state.campaigns[SMALL].answers
+        changed = interruptions.chance.sample(sorted(answers), 3)
+        for subscriber_id in changed:
+            answers[subscriber_id].update(dict.fromkeys(answers[subscriber_id], f"another of day {day}"))
+        for _ in range(KILLS):
+            exports.interrupt("a.jsonl", SMALL, day)
+        exports.run("a.jsonl", SMALL, day)
+        rows = [json.loads(line) for line in target.read("a.jsonl").splitlines()]
+        assert {(row["subscriber_id"], row["change"]) for row in rows} == {
+            (subscriber_id, "changed") for subscriber_id in changed
+        }
+        assert {row["answer"] for row in rows} == {f"another of day {day}"}
+
+
+#: By operator: its parameters, its endpoint, and the fields that differ from round to round.
+CREATES = {
+    "contact": ({"contact_type_id": "1"}, "create_contact", ("contact_email",)),
+    "contact_group": ({}, "create_contact_group", ("name",)),
+    "label": ({"page_id": "104857600000001"}, "create_label", ("label_name",)),
+    "user": (
+        {"name": "Kim", "password": "pass w/ord", "package_id": "1", "expired_date": "2030-01-01"},
+        "create_system_user",
+        ("user_email",),
+    ),
+}
+CAN_LOOK = {"label", "user"}
+
+
+@pytest.mark.parametrize("kind", CREATES)
+def test_a_create_happens_once_or_its_error_shows_it(worker, interruptions, monkeypatch, tmp_path, kind):
+    fixed, endpoint, varied = CREATES[kind]
+    with SandboxServer() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", server.connection_json(max_retries=0))
+        for number in range(ROUNDS):
+            server.reset()
+            server.fault("delay", endpoint, seconds=0.05, times=-1)
+            fields = fixed | dict.fromkeys(varied, f"Kim-{number}@example.com")
+            store = str(tmp_path / f"store-{number}.json")
+            results = []
+            for attempt_number in range(1, KILLS + 1):
+                attempt = worker.begin(kind, attempt_number, fields, store=store)
+                moment = time.monotonic() + interruptions.chance.uniform(0, 0.15)
+                results.append(interruptions.interrupt(attempt, lambda at=moment: time.monotonic() > at)[1])
+            results.append(worker.run(kind, KILLS + 1, fields, store=store))
+            assert server.journal.took_effect(endpoint) <= 1
+            ids = {found["manifest"] for found in results if found and "error" not in found}
+            assert len(ids) <= 1
+            if not ids:
+                assert results[-1]["error"] == "CyTechBotAmbiguousWriteError"
+                assert kind not in CAN_LOOK
+            else:
+                assert server.journal.took_effect(endpoint) == 1
