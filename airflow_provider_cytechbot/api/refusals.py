@@ -87,7 +87,8 @@ def refusal(
         # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
         hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
         return CyTechBotRequestError(reason, hint)
-    return CyTechBotRequestError(reason, "Check the fields of the call.")
+    ids = ", ".join(_lookups(call))
+    return CyTechBotRequestError(reason, f"Check the fields of the call{f' ({ids})' if ids else ''}.")
 
 
 def temporary_failure(
@@ -132,10 +133,14 @@ def temporary_failure(
 
 def _lookup_hint(call: Call[Any]) -> str:
     """Return a hint with the ids that were looked up: the server's text can name another one."""
-    texts = [f"{name} {_shorten(text)!r}" for name, text in call.lookup_fields.items()]
+    texts = _lookups(call)
     if len(texts) < 2:
         return f"Nothing was found for {''.join(texts)}: check it."
     return f"Nothing was found for {', '.join(texts[:-1])} or {texts[-1]}: check them."
+
+
+def _lookups(call: Call[Any]) -> list[str]:
+    return [f"{name} {_shorten(text)!r}" for name, text in call.lookup_fields.items()]
 
 
 def _shorten(text: str) -> str:

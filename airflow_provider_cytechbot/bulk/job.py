@@ -105,12 +105,12 @@ class BulkJob:
             figures = self._plan(ledger, stores)
             planned = ledger.counts()
             log.info(
-                "%s: %s rows in the source, %s for this task, %s calls to send; without a call: %s.",
+                "%s: %s rows in the source, %s for this task, %s calls to send%s.",
                 self._title,
                 f"{figures.source_rows:,}",
                 f"{ledger.rows():,}",
                 f"{ledger.open_calls():,}",
-                outcomes.describe(planned),
+                f"; without a call: {outcomes.describe(planned)}" if planned.total() else "",
             )
             failure: CyTechBotError | None = None
             interruption: BaseException | None = None

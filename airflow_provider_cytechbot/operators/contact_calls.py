@@ -120,7 +120,7 @@ class ContactCalls:
         if payload["updates"]:
             record = await self._update_differing(hook, record, texts)
         old_id = payload["old"] if payload["old"] != contact_id else ""
-        contact = Contact(contact_id, self._digests_of(record), old_id)
+        contact = Contact(contact_id, self._digests_of(record), old_id, is_adopted=True)
         contact = await self._without_old(hook, contact, steps)
         return Written(id=contact_id, value=contact.encode())
 

@@ -29,9 +29,10 @@ class PlanGuards:
     """
     What a plan must not exceed.
 
-    :param max_creates: How many contacts are created at most; ``None``: any number.
-    :param max_deletes: How many are deleted at most.
-    :param max_delete_percent: How many of the contacts in the state are deleted at most, in percent.
+    :param max_creates: How many contacts are created at most, recreated ones included; ``None``: any number.
+    :param max_deletes: How many are deleted at most, recreated ones included.
+    :param max_delete_percent: How many of the contacts in the state are deleted at most, in percent. A
+        recreated contact does not count: the group does not shrink by it.
     :param expected_plan_digest: The digest that the plan must have.
     """
 
@@ -46,12 +47,14 @@ class PlanGuards:
 
         :param figures: The plan.
         """
-        creates, deletes = (figures.operations.get(each, 0) for each in (CREATE, "delete"))
+        creates, deletes, recreates = (
+            figures.operations.get(each, 0) for each in (CREATE, "delete", RECREATE)
+        )
         contacts = figures.state_keys
         found = []
         for name, limit, number, verb in (
-            ("max_creates", self.max_creates, creates, "created"),
-            ("max_deletes", self.max_deletes, deletes, "deleted"),
+            ("max_creates", self.max_creates, creates + recreates, "created"),
+            ("max_deletes", self.max_deletes, deletes + recreates, "deleted"),
         ):
             if limit is not None and number > limit:
                 problem = f"is {limit:,}, but {number:,} contacts would be {verb}"

@@ -17,7 +17,7 @@ EMPTY = bytes(_SIZE)
 #: The digest of a field that a lost call may have changed.
 UNKNOWN = b"\xff" * _SIZE
 _ALL = _SIZE * len(FIELDS)
-_IS_BEING_DELETED = 1
+_IS_BEING_DELETED, _IS_ADOPTED = 1, 2
 
 Digests = tuple[bytes, ...]
 
@@ -46,17 +46,19 @@ class Contact(NamedTuple):
     :param digests: The digests of its fields, in the order of :data:`FIELDS`.
     :param old_id: The contact that it replaces and that is still to be deleted.
     :param is_being_deleted: Whether a delete was sent whose result is not known.
+    :param is_adopted: Whether the sync did not make it for this key.
     """
 
     id: str
     digests: Digests
     old_id: str = ""
     is_being_deleted: bool = False
+    is_adopted: bool = False
 
     def encode(self) -> bytes:
         """Return what the state stores."""
         ids = f"{self.id},{self.old_id}" if self.old_id else self.id
-        flags = _IS_BEING_DELETED if self.is_being_deleted else 0
+        flags = _IS_BEING_DELETED * self.is_being_deleted | _IS_ADOPTED * self.is_adopted
         return bytes([flags]) + b"".join(self.digests) + ids.encode("ascii")
 
     @staticmethod
@@ -67,9 +69,22 @@ class Contact(NamedTuple):
         :param value: The stored bytes.
         :param digests: The digests of the fields.
         """
-        if value[: 1 + _ALL] == b"\0" + b"".join(digests) and b"," not in value[1 + _ALL :]:
+        if (
+            value[1 : 1 + _ALL] == b"".join(digests)
+            and not value[0] & _IS_BEING_DELETED
+            and b"," not in value[1 + _ALL :]
+        ):
             return value[1 + _ALL :].decode("ascii")
         return None
+
+    @classmethod
+    def adopted_id(cls, value: bytes) -> str:
+        """
+        Return the id of a stored contact if it was adopted; empty if not.
+
+        :param value: The stored bytes.
+        """
+        return cls.decode(value).id if value[0] & _IS_ADOPTED else ""
 
     @classmethod
     def decode(cls, value: bytes) -> Contact:
@@ -79,7 +94,14 @@ class Contact(NamedTuple):
         :param value: The stored bytes.
         """
         contact_id, _, old_id = value[1 + _ALL :].decode("ascii").partition(",")
-        return cls(contact_id, _split(value[1 : 1 + _ALL]), old_id, bool(value[0] & _IS_BEING_DELETED))
+        flags = value[0]
+        return cls(
+            contact_id,
+            _split(value[1 : 1 + _ALL]),
+            old_id,
+            bool(flags & _IS_BEING_DELETED),
+            bool(flags & _IS_ADOPTED),
+        )
 
 
 class StepKind(enum.Enum):

@@ -31,7 +31,7 @@ from airflow_provider_cytechbot.operators.contact_plan import (
     is_adoption,
 )
 from airflow_provider_cytechbot.operators.contact_rows import CONTACT_ID, ContactRow, read_key, read_row
-from airflow_provider_cytechbot.operators.contact_state import FIELDS
+from airflow_provider_cytechbot.operators.contact_state import FIELDS, Contact
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.resource import (
@@ -67,6 +67,7 @@ class ContactSync:
     :param group: The contact group.
     :param key: The column that identifies a row.
     :param on_missing: ``report`` or ``recreate``.
+    :param has_shards: Whether the rows are divided among several tasks.
     """
 
     identity: Mapping[str, str] = {"operation": "sync contacts"}
@@ -79,6 +80,7 @@ class ContactSync:
         *,
         key: str,
         on_missing: str,
+        has_shards: bool = False,
     ) -> None:
         self.key_field = key
         self.fields: Sequence[str] = tuple(dict.fromkeys((key, *FIELDS, CONTACT_ID)))
@@ -87,9 +89,11 @@ class ContactSync:
         self._guards = guards
         self._group = group
         self._on_missing = on_missing
+        self._has_shards = has_shards
         self._group_id = ""
         self._rows = 0
         self._needs_group = False
+        #: Contacts that stay although the key is gone that they were made for: another key has them.
         self._adopted: set[str] = set()
         self._waits: Counter[str] = Counter()
         self._state: ResourceState
@@ -118,6 +122,9 @@ class ContactSync:
             unique.append(("phone_number", _digest(phone_number)))
         if row.contact_id:
             unique.append((CONTACT_ID, row.contact_id))
+            if self._has_shards and self.finds_gone_keys:
+                # The row may be another shard's, which adopts a contact of this one.
+                self._adopted.add(row.contact_id)
         if key in self._rules.forget:
             row = row._replace(is_forgotten=True)
         return PlannedWrite(key, row.encode(), "", unique)
@@ -130,8 +137,11 @@ class ContactSync:
         """Return what a key needs."""
         row = ContactRow.decode(write.payload)
         change = self._plan.of_row(row, entry)
-        if isinstance(change, Change) and is_adoption(change.payload):
-            self._adopted.add(row.contact_id)
+        if self.finds_gone_keys:
+            if isinstance(change, Change) and is_adoption(change.payload):
+                self._adopted.add(row.contact_id)
+            if entry.value and (adopted := Contact.adopted_id(entry.value)):
+                self._adopted.add(adopted)
         return change
 
     def gone(self, key: str, entry: StateEntry) -> Change | Settled | None:
@@ -177,6 +187,8 @@ class ContactSync:
             return
         if not self._group_id and self._needs_group:
             self._group_id = self._create_group()
+        if self._group_id:
+            log.info("The contacts are those of contact group %s.", self._group_id)
         if self._group_id and self._state.header.get(_GROUP_ID) != self._group_id:
             self._state.remember(_GROUP_ID, self._group_id)
         self._calls = ContactCalls(

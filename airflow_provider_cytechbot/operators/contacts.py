@@ -227,9 +227,11 @@ class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
     :param ambiguous: For a row whose create was sent and its response lost: ``hold`` it, or ``retry`` it in a
         later run if it has an e-mail address, of which the server refuses a second.
     :param forget: Keys whose ``ambiguous`` creates did not happen, as a look into the dashboard has shown.
-    :param max_creates: If more contacts would be created, the task fails before anything is sent.
-    :param max_deletes: The same for contacts that would be deleted.
-    :param max_delete_percent: The same, in percent of the contacts in the state; ``None``: any number.
+    :param max_creates: If more contacts would be created, recreated ones included, the task fails before
+        anything is sent.
+    :param max_deletes: The same for contacts that would be deleted, recreated ones included.
+    :param max_delete_percent: The same for keys that are gone, in percent of the contacts in the state;
+        ``None``: any number.
     :param expected_plan_digest: The ``plan_digest`` of a run with ``plan_only``. If the plan is another one
         now, the task fails before anything is sent.
     :param rows: The source as a list of mappings, or another task's output.
@@ -350,6 +352,7 @@ class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
         self.check_source()
         if not self.state_path:
             raise self.refusal("state_path", "is needed: without it, each run would create all contacts")
+        has_shards = str(self.shards).strip() != "1"
         try:
             sync = ContactSync(
                 options.read_rules(self.sync_mode, self.on_readdress, self.ambiguous, self.forget),
@@ -360,10 +363,11 @@ class CyTechBotSyncContactsOperator(CyTechBotBulkOperator):
                     self.contact_type_id,
                     self.contact_group_name,
                     create=self._create_group if read_switch("create_group", self.create_group) else None,
-                    has_shards=str(self.shards).strip() != "1",
+                    has_shards=has_shards,
                 ),
                 key=options.read_name("key", self.key),
                 on_missing=options.read_word("on_missing", self.on_missing, options.ON_MISSING),
+                has_shards=has_shards,
             )
         except CyTechBotError as error:
             failure = error

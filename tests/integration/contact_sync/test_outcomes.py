@@ -426,6 +426,38 @@ class TestOtherPeoplesContacts:
         assert server.all_values() == [("1@example.com", "", "Ann", "Lee")]
         assert nights.run([row("new", email="1@example.com")]).counts == {"unchanged": 1}
 
+    @pytest.mark.parametrize("with_id", [True, False])
+    def test_that_changed_its_key_before_the_mode_became_mirror_stays(self, server, nights, with_id):
+        contact = nights.run(rows(2)).ids["1"]
+        moved = row("new", email="1@example.com", contact_id=contact)
+        assert not nights.run([moved, *rows(2)[1:]]).error
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}
+        if not with_id:
+            del moved["contact_id"]
+        night = nights.run([moved, *rows(2)[1:]])
+        assert (night.error, night.manifest["operations"]) == ("", {"none": 3})
+        assert contact in server.contacts
+        # It goes with the key that has it now.
+        assert not nights.run(rows(2)[1:]).error
+        assert contact not in server.contacts
+
+    @pytest.mark.parametrize("new", [f"new-{number}" for number in range(4)])
+    def test_that_changes_its_key_stays_in_whatever_shard_the_keys_are(self, server, nights, new):
+        nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100, "shards": 3}
+
+        def run(people):
+            for shard in range(3):
+                report = str(nights.folder / f"shard-{shard}.csv")
+                assert not nights.run(people, shard=shard, report_path=report).error
+
+        run([row("1")])
+        (contact,) = server.contacts
+        run([row(new, email="1@example.com", contact_id=contact)])
+        assert list(server.contacts) == [contact]
+        writes = server.writes
+        run([row(new, email="1@example.com")])
+        assert (list(server.contacts), server.writes) == ([contact], writes)
+
 
 def test_an_address_moves_from_a_key_that_is_gone_to_a_new_one(server, nights):
     nights.fields |= {"sync_mode": "mirror", "max_delete_percent": 100}

@@ -163,6 +163,11 @@ def test_each_write_logs_what_it_did(written):
         assert line.replace(" over :", " over connection 'cytechbot_default':") in written.log, task
 
 
+def test_a_contact_sync_logs_its_group(written):
+    group = written.tasks["group"].result
+    assert f"The contacts are those of contact group {group}." in written.log
+
+
 def test_bulk_writes_leave_no_address_in_log_view_and_xcom(written):
     for address in ("row1@example.com", "+4915112345678", "+4915112345679"):
         found = [each for task in written.tasks.values() for each in (task.rendered, task.xcoms)]

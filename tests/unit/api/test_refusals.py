@@ -168,6 +168,22 @@ def test_values_of_the_call_are_not_read_as_a_temporary_failure():
     assert temporary_failure(CREATE_GROUP, {"status": "info", "message": message}, retry_after=None) is None
 
 
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (ASSIGN, "Check the fields of the call (page_id '1', subscriber_id '2', label_ids '3')."),
+        (CREATE_LABEL, "Check the fields of the call (page_id '1')."),
+        (CONTACT, "Check the fields of the call (contact_id '5')."),
+        (build(e.UPDATE_USER, user_id=12, name="n"), "Check the fields of the call (user_id '12')."),
+        (CREATE_GROUP, "Check the fields of the call."),
+        (CREATE_USER, "Check the fields of the call (package_id '7')."),
+    ],
+    ids=lambda value: value.endpoint.name if hasattr(value, "endpoint") else "",
+)
+def test_another_refusal_names_the_ids_of_the_call(call, hint):
+    assert error_of(call, "No Enabled Bot Found").hint == hint
+
+
 def test_a_refusal_of_a_call_that_was_sent_before_names_the_earlier_attempt():
     assert "earlier attempt" in error_of(CONTACT, "Please try another", is_resend=True).hint
     assert "earlier attempt" not in error_of(CONTACT, "Please try another").hint

@@ -125,7 +125,10 @@ class TestQueries:
 
     @pytest.mark.parametrize(
         ("sql", "message"),
-        [("DELETE FROM people", "no query"), ("SELECT id, segment AS id FROM people", "several columns")],
+        [
+            ("DELETE FROM people", "is not a query"),
+            ("SELECT id, segment AS id FROM people", "several columns"),
+        ],
     )
     def test_a_statement_without_usable_columns_is_refused(self, database, sql, message):
         with pytest.raises(CyTechBotFieldError, match=message):

@@ -17,8 +17,10 @@ DIGEST = "0a" * 32
 
 @pytest.mark.parametrize("deletes", [1, 2, 3, 7, 10, 11, 33, 99, 100])
 @pytest.mark.parametrize("contacts", [100, 333])
-def test_the_number_in_the_error_lets_the_plan_through(deletes, contacts):
-    planned = PlanFigures({"create": deletes, "delete": deletes}, 100, 0, contacts, "", False)
+@pytest.mark.parametrize("recreates", [0, 1, 40])
+def test_the_number_in_the_error_lets_the_plan_through(deletes, contacts, recreates):
+    operations = {"create": deletes, "delete": deletes, "recreate": recreates}
+    planned = PlanFigures(operations, 100, 0, contacts, "", False)
     problems = PlanGuards(max_creates=0, max_deletes=0, max_delete_percent=0).problems(planned)
     assert len(problems) == 3
     for name, _, hint in problems:

@@ -24,10 +24,27 @@ DIGESTS = digests_of(FIELDS, SALT)
         Contact("7", DIGESTS, old_id="6"),
         Contact("7", DIGESTS, is_being_deleted=True),
         Contact("7", DIGESTS, "6", is_being_deleted=True),
+        Contact("7", DIGESTS, is_adopted=True),
+        Contact("7", DIGESTS, "6", is_being_deleted=True, is_adopted=True),
     ],
 )
 def test_a_contact_is_read_as_it_was_stored(contact):
     assert Contact.decode(contact.encode()) == contact
+    assert Contact.adopted_id(contact.encode()) == (contact.id if contact.is_adopted else "")
+
+
+@pytest.mark.parametrize(
+    ("contact", "found"),
+    [
+        (Contact("7", DIGESTS), "7"),
+        (Contact("7", DIGESTS, is_adopted=True), "7"),
+        (Contact("7", DIGESTS, "6"), None),
+        (Contact("7", DIGESTS, is_being_deleted=True), None),
+        (Contact("7", (EMPTY, *DIGESTS[1:])), None),
+    ],
+)
+def test_a_contact_that_needs_nothing(contact, found):
+    assert Contact.id_if_equal(contact.encode(), DIGESTS) == found
 
 
 @pytest.mark.parametrize(
