@@ -67,7 +67,12 @@ class Field:
     @property
     def is_id(self) -> bool:
         """Whether it names other records by id."""
-        return self.encode in (encode_number, encode_identifier, encode_id_list)
+        return self.is_single_id or self.encode is encode_id_list
+
+    @property
+    def is_single_id(self) -> bool:
+        """Whether it names one other record by id."""
+        return self.encode in (encode_number, encode_identifier)
 
 
 def field_error(name: str, problem: str, hint: str = "") -> CyTechBotFieldError:
