@@ -326,7 +326,7 @@ class AirflowServices:
         while not done():
             self._check_components()
             if waited > timeout:
-                self._fail(f"Waited {timeout} s in vain for {what}.", run)
+                self._fail(f"No {what} within {timeout} s.", run)
             time.sleep(every)
             # A round that takes longer was one of a machine that stood still, and Airflow with it.
             waited, start = waited + min(time.monotonic() - start, LONGEST_ROUND), time.monotonic()
