@@ -186,8 +186,8 @@ def check(kind, error, manifest, text, lines, holds_no_key):
         holds_no_key(error)
         assert "@" not in str(error)
         # A wrong key does not become right by itself.
-        is_lasting = isinstance(error, CyTechBotAuthError)
-        assert error.retryable is (outcomes.can_be_retried(counts) and not is_lasting)
+        passes = not isinstance(error, CyTechBotAuthError)
+        assert error.retryable is (outcomes.can_be_retried(counts) and passes)
     return found
 
 
