@@ -36,6 +36,13 @@ _STEP, _LAST_STEP = (
     for percents, amps in (("", ""), ("(?:25)*", "(?:amp;)*"))
 )
 _INVISIBLE_PATTERN = re.compile(_INVISIBLE)
+#: What else can be added to a text: quoted-printable, marks at the beginnings of lines, tags, colours. A
+#: secret can have it, too, so that the text is searched with and without it.
+_ADDED = re.compile(
+    r"=(?:[ \t]*\r?\n|(?P<quoted>[0-9A-Fa-f]{2}))"
+    r"|[\r\n][ \t]*(?:[>*#|]{1,9}|//)[ \t]?|</?[a-zA-Z][^<>]{0,100}>|<!--[^<>]{0,100}-->"
+    r"|\x1b\[[0-9;]{0,20}[A-Za-z]"
+)
 _CAN_BE_ENCODED = re.compile(r"[%&\\]")
 
 
@@ -187,6 +194,12 @@ def decoded_levels(start: DecodedText) -> Iterator[DecodedText]:
 
     :param start: The text.
     """
+    yield from _levels_from(start)
+    if _ADDED.search(start.text):
+        yield from _levels_from(DecodedText(_ADDED_STEP(start.text), (_ADDED_STEP,)))
+
+
+def _levels_from(start: DecodedText) -> Iterator[DecodedText]:
     yield start
     if not _CAN_BE_ENCODED.search(start.text):
         return
@@ -225,7 +238,12 @@ def _drop(match: re.Match[str]) -> tuple[str, int]:
     return "", match.end()
 
 
+def _unquote(match: re.Match[str]) -> tuple[str, int]:
+    return chr(int(match["quoted"], 16)) if match["quoted"] else "", match.end()
+
+
 _FOLD_STEP = _Step(_INVISIBLE_PATTERN, _drop)
+_ADDED_STEP = _Step(_ADDED, _unquote)
 
 
 def _decode_shortest(match: re.Match[str]) -> tuple[str, int]:

@@ -35,7 +35,10 @@ _TEMPORARY = re.compile(
     r"(?:database|server|service|system|table)\b.{0,30}\b(?:busy|locked|overloaded|unavailable|gone away)"
     r"|deadlock|lock wait timeout|lost connection"
     r"|temporar(?:y|ily)\b.{0,30}\b(?:unavailable|failure|error|problem|disabled|down)"
-    r"|(?:try|retry) (?:again )?(?:later|in a (?:moment|minute|while|few))|under maintenance",
+    r"|\b(?:try|retry)\b.{0,30}\b(?:later|in a (?:moment|minute|while|few))|under maintenance"
+    # PHP's words for a server that it calls itself, such as Facebook's, and does not reach.
+    r"|\b(?:timed out|could ?n[o']t resolve host|could not resolve host|connection refused|connection reset"
+    r"|failed to connect|empty reply from server|(?:ssl|tls) connect(?:ion)? error)\b",
     re.IGNORECASE,
 )
 

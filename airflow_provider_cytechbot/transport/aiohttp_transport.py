@@ -21,6 +21,7 @@ from airflow_provider_cytechbot.api.http_status import is_success
 from airflow_provider_cytechbot.transport.answer_limits import (
     ERROR_PAGE_BYTES,
     MAX_TIMEOUTS,
+    WINDOW_TIMEOUTS,
     ProgressWatch,
     SlowAnswerError,
     collect,
@@ -171,7 +172,9 @@ class AiohttpTransport:
         failures = TransportFailures(call, self._settings)
         decoder = ContentDecoder(response.headers.get("Content-Encoding"), failures)
         watch = ProgressWatch(self._settings.timeout)
-        while received := await self._translate_errors(call, _watched_read(response, watch)):
+        # A chunk's extension is no part of the body: in drops, it lets no read return, and none time out.
+        within = WINDOW_TIMEOUTS * self._settings.timeout
+        while received := await self._translate_errors(call, _watched_read(response, watch), within=within):
             for block in decoder.decode(received):
                 yield block
         decoder.finish()

@@ -161,7 +161,7 @@ def synced(server, tmp_path_factory):
 def cells():
     for number, fault in enumerate(FAULTS):
         kinds = list(WRITES) if IS_LONG else [list(WRITES)[number % len(WRITES)]]
-        for kind in {*kinds, "create"} if not IS_LONG and fault in RATE_LIMITS else kinds:
+        for kind in sorted({*kinds, "create"}) if not IS_LONG and fault in RATE_LIMITS else kinds:
             yield pytest.param(fault, kind, id=f"{fault}-{kind}")
 
 

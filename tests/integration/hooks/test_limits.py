@@ -59,6 +59,8 @@ def test_a_large_answer_to_a_create_is_ambiguous(fault_server, answers, connect)
         (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
         (b"\r\n", b" "),
         (b"X-Drops: ", b"x"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\nX: ", b"x"),
     ],
 )
 @pytest.mark.parametrize("endpoint", [endpoints.GET_FLOW_CAMPAIGN, endpoints.GET_FLOW_ANSWERS])

@@ -228,7 +228,7 @@ def test_changes_keep_their_state_on_s3(store):
     options = {"export_mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
     assert export("first.jsonl", campaign="1", **options)["rows"] == 24
     assert export("second.jsonl", campaign="1", **options)["rows"] == 0
-    assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2
+    assert len([key for key in store.objects() if key.startswith("state/_flow_campaign_1/")]) == 2
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,13 @@ def test_little_that_makes_much():
     assert sum(map(len, blocks)) == 10**7
 
 
+def test_streams_without_content_may_not_go_on_for_ever():
+    empty = gzip.compress(b"")
+    assert b"".join(decode("gzip", empty * 100 + GZIP)) == BODY
+    with pytest.raises(CyTechBotTransportError, match="compression is damaged"):
+        decode("gzip", empty * 102, cut=10**6)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "", None])
 def test_empty(coding):
     assert decode(coding, b"") == []
