@@ -155,7 +155,7 @@ def test_links_lead_to_the_installation_and_to_written_files(airflow, run, page,
         "elsewhere": {"CyTechBot": installation},
         "answered": {"CyTechBot": installation},
     }.items():
-        page.goto(f"{url}/{task}")
+        page.goto(f"{url}/{task}/details")
         expect(page.get_by_role("link", name="CyTechBot", exact=True)).to_be_visible()
         found = page.get_by_role("link", name=re.compile("^(CyTechBot|Written file)$"))
         assert {each.inner_text(): each.get_attribute("href").rstrip("/") for each in found.all()} == links
@@ -191,5 +191,5 @@ def test_the_form_for_a_run_has_titles(airflow, page):
     page.goto(f"{airflow.url}/dags/cytechbot_label_in_shards")
     page.get_by_role("button", name="Trigger").first.click()
     for title in ("Page", "Label", "Folder"):
-        expect(page.get_by_role("dialog").get_by_text(title, exact=True)).to_be_visible()
+        expect(page.get_by_role("dialog").get_by_role("group").get_by_text(title).first).to_be_visible()
     screenshot(page, "form-titles")
