@@ -208,7 +208,8 @@ class ContactSync:
             raise
         except CyTechBotRequestError as error:
             failure: CyTechBotError = error
-        if "adopt" not in payload and self._may_be_freed(call.key, wanted):
+        has_row = call.operation in (CREATE, RECREATE, "update") and "adopt" not in payload
+        if has_row and self._may_be_freed(call.key, wanted):
             failure = CyTechBotTransportError(
                 f"{failure.reason} Another row of the plan may give up the address.", was_rejected=True
             )
