@@ -374,7 +374,9 @@ class TestFramesOfErrorsOfBulkWrites:
 
         real = threading.Event.wait
         monkeypatch.setattr(wait, end)
-        assert isinstance(write(kind), AirflowTaskTimeout)
+        error = write(kind, timeout=30)
+        assert isinstance(error, AirflowTaskTimeout)
+        assert_no_secret_is_shown(error)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
