@@ -93,7 +93,7 @@ clean: ## remove all that these targets made, the environment too
 	$(call install,-e '.[test-browser]')
 	@touch $@
 
-# An environment of its own: Celery and what it needs are no test tools of the others.
+# An environment of its own: Celery and its dependencies are not needed by the other tests.
 .venvs/distributed/.made: .venv/.made constraints/distributed.txt pyproject.toml
 	@echo 'Installing Airflow with Celery (about two minutes, the first time only)'
 	@$(PY) -m venv .venvs/distributed

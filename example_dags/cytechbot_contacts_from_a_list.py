@@ -3,7 +3,7 @@
 
 Each row becomes a mapped task. A row that the API refuses fails only its own task, at once and with the
 server's reason; the summary runs whatever happened, and the run fails if no contact could be made at all.
-An empty list is no failure. E-mail addresses are unique: a second run with the same ones is refused.
+An empty list is not a failure. E-mail addresses are unique: a second run with the same ones is refused.
 
 Needs the connection `cytechbot_default`.
 """

@@ -170,7 +170,7 @@ def find_python(versions: tuple[str, ...]) -> tuple[str, str]:
     """Return the command and the full version of the first Python of these that is there."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for version in versions:
-        # A name on PATH is no proof: version managers leave commands behind that only answer "not installed".
+        # A command on PATH may be a leftover of a version manager that only prints "not installed".
         for command in (f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))):
             program = "import ensurepip, platform, sqlite3, ssl, venv; print(platform.python_version())"
             try:

@@ -19,9 +19,9 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.facebook_errors import is_facebook_error
+from airflow_provider_cytechbot.api.facebook_errors import find_facebook_error, is_facebook_error
 from airflow_provider_cytechbot.api.json_text import decode, find_root, loads
-from airflow_provider_cytechbot.api.matching import check_match
+from airflow_provider_cytechbot.api.matching import check_echo, check_match
 from airflow_provider_cytechbot.api.messages import (
     MAX_MASKED,
     MAX_PAGE,
@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: The members that an error has in any shape, and no record.
+_MEMBERS_OF_ERRORS = frozenset(
+    {"code", "error", "error_code", "error_subcode", "errors", "is_transient", "message", "success", "type"}
+)
+_MARKS_OF_FAILURES = frozenset({"code", "error", "error_code", "error_subcode", "is_transient"})
 #: How long a ``Retry-After`` header can be.
 _MAX_RETRY_AFTER = 64
 
@@ -98,10 +103,20 @@ def _decipher(
     redact: Redact,
 ) -> T:
     if not http_status.is_success(status):
-        raise _not_the_api(status, headers, body, redact)
+        raise _passed_on(call, headers, body) or _not_the_api(status, headers, body, redact)
     value = _json(headers, body)
+    failure: CyTechBotError
+    try:
+        return _read(call, value, headers, zone, is_resend)
+    except CyTechBotResponseError as error:
+        failure = error
+    # Not the API's words for a refusal, but perhaps those of Facebook.
+    raise _passed_on_error(call, value, headers) or failure
+
+
+def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, is_resend: bool) -> T:
     answer = call.endpoint.answer
-    verdict = value.get("status") if isinstance(value, dict) else None
+    verdict = _verdict(call, value)
     if isinstance(value, dict):
         if answer and verdict in ("error", "info") and _reports_none(answer, value):
             return answer.read([], ReadContext(zone, call.fields))
@@ -111,6 +126,7 @@ def _decipher(
             failure := temporary_failure(call, value, retry_after=_retry_after(headers))
         ):
             raise failure
+        check_echo(value, call)
     if answer is None:
         return cast("T", _read_write(value, verdict))
     if verdict == "info":
@@ -122,9 +138,54 @@ def _decipher(
     elif value == {}:
         raise wrong_shape("it is an empty object")
     result = answer.read(value, ReadContext(zone, call.fields))
+    if isinstance(value, dict):
+        check_echo(value, call)
     if isinstance(result, Mapping):
         check_match(result, call.fields, answer.matches)
     return result
+
+
+def _verdict(call: Call[Any], value: Any) -> Any:
+    """Return the status of an answer: also an error if a success has the failure of a second API in it."""
+    if not isinstance(value, dict):
+        return None
+    verdict = value.get("status")
+    if not isinstance(verdict, str):
+        return verdict
+    verdict = verdict.strip().lower()
+    if verdict == "success" and _has_failure(value):
+        if call.endpoint.repeat is Repeat.UNSAFE:
+            raise wrong_shape(f"it names both a success and a failure ({outline(value)})")
+        return "error"
+    return verdict
+
+
+def _has_failure(value: dict[str, Any]) -> bool:
+    if str(value.get("success", True)).strip().lower() in ("false", "0"):
+        return True
+    inner = [value.get(name) for name in ("error", "errors", "message", "success")]
+    inner = [each for item in inner for each in (item if isinstance(item, list) else [item])]
+    return any(isinstance(each, dict) and bool(_MARKS_OF_FAILURES & each.keys()) for each in inner)
+
+
+def _passed_on(call: Call[Any], headers: Mapping[str, str], body: bytes) -> CyTechBotError | None:
+    """Return the error of Facebook that a server passes on with Facebook's own HTTP status."""
+    try:
+        value = loads(decode(body))
+    except (ValueError, RecursionError):
+        return None
+    return _passed_on_error(call, value, headers)
+
+
+def _passed_on_error(call: Call[Any], value: Any, headers: Mapping[str, str]) -> CyTechBotError | None:
+    """Return the error of Facebook in an answer that is neither a success nor a refusal of the API."""
+    value = {"error": value} if isinstance(value, list) else value
+    if not isinstance(value, dict):
+        return None
+    error = {name: each for name, each in value.items() if name in _MEMBERS_OF_ERRORS}
+    if not find_facebook_error(error, call.fields):
+        return None
+    return temporary_failure(call, error, retry_after=_retry_after(headers))
 
 
 def _reports_none(answer: Answer[Any], value: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Decoding text step by step, with the way back from each decoded character to where it came from."""
+"""Decodes text step by step, and maps each decoded character to its position in the original."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-#: How many steps of decoding are tried: each takes off one layer, the later ones any number of layers.
+#: How many steps of decoding are tried. Each removes one layer of encoding, the later ones any number.
 MAX_LEVELS = 6
-#: Steps that take off a single layer, so that each layer in between is searched, too.
+#: The first steps remove a single layer, so that each layer in between is searched, too.
 _EXACT_LEVELS = 3
-#: Left out where texts are compared: a plus may be a space, a backslash an escape.
+#: Ignored when texts are compared: a plus may be a space, a backslash an escape.
 FOLDED = "+\\"
 
-# Text is a string of bytes here, each as one character of Latin-1, since percent-encoding stands for bytes.
+# Text is bytes here, each as one Latin-1 character, because percent-encoding encodes bytes.
 _INVISIBLE = (
     r"[\x00-\x20\x7f]"
     r"|\xc2[\x80-\xa0\xad]|\xd8\x9c|\xe1\x9a\x80|\xe1\xa0\x8e|\xe2\x80[\x80-\x8f\xa8-\xaf]"
@@ -36,12 +36,19 @@ _STEP, _LAST_STEP = (
     for percents, amps in (("", ""), ("(?:25)*", "(?:amp;)*"))
 )
 _INVISIBLE_PATTERN = re.compile(_INVISIBLE)
+#: What else can be added to a text: quoted-printable, marks at the beginnings of lines, tags, colours. A
+#: secret can have it, too, so that the text is searched with and without it.
+_ADDED = re.compile(
+    r"=(?:[ \t]*\r?\n|(?P<quoted>[0-9A-Fa-f]{2}))"
+    r"|[\r\n][ \t]*(?:[>*#|]{1,9}|//)[ \t]?|</?[a-zA-Z][^<>]{0,100}>|<!--[^<>]{0,100}-->"
+    r"|\x1b\[[0-9;]{0,20}[A-Za-z]"
+)
 _CAN_BE_ENCODED = re.compile(r"[%&\\]")
 
 
 @lru_cache(maxsize=1)
 def _names() -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of entities with what they stand for: those with a semicolon, and without one."""
+    """Return the characters of HTML entities by name: with a semicolon, and without one."""
     from html.entities import html5
 
     with_semicolon = {name[:-1]: value for name, value in html5.items() if name.endswith(";")}
@@ -60,7 +67,7 @@ def raw_bytes(text: str) -> str:
 
 def fold(text: str) -> str:
     """
-    Return a text without what can be added to it on its way: white space, line breaks, escapes.
+    Return a text without white space, line breaks and escapes, which proxies and pages can add.
 
     :param text: Text as from :func:`raw_bytes`.
     """
@@ -81,7 +88,7 @@ class DecodedText:
 
     def traced(self, original: str) -> TracedText:
         """
-        Return the text with the way back to the original.
+        Return the text with the original position of each character.
 
         :param original: The text that the steps began with, before :func:`raw_bytes`.
         """
@@ -98,7 +105,7 @@ class DecodedText:
 
 @dataclass(frozen=True)
 class _Step:
-    """One step of decoding: each match of the pattern becomes what it stands for."""
+    """One step of decoding: each match of the pattern is replaced by its decoded characters."""
 
     pattern: re.Pattern[str]
     replace: Callable[[re.Match[str]], tuple[str, int]]
@@ -117,11 +124,11 @@ class _Step:
 
 class TracedText:
     """
-    A decoded text, and where each of its characters came from.
+    A decoded text, with the original position of each character.
 
     :param text: The text.
-    :param starts: For each character the beginning of what it was decoded from.
-    :param stops: For each character the end of that.
+    :param starts: For each character, the start of its encoded form in the original.
+    :param stops: For each character, the end of its encoded form in the original.
     """
 
     def __init__(self, text: str, starts: array[int], stops: array[int]) -> None:
@@ -152,28 +159,28 @@ class TracedText:
         self, needle: str, head: int, tail: int, edge: int, *, ignore_case: bool = False
     ) -> Iterator[tuple[int, int]]:
         """
-        Yield where a folded secret stands in the original text.
+        Yield the positions of a folded secret in the original text.
 
         :param needle: The secret as from :func:`fold`.
-        :param head: How many folded characters the secret begins with.
-        :param tail: How many folded characters the secret ends with.
-        :param edge: How many letters and digits on each side belong to it, too.
-        :param ignore_case: Whether upper case does not matter.
+        :param head: The number of ignored characters that the secret begins with.
+        :param tail: The number of ignored characters that the secret ends with.
+        :param edge: The number of letters and digits on each side that are part of the match, too.
+        :param ignore_case: Whether to ignore case.
         """
-        kept = [at for begin, end in _gaps(self.text) for at in range(begin, end)]
+        kept = [at for begin, end in _kept_spans(self.text) for at in range(begin, end)]
         folded = fold(self.text)
         haystack = folded.lower() if ignore_case else folded
         at = haystack.find(needle)
         while at >= 0:
             first, last = kept[at], kept[at + len(needle) - 1]
             first, last = self._extended(first, last, head, tail)
-            first = max(first - _edge(reversed(self.text[max(0, first - edge) : first])), 0)
-            last += _edge(self.text[last + 1 : last + 1 + edge])
+            first = max(first - _count_base64(reversed(self.text[max(0, first - edge) : first])), 0)
+            last += _count_base64(self.text[last + 1 : last + 1 + edge])
             yield self._starts[first], self._stops[last]
             at = haystack.find(needle, at + len(needle))
 
     def _extended(self, first: int, last: int, head: int, tail: int) -> tuple[int, int]:
-        """Extend a span by the escape before it, and by what was folded away at the secret's own ends."""
+        """Extend a span by the escape before it, and by the ignored characters at the secret's own ends."""
         while first > 0 and (self.text[first - 1] == "\\" or (head > 0 and self.text[first - 1] == "+")):
             first, head = first - 1, head - 1
         while tail > 0 and last + 1 < len(self.text) and self.text[last + 1] in FOLDED:
@@ -183,10 +190,16 @@ class TracedText:
 
 def decoded_levels(start: DecodedText) -> Iterator[DecodedText]:
     """
-    Yield a text, and what it becomes with each step of decoding, until nothing changes.
+    Yield a text, and its result after each step of decoding, until nothing changes.
 
     :param start: The text.
     """
+    yield from _levels_from(start)
+    if _ADDED.search(start.text):
+        yield from _levels_from(DecodedText(_ADDED_STEP(start.text), (_ADDED_STEP,)))
+
+
+def _levels_from(start: DecodedText) -> Iterator[DecodedText]:
     yield start
     if not _CAN_BE_ENCODED.search(start.text):
         return
@@ -202,8 +215,8 @@ def decoded_levels(start: DecodedText) -> Iterator[DecodedText]:
             yield level
 
 
-def _gaps(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of a text that are kept when it is folded."""
+def _kept_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of a text that remain when it is folded."""
     at = 0
     for match in _FOLD.finditer(text):
         yield at, match.start()
@@ -211,7 +224,8 @@ def _gaps(text: str) -> Iterator[tuple[int, int]]:
     yield at, len(text)
 
 
-def _edge(characters: object) -> int:
+def _count_base64(characters: object) -> int:
+    """Return the number of leading characters that can be base64."""
     count = 0
     for character in characters:  # type: ignore[attr-defined]
         if not (character.isascii() and (character.isalnum() or character in "+/-_=")):
@@ -224,11 +238,16 @@ def _drop(match: re.Match[str]) -> tuple[str, int]:
     return "", match.end()
 
 
+def _unquote(match: re.Match[str]) -> tuple[str, int]:
+    return chr(int(match["quoted"], 16)) if match["quoted"] else "", match.end()
+
+
 _FOLD_STEP = _Step(_INVISIBLE_PATTERN, _drop)
+_ADDED_STEP = _Step(_ADDED, _unquote)
 
 
 def _decode_shortest(match: re.Match[str]) -> tuple[str, int]:
-    """Decode an entity without a semicolon as a character of ASCII, which a key is made of."""
+    """Decode an entity without a semicolon as an ASCII character, because a key consists of those."""
     if not match["semicolon"]:
         if digits := match["hex"]:
             return _character(int(digits[:2], 16)), match.start("hex") + min(2, len(digits))

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import tzinfo
 from functools import cache
 from typing import Any, TypeAlias, TypeVar, cast, get_args, get_type_hints
 
@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.api.records import (
     FlowCampaignQuestions,
     SubscriberFlowAnswers,
 )
+from airflow_provider_cytechbot.api.times import parse_day, parse_time
 
 RecordT = TypeVar("RecordT")
 
@@ -250,9 +251,8 @@ def _read_time(name: str, value: Any, context: ReadContext) -> str | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=context.zone)).isoformat()
-    except (ValueError, OverflowError):
+        return parse_time(text, context.zone)
+    except ValueError:
         raise wrong_shape(f"{name!r} should be a time") from None
 
 
@@ -261,7 +261,7 @@ def _read_day(name: str, value: Any, context: ReadContext) -> str | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(text[:10]).isoformat()
+        return parse_day(text)
     except ValueError:
         return text  # a birthdate as a person typed it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
@@ -47,17 +48,31 @@ _MARKS = frozenset({"type", "fbtrace_id", "is_transient", "error_subcode", "erro
 _CODE_NAMES = ("code", "error_code", "errorCode")
 _SUBCODE_NAMES = ("error_subcode", "subcode", "errorSubcode")
 _TRANSIENT_NAMES = ("is_transient", "isTransient")
+_TRUE = frozenset({"true", "1", "yes"})
 
 _CODE_IN_TEXT = re.compile(
-    r"\(\s*#\s*(\d{1,6})\s*\)|\b(?:error_)?code[\"']?\s*[:=]\s*[\"']?(\d{1,6})\b", re.IGNORECASE
+    r"\(\s*#\s*(\d{1,6})\s*\)"
+    r"|(?<!http.)(?<!status.)(?<!response.)\b(?:error_)?code[\"'\]]*\s*(?:=>|[:=])\s*[\"']?(\d{1,6})\b",
+    re.IGNORECASE,
 )
+#: Other ways to write a code. A server can number its own errors so: only unmistakable codes count.
+_LOOSE_CODE_IN_TEXT = re.compile(
+    r"\A\W*(\d{3,6})\W"
+    r"|\b(?:error|exception)(?:[\s_]?(?:code|number|no\.?))?[\s:=]*[(\[#]*(\d{3,6})\b"
+    r"|(?<![\w&])#(\d{3,6})\b",
+    re.IGNORECASE,
+)
+_TRANSIENT_IN_TEXT = re.compile(r"\bis_?transient[\"'\]]*\s*(?:=>|[:=])\s*[\"']?(?:true|1)\b", re.IGNORECASE)
 #: The same in words, for servers that pass on the message alone.
 _WORDS: tuple[tuple[FacebookError, re.Pattern[str]], ...] = (
     (
         FacebookError.PAGE_ACCESS,
         re.compile(
             r"validating access token|invalid oauth|access token (?:(?:is|has) )?(?:expired|invalid)"
-            r"|session has (?:expired|been invalidated)|not authori[sz]ed application",
+            r"|session has (?:expired|been invalidated)|not authori[sz]ed application"
+            r"|(?:called with|requires?|must (?:use|be)|provide)\b.{0,20}\bpage access token"
+            r"|page access token is required|application does not have (?:the )?(?:permission|capability)"
+            r"|requires?\b.{0,30}\b(?:pages_\w+|manage_pages)\b",
             re.IGNORECASE,
         ),
     ),
@@ -67,6 +82,12 @@ _WORDS: tuple[tuple[FacebookError, re.Pattern[str]], ...] = (
             r"(?:exceeded|reached|hit)\b.{0,40}\brate.?limit|rate.?limit\w*.{0,40}\b(?:exceeded|reached|hit)"
             r"|request limit reached|too many (?:calls|requests)|temporarily blocked",
             re.IGNORECASE,
+        ),
+    ),
+    (
+        FacebookError.TRANSIENT,
+        re.compile(
+            r"an (?:unknown|unexpected) error (?:has )?occurred|reduce the amount of data", re.IGNORECASE
         ),
     ),
 )
@@ -130,7 +151,7 @@ class _Beginning:
         if isinstance(value, str):
             text = value[: self._characters]
             self._characters -= len(text)
-            return without_values(text, self._fields)
+            return without_values(html.unescape(text), self._fields)
         return value
 
 
@@ -151,13 +172,13 @@ def _judge(value: dict[str, Any] | str, *, is_answer: bool) -> FacebookError | N
     is_status = "body" in value  # one answer of a batch: its code is an HTTP status
     if is_status or (is_answer and code not in _UNMISTAKABLE and not _MARKS & value.keys()):
         code = None
-    is_transient = any(value.get(name) in (True, "true", "True", "1") for name in _TRANSIENT_NAMES)
+    is_transient = any(str(value.get(name)).strip().lower() in _TRUE for name in _TRANSIENT_NAMES)
     texts = [_without_json(text) for text in value.values() if isinstance(text, str)]
+    meaning = _judge_code(code, is_transient=is_transient)
     if subcode in _PERSON_SUBCODES or any(map(_PERSON.search, texts)):
-        return FacebookError.TRANSIENT if is_transient else None
+        return None if meaning is FacebookError.PAGE_ACCESS else meaning
     if subcode in _TOKEN_SUBCODES and code in (None, 102, 190):
         return FacebookError.PAGE_ACCESS
-    meaning = _judge_code(code, is_transient=is_transient)
     in_texts = (_judge_text(text) for text in texts)
     return meaning or max((each for each in in_texts if each is not None), default=None)
 
@@ -170,17 +191,20 @@ def _judge_code(code: int | None, *, is_transient: bool = False) -> FacebookErro
 
 
 def _judge_text(text: str) -> FacebookError | None:
-    if _PERSON.search(text):
-        return None
+    is_transient = bool(_TRANSIENT_IN_TEXT.search(text))
     match = _CODE_IN_TEXT.search(text)
-    if match and (meaning := _judge_code(int(match[1] or match[2]))):
-        return meaning
-    return next((meaning for meaning, words in _WORDS if words.search(text)), None)
+    meaning = _judge_code(int(match[1] or match[2]) if match else None, is_transient=is_transient)
+    if _PERSON.search(text):
+        return None if meaning is FacebookError.PAGE_ACCESS else meaning
+    if meaning is None and (match := _LOOSE_CODE_IN_TEXT.search(text)):
+        code = int(match[match.lastindex or 1])
+        meaning = _judge_code(code) if code in _UNMISTAKABLE else None
+    return meaning or next((meaning for meaning, words in _WORDS if words.search(text)), None)
 
 
 def _number(item: dict[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
-        text = str(item.get(name)).strip().removeprefix("#")
+        text = str(item.get(name)).strip().strip("(#)").removesuffix(".0")
         if text.isascii() and text.isdigit() and len(text) <= 9:
             return int(text)
     return None
@@ -214,10 +238,20 @@ def _without_json(text: str) -> str:
 
 
 def _json_inside(text: str) -> dict[str, Any] | list[Any] | None:
-    """Return the JSON object or list that a text is or ends with."""
-    end = max(text.rfind("}"), text.rfind("]")) + 1
-    try:
-        value = loads(text[_json_start(text) : end])
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict | list) else None
+    """Return the JSON object or list in a text, also where its quotation marks are escaped once more."""
+    inner = text[_json_start(text) : max(text.rfind("}"), text.rfind("]")) + 1]
+    for candidate in (inner, inner.replace('\\"', '"')):
+        try:
+            value = loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+        is_number = isinstance(value, list) and all(
+            isinstance(each, str) and each.isdigit() for each in value
+        )
+        if isinstance(value, dict | list) and not is_number:  # "[613] Calls to ..." is text
+            return value
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, str) and value.isdigit()

@@ -67,7 +67,12 @@ class Field:
     @property
     def is_id(self) -> bool:
         """Whether it names other records by id."""
-        return self.encode in (encode_number, encode_identifier, encode_id_list)
+        return self.is_single_id or self.encode is encode_id_list
+
+    @property
+    def is_single_id(self) -> bool:
+        """Whether it names one other record by id."""
+        return self.encode in (encode_number, encode_identifier)
 
 
 def field_error(name: str, problem: str, hint: str = "") -> CyTechBotFieldError:
@@ -189,6 +194,8 @@ def encode_identifier(name: str, value: object) -> str:
     :param name: The field, for the error.
     :param value: ``str`` or ``int``.
     """
+    if type(value) is str and value.isascii() and value.isdigit() and value != "0":
+        return value  # digits, as most ids are, need none of the checks below
     if _is_whole_number(value):
         if abs(int(value)) >= _TOO_LARGE:
             raise field_error(name, "is larger than any id can be")

@@ -35,8 +35,8 @@ class _Place(Enum):
     BEFORE_ROOT = "before the JSON"
     ROOT_MEMBER = "before a member of the answer, or its end"
     SUBSCRIBER = "before a subscriber in its data, or the data's end"
-    AFTER_DATA = "behind its data"
-    AFTER_ROOT = "behind the JSON"
+    AFTER_DATA = "after its data"
+    AFTER_ROOT = "after the JSON"
     NOTHING_TO_STREAM = "in something that holds no subscribers"
 
 
@@ -55,15 +55,15 @@ class FlowAnswersParser:
     Each member is decoded by the standard library's parser as soon as it is in the buffer whole, so white
     space, the order of members, and traps inside texts need no care here.
 
-    :param reading: The fields of the call and the zone of the server.
+    :param context: The fields of the call and the zone of the server.
     """
 
-    def __init__(self, reading: ReadContext) -> None:
+    def __init__(self, context: ReadContext) -> None:
         self.head = bytearray()
         self.is_streaming = False
         self.flow_name: str | None = None
         self._flow_campaign_id = ""
-        self._reading = reading
+        self._context = context
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._at = 0
@@ -105,7 +105,7 @@ class FlowAnswersParser:
             log_skipped(self._skipped, "subscriber id")
         return found
 
-    def hand_over(self) -> bytes | None:
+    def take_unread(self) -> bytes | None:
         """
         Return the text that is not read yet, for another reader; ``None`` except before a subscriber.
 
@@ -189,11 +189,11 @@ class FlowAnswersParser:
                 self._check_campaign()
         if name == "status" and value in ("error", "info"):
             if self.is_streaming:
-                raise wrong_shape("an error stands behind its data")
+                raise wrong_shape("an error follows its data")
             self._place = _Place.NOTHING_TO_STREAM
 
     def _check_campaign(self) -> None:
-        requested = self._reading.fields.get("flow_campaign_id", "")
+        requested = self._context.fields.get("flow_campaign_id", "")
         if not is_same(self._flow_campaign_id, requested):
             raise mismatch("id", "flow_campaign_id")
 
@@ -203,7 +203,7 @@ class FlowAnswersParser:
         subscriber_id, at = self._read_name()
         value, at = self._read_value(at)
         self._leave(at, _Place.SUBSCRIBER, _Place.AFTER_DATA)
-        answers = read_answers(value, self._reading)
+        answers = read_answers(value, self._context)
         if is_empty_id(subscriber_id):
             self._skipped += 1
         else:

@@ -57,7 +57,7 @@ class Questionnaire:
 
     def progress(self, answers: Sequence[FlowAnswer]) -> Progress:
         """
-        Return the progress of a subscriber. White space alone is no answer.
+        Return the progress of a subscriber. White space alone does not count as an answer.
 
         :param answers: The subscriber's answers.
         """

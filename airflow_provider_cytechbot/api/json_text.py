@@ -1,4 +1,4 @@
-"""From the bytes of an answer to JSON, past what PHP and web servers put around it."""
+"""Finds and decodes the JSON in the body of an answer, also after notices that PHP writes before it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, NoReturn
 
-#: How far into a body its JSON may begin: notices are short.
+#: The number of characters in which the JSON of a body must begin: notices are short.
 MAX_NOTICES = 64 * 1024
 
 _LEAD = re.compile(r"[\s\ufeff]*")
@@ -25,7 +25,7 @@ def decode(body: bytes) -> str:
     """
     Return the text of a body, without byte order marks.
 
-    :param body: The body. Bytes that are no UTF-8, which only a notice can hold, become U+FFFD.
+    :param body: The body. Invalid UTF-8, which only a notice can have, becomes U+FFFD.
     """
     return body.decode(errors="replace").lstrip("\ufeff")
 
@@ -35,12 +35,12 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class FloatText(str):
-    """The text of a number with a fraction or an exponent: as an id, it was rounded before it was sent."""
+    """The text of a number with a fraction or an exponent. An id in this form was rounded by the server."""
 
     __slots__ = ()
 
 
-#: Numbers stay the text that was sent, so that no id ever passes through a float.
+#: Numbers are kept as text, so that no id passes through a float.
 DECODER = json.JSONDecoder(parse_int=str, parse_float=FloatText, parse_constant=_refuse_constant)
 
 
@@ -50,7 +50,7 @@ def loads(text: str) -> Any:
 
     :param text: The text, perhaps with PHP notices before the JSON.
     :raises ValueError: The text is not JSON.
-    :raises RecursionError: It is nested more deeply than any answer.
+    :raises RecursionError: The JSON is nested too deeply.
     """
     try:
         return DECODER.decode(text)
@@ -63,11 +63,11 @@ def loads(text: str) -> Any:
 
 def find_root(text: str) -> int | None:
     """
-    Return where the JSON of a body begins; ``None`` where none does.
+    Return the position at which the JSON of a body begins; ``None`` if there is none.
 
-    A PHP server with ``display_errors`` on writes its notices before the JSON; anything else before it,
-    such as a web page, means that this is not the API. What looks like JSON inside a notice is passed over:
-    the answer's begins behind the last one, right there, or on a line or behind a tag of its own.
+    A PHP server with ``display_errors`` writes notices before the JSON. Other text before it, such as a web
+    page, means that the server is not the API. Text inside a notice that looks like JSON is skipped: the JSON
+    of the answer begins directly after the last notice, or after a line break or an HTML tag.
 
     :param text: The body, or its beginning.
     """
@@ -90,7 +90,7 @@ def find_root(text: str) -> int | None:
 
 def clean(text: str) -> str:
     """
-    Return text that every store takes: half a surrogate pair, which is not a character, becomes U+FFFD.
+    Return text that can be encoded: half a surrogate pair, which is not a character, becomes U+FFFD.
 
     :param text: Text from JSON, which can hold half an emoji, cut off by the width of a database column.
     """
@@ -102,7 +102,7 @@ def clean(text: str) -> str:
 
 
 def json_type(value: Any) -> str:
-    """Return what JSON calls a value of this type."""
+    """Return the name of a value's type in JSON."""
     names = {
         dict: "an object",
         list: "a list",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
 
 
 def check_match(record: Mapping[str, object], fields: Mapping[str, str], matches: Mapping[str, str]) -> None:
@@ -21,6 +25,20 @@ def check_match(record: Mapping[str, object], fields: Mapping[str, str], matches
         answered, requested = record.get(member), fields.get(field)
         if requested is not None and isinstance(answered, str) and not is_same(answered, requested):
             raise mismatch(member, field)
+
+
+def check_echo(answer: Mapping[str, object], call: Call[Any]) -> None:
+    """
+    Refuse an answer that repeats an id or e-mail address of the request under its name, with another value.
+
+    :param answer: A JSON object of the answer.
+    :param call: The call.
+    :raises CyTechBotResponseError: The answer belongs to another request.
+    """
+    names = {
+        each.name: each.name for each in call.endpoint.fields if each.is_single_id or each.name == "email"
+    }
+    check_match(answer, call.fields, names)
 
 
 def is_same(answered: str, requested: str) -> bool:

@@ -1,4 +1,4 @@
-"""Masking secrets in text in all encodings. No other module has a list of encodings."""
+"""Masking secrets in text in all encodings, and addresses. No other module has a list of encodings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,19 @@ _BASE64_EDGE = 3
 
 _EQUALS = r"(?:=|%(?:25)*3D|\\+u003d|\\+x3d|&(?:amp;)*(?:#0*61|#x0*3d|equals);?|[\"']\s?:\s?[\"'])"
 _KEY_IN_QUERY = re.compile(rf"(api_key{_EQUALS})[^&\s\"'<>)]+", re.IGNORECASE)
+_EMAIL = re.compile(r"[^\s\"'<>(){}\[\],;:=]+@[^\s\"'<>(){}\[\],;:=]+")
+#: Only with a plus: without one, an id looks the same.
+_PHONE = re.compile(r"\+\d[\d\s()./-]{4,}\d")
 _HEX_ESCAPED = re.compile("[<>&'\"]")
+
+#: Stretches of text that can be base64, on several lines, too, or bytes in hex.
+_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:[ \t]*(?:\r?\n|\\r|\\n)+[ \t]*[A-Za-z0-9+/_-]{4,})*")
+_HEX_BYTE = re.compile(r"(?:0x|\\x?0{0,4})?([0-9A-Fa-f]{2})")
+_HEX_RUN = re.compile(rf"{_HEX_BYTE.pattern}(?:[\s:,;.-]{{0,2}}{_HEX_BYTE.pattern}){{5,}}")
+_DECIMAL_RUN = re.compile(r"\d{1,3}(?:[\s,;]{1,2}\d{1,3}){5,}")
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]|\\[rn]")
+#: How often base64 or hex is decoded that is encoded in another one.
+_MAX_DEPTH = 2
 
 
 def forms(secret: str) -> tuple[str, ...]:
@@ -82,7 +94,7 @@ class _Secret:
             spellings.add("".join(raw_bytes(chr(unit)) for unit in units))
         decoded = {level.text for spelling in spellings for level in decoded_levels(DecodedText(spelling))}
         self.needles = {
-            folded for each in decoded | spellings if len(folded := fold(each)) >= MIN_SECRET_LENGTH
+            folded.lower() for each in decoded | spellings if len(folded := fold(each)) >= MIN_SECRET_LENGTH
         }
         content = text.encode("utf-8", "surrogatepass")
         is_long = len(content) >= MIN_SECRET_LENGTH
@@ -137,8 +149,10 @@ class Redactor:
         pieces.append(text[at:end])
         return redact_query("".join(pieces))
 
-    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+    def _spans(self, text: str, depth: int = 0) -> Iterator[tuple[int, int]]:
         """Yield where secrets stand in the text."""
+        if self._texts and depth < _MAX_DEPTH:
+            yield from self._spans_in_bytes(text, depth + 1)
         for secret in self._secrets:
             for form in secret.forms:
                 yield from _find(text, form)
@@ -146,15 +160,27 @@ class Redactor:
             folded = fold(level.text)
             lower = folded.lower()
             for secret in self._secrets:
-                found = [(needle, 0) for needle in secret.needles if needle in folded]
-                found += [(needle, _BASE64_EDGE) for needle in secret.base64 if needle in folded]
+                found = [needle for needle in secret.needles if needle in lower]
+                in_base64 = [needle for needle in secret.base64 if needle in folded]
                 is_hex = bool(secret.hex) and secret.hex in lower
-                if found or is_hex:
+                if found or in_base64 or is_hex:
                     traced = level.traced(text)
-                    for needle, edge in found:
-                        yield from traced.spans(needle, secret.head, secret.tail, edge)
+                    for needle in found:
+                        yield from traced.spans(needle, secret.head, secret.tail, 0, ignore_case=True)
+                    for needle in in_base64:
+                        yield from traced.spans(needle, secret.head, secret.tail, _BASE64_EDGE)
                     if is_hex:
                         yield from traced.spans(secret.hex, 0, 0, 0, ignore_case=True)
+
+    def _spans_in_bytes(self, text: str, depth: int) -> Iterator[tuple[int, int]]:
+        """Yield the stretches whose bytes have a secret in any form, such as UTF-16 or percent-encoding."""
+        for runs, decode in _RUNS:
+            for run in runs.finditer(text):
+                folded = fold(run[0])
+                if any(needle in folded for secret in self._secrets for needle in secret.base64):
+                    continue  # found as it is, without what stands beside it
+                if any(any(self._spans(content, depth)) for content in decode(run[0])):
+                    yield run.span()
 
 
 def redact_query(text: str) -> str:
@@ -164,6 +190,43 @@ def redact_query(text: str) -> str:
     :param text: A URL or a log line that may hold one.
     """
     return _KEY_IN_QUERY.sub(rf"\1{MASK}", text)
+
+
+def _from_base64(text: str) -> Iterator[str]:
+    """Yield the bytes of base64, each as one character, for each place where it can begin."""
+    digits = _NO_BASE64.sub("", text.replace("-", "+").replace("_", "/"))
+    for begin in range(4):
+        whole = digits[begin:]
+        if len(whole) % 4 == 1:
+            whole = whole[:-1]
+        yield _text_of(base64.b64decode(whole + "=" * (-len(whole) % 4)))
+
+
+def _from_hex(text: str) -> Iterator[str]:
+    yield _text_of(bytes.fromhex("".join(_HEX_BYTE.findall(text))))
+
+
+def _from_decimals(text: str) -> Iterator[str]:
+    yield _text_of(bytes(min(int(number), 255) for number in re.findall(r"\d+", text)))
+
+
+_RUNS = ((_BASE64_RUN, _from_base64), (_HEX_RUN, _from_hex), (_DECIMAL_RUN, _from_decimals))
+
+
+def _text_of(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def mask_addresses(text: str) -> str:
+    """
+    Return text with ``***`` in place of e-mail addresses and international phone numbers.
+
+    :param text: Text that a server wrote.
+    """
+    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
 
 
 def _find(text: str, form: str) -> Iterator[tuple[int, int]]:

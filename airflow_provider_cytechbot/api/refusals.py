@@ -35,7 +35,10 @@ _TEMPORARY = re.compile(
     r"(?:database|server|service|system|table)\b.{0,30}\b(?:busy|locked|overloaded|unavailable|gone away)"
     r"|deadlock|lock wait timeout|lost connection"
     r"|temporar(?:y|ily)\b.{0,30}\b(?:unavailable|failure|error|problem|disabled|down)"
-    r"|(?:try|retry) (?:again )?(?:later|in a (?:moment|minute|while|few))|under maintenance",
+    r"|\b(?:try|retry)\b.{0,30}\b(?:later|in a (?:moment|minute|while|few))|under maintenance"
+    # PHP's words for a server that it calls itself, such as Facebook's, and does not reach.
+    r"|\b(?:timed out|could ?n[o']t resolve host|could not resolve host|connection refused|connection reset"
+    r"|failed to connect|empty reply from server|(?:ssl|tls) connect(?:ion)? error)\b",
     re.IGNORECASE,
 )
 
@@ -84,7 +87,8 @@ def refusal(
         # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
         hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."
         return CyTechBotRequestError(reason, hint)
-    return CyTechBotRequestError(reason, "Check the fields of the call.")
+    ids = ", ".join(_lookups(call))
+    return CyTechBotRequestError(reason, f"Check the fields of the call{f' ({ids})' if ids else ''}.")
 
 
 def temporary_failure(
@@ -129,10 +133,14 @@ def temporary_failure(
 
 def _lookup_hint(call: Call[Any]) -> str:
     """Return a hint with the ids that were looked up: the server's text can name another one."""
-    texts = [f"{name} {_shorten(text)!r}" for name, text in call.lookup_fields.items()]
+    texts = _lookups(call)
     if len(texts) < 2:
         return f"Nothing was found for {''.join(texts)}: check it."
     return f"Nothing was found for {', '.join(texts[:-1])} or {texts[-1]}: check them."
+
+
+def _lookups(call: Call[Any]) -> list[str]:
+    return [f"{name} {_shorten(text)!r}" for name, text in call.lookup_fields.items()]
 
 
 def _shorten(text: str) -> str:

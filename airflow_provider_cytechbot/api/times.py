@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TypeAlias
 
@@ -33,8 +34,8 @@ def resolve_date(name: str, value: DateInput | RelativeDate, *, base: date) -> s
 
     :param name: The field, for the error.
     :param value: A date as for :func:`.fields.encode_date`, or a relative one such as ``+30 days``.
-    :param base: The date to count from, usually of the run; of a ``datetime`` its own day.
-    :raises CyTechBotFieldError: The value is no date, or the result is beyond the calendar.
+    :param base: The date to count from, usually that of the run. A ``datetime`` counts as its own day.
+    :raises CyTechBotFieldError: The value is not a date, or the result is beyond the calendar.
     """
     if not is_relative(value):
         return encode_date(name, value)
@@ -42,7 +43,9 @@ def resolve_date(name: str, value: DateInput | RelativeDate, *, base: date) -> s
     try:
         return (pendulum.date(base.year, base.month, base.day) + period).isoformat()
     except (ValueError, OverflowError):
-        raise field_error(name, f"is not in the calendar: {_shown(value)} from {base:%Y-%m-%d}") from None
+        raise field_error(
+            name, f"is not in the calendar: {_quoted_start(value)} from {base:%Y-%m-%d}"
+        ) from None
 
 
 def parse_relative_days(name: str, value: object) -> pendulum.Duration:
@@ -53,7 +56,7 @@ def parse_relative_days(name: str, value: object) -> pendulum.Duration:
 
     :param name: The field, for the error.
     :param value: Text such as ``+1 month -1 day``, a ``timedelta`` or a ``pendulum.Duration``.
-    :raises CyTechBotFieldError: The value cannot be read, or holds a part of a day.
+    :raises CyTechBotFieldError: The value cannot be read, or is not a whole number of days.
     """
     if isinstance(value, timedelta):
         return _whole_days(name, value)
@@ -65,7 +68,7 @@ def parse_relative_days(name: str, value: object) -> pendulum.Duration:
         amounts[term[3].lower()] += int(term[2]) * (-1 if sign == "-" else 1)
         at = term.end()
     if not sign or at < len(text):
-        raise field_error(name, f"must be a date or a period of days, not {_shown(value)}", _HINT)
+        raise field_error(name, f"must be a date or a period of days, not {_quoted_start(value)}", _HINT)
     return pendulum.duration(**{f"{unit}s": amount for unit, amount in amounts.items()})
 
 
@@ -75,15 +78,14 @@ def parse_time(text: str, zone: tzinfo) -> str:
 
     :param text: The time, ``YYYY-MM-DD HH:MM:SS`` without a zone, or with an offset of its own.
     :param zone: The server's zone.
-    :raises ValueError: The text is no time.
+    :raises ValueError: The text is not a time.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        try:
-            # By way of UTC: a time that the change to summer time left out becomes the one an hour later.
-            moment = moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
-        except OverflowError as error:  # the offset moves it out of the calendar
-            raise ValueError(str(error)) from None
+        moment = moment.replace(tzinfo=zone)
+        # By way of UTC: a time that the change to summer time skips becomes the time an hour later.
+        with suppress(OverflowError):  # at both ends of the calendar
+            moment = moment.astimezone(UTC).astimezone(zone)
     return pendulum.instance(moment).isoformat()
 
 
@@ -91,8 +93,8 @@ def parse_day(text: str) -> str:
     """
     Return a day of the server as ``YYYY-MM-DD``.
 
-    :param text: The day, perhaps with a time behind it.
-    :raises ValueError: The text is no day.
+    :param text: The day, perhaps followed by a time.
+    :raises ValueError: The text is not a day.
     """
     return pendulum.instance(datetime.fromisoformat(text[:10])).date().isoformat()
 
@@ -107,9 +109,9 @@ def _whole_days(name: str, period: timedelta) -> pendulum.Duration:
         rest = (0, 0, period.seconds, period.microseconds)
         whole = pendulum.duration(days=period.days)
     if any(rest):
-        raise field_error(name, f"must be a whole number of days, not {_shown(period)}")
+        raise field_error(name, f"must be a whole number of days, not {_quoted_start(period)}")
     return whole
 
 
-def _shown(value: object) -> str:
+def _quoted_start(value: object) -> str:
     return repr(str(value)[:40])

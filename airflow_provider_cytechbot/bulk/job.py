@@ -15,10 +15,10 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotStorageError,
     CyTechBotTransportError,
 )
+from airflow_provider_cytechbot.api.redaction import mask_addresses
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.background import BackgroundLoop
 from airflow_provider_cytechbot.bulk.ledger import Ledger
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.options import FAIL_FAST, REPORT
 from airflow_provider_cytechbot.bulk.plan import (
     ColumnMap,
@@ -53,11 +53,11 @@ _LISTED = 5
 @dataclass
 class BulkJob:
     """
-    Writes rows, once.
+    Writes the rows of one source to a resource, once.
 
     :param rows: Opens the source.
-    :param resource: What the rows are written to.
-    :param options: How.
+    :param resource: The adapter of the resource that is written.
+    :param options: The options of the operator.
     :param settings: The connection's settings.
     :param cytechbot_conn_id: The connection's id.
     """
@@ -105,12 +105,12 @@ class BulkJob:
             figures = self._plan(ledger, stores)
             planned = ledger.counts()
             log.info(
-                "%s: %s rows in the source, %s for this task, %s calls to send; without a call: %s.",
+                "%s: %s rows in the source, %s for this task, %s calls to send%s.",
                 self._title,
                 f"{figures.source_rows:,}",
                 f"{ledger.rows():,}",
                 f"{ledger.open_calls():,}",
-                outcomes.describe(planned),
+                f"; without a call: {outcomes.describe(planned)}" if planned.total() else "",
             )
             failure: CyTechBotError | None = None
             interruption: BaseException | None = None

@@ -20,9 +20,9 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
+from airflow_provider_cytechbot.api.redaction import mask_addresses
 from airflow_provider_cytechbot.bulk import outcomes
 from airflow_provider_cytechbot.bulk.ledger import CallResult
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
 from airflow_provider_cytechbot.bulk.pause import SharedPause
 from airflow_provider_cytechbot.transport import metrics
 

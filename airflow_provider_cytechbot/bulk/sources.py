@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageError
 from airflow_provider_cytechbot.api.fields import field_error
-from airflow_provider_cytechbot.api.redaction import Redactor
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
+from airflow_provider_cytechbot.api.redaction import Redactor, mask_addresses
 from airflow_provider_cytechbot.storage.failures import secrets_of
 from airflow_provider_cytechbot.storage.locations import StorageLocation, path_text
 
@@ -106,7 +105,7 @@ def _rows_of_query(sql: str, sql_conn_id: str, parameters: Any) -> Iterator[Mapp
         # A server-side cursor has a description only after its first rows.
         rows = cursor.fetchmany(FETCH_SIZE) if cursor.description is None and _is_named(cursor) else None
         if cursor.description is None:
-            raise field_error("sql", "is no query: it returns no columns")
+            raise field_error("sql", "is not a query: it returns no columns")
         names = [column[0] for column in cursor.description]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise field_error("sql", f"returns several columns named {doubled[0]!r}", "Name them apart.")

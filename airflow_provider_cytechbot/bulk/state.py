@@ -62,8 +62,6 @@ class RunState:
         self._header: dict[str, str] = {}
         self._salt = b""
         self._journal: Journal | None = None
-        self._saved: dict[str, bytes | None] = {}
-        self._pending: list[tuple[str, bytes | None, bool, bool]] = []
         #: Whether an earlier try of this run has begun to send.
         self.is_resumed = False
         #: Whether anything differs from the newest state file.

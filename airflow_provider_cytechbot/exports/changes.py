@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
 from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
@@ -75,10 +76,11 @@ class ChangeLog:
     def __init__(
         self, folder: StorageLocation, base_url: str, flow_campaign_id: str, interval: datetime
     ) -> None:
-        self._folder = folder.child(f"flow_campaign_id={flow_campaign_id}")
+        # Readers of data skip names that begin with an underscore (Spark: without an equals sign).
+        self._folder = folder.child(f"_flow_campaign_{flow_campaign_id}")
         self._campaign = flow_campaign_uri(base_url, flow_campaign_id)
         self._name = state_name(interval)
-        self._states = [name for name in self._folder.names() if _STATE_NAME.fullmatch(name)]
+        self._states = self._stored()
         self._own = self._state(self._name) if self._name in self._states else None
         earlier = [name for name in self._states if name < self._name]
         self._before = self._state(earlier[-1]) if earlier else None
@@ -149,7 +151,12 @@ class ChangeLog:
         return now
 
     def changes(self) -> Iterator[tuple[Batch, list[str]]]:
-        """Yield subscribers with their changed answers, and for each answer the kind of change."""
+        """
+        Yield subscribers with their changed answers, and for each answer the kind of change.
+
+        :raises CyTechBotStorageError: Another run has stored a state since this one began.
+        """
+        self._refuse_states_of_other_runs()
         earlier = self._before
         old_blocks = earlier.blocks() if earlier else iter(())
         # With the same question numbers, equal blocks mean equal answers: most are skipped this way.
@@ -201,6 +208,17 @@ class ChangeLog:
             self._staged.discard()
         self._spool.close()
         self._blocks.close()
+
+    def _stored(self) -> list[str]:
+        return [name for name in self._folder.names() if _STATE_NAME.fullmatch(name)]
+
+    def _refuse_states_of_other_runs(self) -> None:
+        # The answers may have taken an hour to arrive, and this run compares with what it found before.
+        if new := sorted(set(self._stored()) - {*self._states, self._name}):
+            raise CyTechBotStorageError(
+                f"{self._folder.path} has the new state of a run at the same time: {new[0]}.",
+                "The next try compares with it. Let one run at a time export: max_active_runs=1.",
+            )
 
     def _state(self, name: str) -> StoredState:
         return StoredState(self._folder.child(name), self._campaign)

@@ -82,12 +82,8 @@ class ExportOptions:
             )
 
     def _check_placeholders(self) -> None:
-        for field, path in (("path", self.path), ("state_path", self.state_path or "")):
-            for placeholder in _PLACEHOLDER.findall(path):
-                if placeholder != CAMPAIGN_PLACEHOLDER:
-                    raise field_error(
-                        field, f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced."
-                    )
+        check_placeholders("path", self.path)
+        check_placeholders("state_path", self.state_path or "")
 
     def _check_changes(self) -> None:
         if self.export_mode == "changes" and not self.state_path:
@@ -128,3 +124,16 @@ class ExportOptions:
                 raise field_error(
                     name, "cannot be used with the format 'raw', which is the body of the answer unchanged"
                 )
+
+
+def check_placeholders(field: str, path: str) -> None:
+    """
+    Check that a path has no placeholder but that of the campaign.
+
+    :param field: The parameter.
+    :param path: The path.
+    :raises CyTechBotFieldError: Another one would stay in the name of the file.
+    """
+    for placeholder in _PLACEHOLDER.findall(path):
+        if placeholder != CAMPAIGN_PLACEHOLDER:
+            raise field_error(field, f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")

@@ -23,6 +23,11 @@ _FORMAT_OF_SUFFIX = {
     ".parquet": "parquet",
     ".json": RAW,
 }
+#: Suffixes of compressions and formats that are not written.
+_OTHER_SUFFIXES = (
+    *(".bz2", ".xz", ".lzma", ".lz4", ".lzo", ".snappy", ".sz", ".br", ".zip", ".7z", ".z", ".tgz", ".tar"),
+    *(".deflate", ".gzip", ".zstd", ".xlsx", ".xls", ".ods", ".orc", ".avro", ".arrow", ".feather", ".xml"),
+)
 _CONTENT_TYPES = {
     "jsonl": "application/jsonl",
     "csv": "text/csv; charset=utf-8",
@@ -79,7 +84,7 @@ class FileType(NamedTuple):
             raise field_error(field, "is empty, or ends in a slash", "Give the path of a file.")
         compressed = next((suffix for suffix in compressions.SUFFIXES if name.endswith(suffix)), "")
         suffix = next((s for s in _FORMAT_OF_SUFFIX if name.removesuffix(compressed).endswith(s)), "")
-        file_format = _format(field, suffix, file_format)
+        file_format = _format(field, name.removesuffix(compressed), suffix, file_format)
         compression = _compression(suffix, compressed, file_format, compression)
         if file_format == "parquet" and not find_spec("pyarrow"):
             raise field_error(
@@ -148,8 +153,12 @@ class FileType(NamedTuple):
         return JsonLinesEncoder(columns)
 
 
-def _format(field: str, suffix: str, file_format: str | None) -> str:
+def _format(field: str, name: str, suffix: str, file_format: str | None) -> str:
     named = _FORMAT_OF_SUFFIX.get(suffix)
+    if file_format and not named and (other := next(filter(name.endswith, _OTHER_SUFFIXES), None)):
+        raise field_error(
+            field, f"ends in {other}, which means another type of file", "Readers go by the suffix."
+        )
     if not (file_format or named):
         known = ", ".join(_FORMAT_OF_SUFFIX)
         raise field_error(field, f"has no suffix that names a format ({known})", "Or give file_format.")

@@ -137,14 +137,14 @@ def _refuse_folder(location: Location) -> None:
 
 def _reader(file_type: FileType, delimiter: str | None) -> Callable[[IO[bytes]], Iterator[dict[str, object]]]:
     if file_type.file_format == "parquet":
-        from airflow_provider_cytechbot.formats.parquet_reading import read_parquet
+        from airflow_provider_cytechbot.formats.parquet import read_parquet
 
         return read_parquet
     if file_type.file_format == "csv":
-        from airflow_provider_cytechbot.formats.csv_reading import read_csv
+        from airflow_provider_cytechbot.formats.csv_records import read_csv
 
         return partial(read_csv, delimiter=delimiter)
-    from airflow_provider_cytechbot.formats.json_lines_reading import read_json_lines
+    from airflow_provider_cytechbot.formats.json_lines import read_json_lines
 
     return read_json_lines
 

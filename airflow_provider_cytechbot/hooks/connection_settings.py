@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
@@ -28,11 +28,23 @@ DEFAULT_HOST = "https://cytechbot.com/api"
 MAX_PORT = 65535
 #: The largest number of seconds or requests. A socket's timeout takes no more.
 MAX_NUMBER = 86_400
+#: The smallest one. With less, no call would ever be answered in time, or sent.
+MIN_NUMBER = 0.001
+#: Retries beyond this take days.
+MAX_RETRIES = 1000
+#: Characters of a folder that are not percent-encoded.
+_SAFE_IN_FOLDERS = "%!$&'()*+,;=@~"
 
 #: A scheme that lacks its colon or a slash.
 _INCOMPLETE_SCHEME = re.compile(r"https?(?!://)[:/]", re.IGNORECASE)
 
-_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
+#: Texts that stand for no value or a switch, and schemes that were written twice.
+_NO_NAMES = frozenset({"true", "false", "yes", "no", "on", "off", "none", "null", "http", "https"})
+_FOLDER = re.compile(r"(?!\.{1,2}$)[^\s\\<>\"{}|^`?#:]+")
+
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
@@ -181,12 +193,29 @@ def _parse_base_url(host: str, schema: str, port: int | None) -> str:
     if port is not None and not 0 < port <= MAX_PORT:
         raise _UnreadableError(f"has an impossible port {port}")
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if not _is_host(parts.hostname):
+        raise _UnreadableError(f"has no usable host name: {parts.hostname[:60]!r}")
     folders = [each for each in f"{parts.path}/{folder}".split("/") if each]
+    if wrong := next((each for each in folders if not _FOLDER.fullmatch(each)), None):
+        raise _UnreadableError(f"has a folder that no URL has: {wrong[:60]!r}")
+    folders = [quote(each, safe=_SAFE_IN_FOLDERS) for each in folders]
     if folders and folders[-1].lower() == "api":
         folders.pop()
     return "/".join(
         [f"{parts.scheme}://{name}:{port}" if port else f"{parts.scheme}://{name}", *folders, "api"]
     )
+
+
+def _is_host(name: str) -> bool:
+    """Return whether a URL can have this host. A number such as 0x7f000001 is none."""
+    if ip_address(name):
+        return True
+    try:
+        ascii_name = name.encode("idna").decode()
+    except UnicodeError:
+        return False
+    is_number = _NUMBER.fullmatch(ascii_name.rstrip(".").rpartition(".")[2])
+    return bool(_HOST_NAME.fullmatch(ascii_name)) and not is_number and name.lower() not in _NO_NAMES
 
 
 def _read_bool(text: str) -> bool:
@@ -199,17 +228,18 @@ def _read_bool(text: str) -> bool:
 
 def _read_number(text: str) -> float:
     try:
-        value = float(text)
+        value = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         value = math.nan
-    if not 0 < value <= MAX_NUMBER:
-        raise _UnreadableError(f"must be a number above 0 and at most {MAX_NUMBER}, not {text!r}")
+    if not MIN_NUMBER <= value <= MAX_NUMBER:
+        raise _UnreadableError(f"must be a number from {MIN_NUMBER} to {MAX_NUMBER}, not {text[:60]!r}")
     return value
 
 
 def _read_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise _UnreadableError(f"must be a whole number, zero or more, not {text!r}")
+    is_short_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_RETRIES))
+    if not is_short_number or int(text) > MAX_RETRIES:
+        raise _UnreadableError(f"must be a whole number from 0 to {MAX_RETRIES}, not {text[:60]!r}")
     return int(text)
 
 
@@ -230,10 +260,9 @@ def _read_zone(text: str) -> ZoneInfo:
 def _read_proxy(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
-    is_host = text.lower() not in _TRUE | _FALSE and (not _NUMBER.fullmatch(text) or ip_address(text))
-    if not is_host or not url.isprintable() or _INCOMPLETE_SCHEME.match(text):
+    if not url.isprintable() or _INCOMPLETE_SCHEME.match(text) or parts.query or parts.fragment:
         raise _UnreadableError("must be the URL of an http proxy")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or "") or parts.port == 0:
         raise _UnreadableError(
             "must be the URL of an http proxy"
         )  # the value is not shown, because it can contain a password

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_cytechbot.api.decoders import ReadContext
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches, as_batch
+from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswersBatchParser, as_batch
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
 from airflow_provider_cytechbot.api.http_status import is_success
 
@@ -54,18 +54,18 @@ class _ArrivingFlowAnswers:
         self.on_block: Callable[[bytes], object] | None = None
         self._call = call
         self._answer = (status, headers)
-        reading = ReadContext(hook.settings.server_timezone, call.fields)
-        self._reader = FlowAnswerBatches(reading)
+        context = ReadContext(hook.settings.server_timezone, call.fields)
+        self._batch_parser = FlowAnswersBatchParser(context)
         self._head: list[bytes] = []
-        self._head_reader = FlowAnswersParser(reading)
+        self._head_parser = FlowAnswersParser(context)
         self._flow_name: str | None = None
         self._hook = hook
 
     def _add_to_head(self, block: bytes) -> bool:
         """Keep a block of the beginning; return whether the first subscriber is still missing."""
         self._head.append(block)
-        self._head_reader.feed(block)
-        return not self._head_reader.is_streaming
+        self._head_parser.feed(block)
+        return not self._head_parser.is_streaming
 
     def _raise_error_answer(self, body: bytes) -> None:
         """Raise the error of an answer without subscribers, while the call can still be retried."""
@@ -75,14 +75,14 @@ class _ArrivingFlowAnswers:
         self.bytes_read += len(block)
         if self.on_block:
             self.on_block(block)
-        return self._reader.feed(block)
+        return self._batch_parser.feed(block)
 
     def _close(self) -> Batch:
-        found = self._reader.close()
-        if self._reader.members.is_streaming:
+        found = self._batch_parser.close()
+        if self._batch_parser.parser.is_streaming:
             return found
         # The answer has no subscribers: an empty campaign, or an error.
-        answers = self._hook.decipher(self._call, *self._answer, bytes(self._reader.members.head))
+        answers = self._hook.decipher(self._call, *self._answer, bytes(self._batch_parser.parser.head))
         self._flow_name = answers["flow_name"]
         return as_batch(answers["data"].items())
 
@@ -144,7 +144,7 @@ class FlowAnswersStream(_ArrivingFlowAnswers):
     @property
     def flow_name(self) -> str | None:
         """The campaign's name. It is looked up if the answer does not have it yet."""
-        return self._flow_name or self._reader.members.flow_name or self._looked_up_flow_name
+        return self._flow_name or self._batch_parser.parser.flow_name or self._looked_up_flow_name
 
     @cached_property
     def _looked_up_flow_name(self) -> str | None:
@@ -244,7 +244,7 @@ class AsyncFlowAnswersStream(_ArrivingFlowAnswers):
     @property
     def flow_name(self) -> str | None:
         """The campaign's name, if it has arrived."""
-        return self._flow_name or self._reader.members.flow_name
+        return self._flow_name or self._batch_parser.parser.flow_name
 
     async def __aiter__(self) -> AsyncIterator[SubscriberAnswers]:
         """Yield each subscriber's id with its answers."""

@@ -166,7 +166,7 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         :param context: The task's context.
         """
         job = self._job_for(resource, context)
-        # Not by setattr, which Airflow checks: the job is no parameter.
+        # Not by setattr, which Airflow checks: the job is not a parameter.
         vars(self)["_job"] = job
         try:
             return job.run()

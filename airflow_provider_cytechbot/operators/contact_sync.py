@@ -187,6 +187,8 @@ class ContactSync:
             return
         if not self._group_id and self._needs_group:
             self._group_id = self._create_group()
+        if self._group_id:
+            log.info("The contacts are those of contact group %s.", self._group_id)
         if self._group_id and self._state.header.get(_GROUP_ID) != self._group_id:
             self._state.remember(_GROUP_ID, self._group_id)
         self._calls = ContactCalls(
@@ -206,7 +208,8 @@ class ContactSync:
             raise
         except CyTechBotRequestError as error:
             failure: CyTechBotError = error
-        if "adopt" not in payload and self._may_be_freed(call.key, wanted):
+        has_row = call.operation in (CREATE, RECREATE, "update") and "adopt" not in payload
+        if has_row and self._may_be_freed(call.key, wanted):
             failure = CyTechBotTransportError(
                 f"{failure.reason} Another row of the plan may give up the address.", was_rejected=True
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.fields import encode_id_list, encode_identifier, encode_text, field_error
-from airflow_provider_cytechbot.bulk.masking import mask_addresses
+from airflow_provider_cytechbot.api.redaction import mask_addresses
 from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, Settled, Written
 from airflow_provider_cytechbot.operators.row_values import checked, filled
 

@@ -82,7 +82,7 @@ class FigureCollector:
         """
         Add one subscriber.
 
-        :param answers: The subscriber's answers. White space alone is no answer.
+        :param answers: The subscriber's answers. White space alone does not count as an answer.
         """
         progress = self._questionnaire.progress(answers)
         self._counts.add(progress)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
+from airflow_provider_cytechbot.api.errors import CyTechBotResponseError, CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.reports.figures import FigureCollector
 from airflow_provider_cytechbot.reports.history import History, as_earlier_report
-from airflow_provider_cytechbot.reports.page import Subject, render_page
+from airflow_provider_cytechbot.reports.page import Subject, has_answers, render_page
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.storage.staged_files import StagedFile, WriteOptions, whole_or_nothing
 
@@ -26,6 +27,14 @@ CONTENT_TYPE = "text/html; charset=utf-8"
 #: The most questions in an XCom, and the most characters of a question's text there.
 MAX_QUESTIONS_RETURNED = 50
 MAX_TEXT_RETURNED = 80
+
+
+#: How much of an earlier page is read.
+_HEAD_SIZE = 4096
+
+
+class _NoAnswersError(Exception):
+    """The API returned no answers, but the report before has some."""
 
 
 class QuestionCount(TypedDict):
@@ -77,6 +86,7 @@ class ReportOptions(NamedTuple):
     :param history_path: Where the history is; ``None`` for a report without one.
     :param max_answers: The most answers to list of each question.
     :param overwrite: Whether to replace an existing page.
+    :param allow_empty: Whether a campaign may lose all of its answers.
     :param storage_options: Further options of the store.
     :param run: The task's run, whose entry in the history is replaced; empty outside of a run.
     """
@@ -85,6 +95,7 @@ class ReportOptions(NamedTuple):
     history_path: str | None
     max_answers: int
     overwrite: bool
+    allow_empty: bool
     storage_options: Mapping[str, Any]
     run: str
 
@@ -110,19 +121,46 @@ class FlowReport:
         """
         Write the page and the history.
 
+        If the API returns no answers and the report before has some, the answers are read a second time.
+
         :param flow_campaign_id: The campaign's id.
         :raises CyTechBotStorageError: A file could not be read or written.
+        :raises CyTechBotResponseError: There are no answers any more, and ``allow_empty`` is false.
         :raises CyTechBotError: The answers did not arrive.
         """
+        try:
+            return self._run(flow_campaign_id, is_second_reading=False)
+        except _NoAnswersError:
+            self._log(
+                "Flow campaign %s has no answers, but its report before has some: reading a second time",
+                flow_campaign_id,
+            )
+        try:
+            return self._run(flow_campaign_id, is_second_reading=True)
+        except _NoAnswersError:
+            error = CyTechBotResponseError(
+                f"The API returned no answers of flow campaign {flow_campaign_id}, twice, but the report"
+                " before has some. The old page and history were kept.",
+                "If all answers were deleted on purpose, set allow_empty=True.",
+            )
+        raise self._hook.task_error(error)
+
+    def _run(self, flow_campaign_id: str, *, is_second_reading: bool) -> FlowReportFigures:
         options, campaign = self._options, flow_campaign_uri(self._hook.settings.base_url, flow_campaign_id)
         place = StorageLocation.from_parameter("path", options.path)
         # Both files are opened before the API is called, so that a storage that cannot be used costs nothing.
         with self._history(place) as (history, history_file):
             earlier = history.reports_of(campaign, except_run=options.run) if history else None
+            newest = history.reports_of(campaign)[-1:] if history else []
             with whole_or_nothing(
                 place, overwrite=options.overwrite, options=self._write_options(CONTENT_TYPE)
             ) as page:
                 subject, figures = self._read(flow_campaign_id)
+                may_be_empty = is_second_reading and options.allow_empty
+                if not (figures.answered or may_be_empty) and (
+                    any(each.answered for each in newest) or _is_page_with_answers(place)
+                ):
+                    raise _NoAnswersError
                 page.write(render_page(subject, figures, earlier, max_answers=options.max_answers))
             uri = str(place.path)
             self._log("Wrote %s (%d bytes)", uri, page.size)
@@ -176,6 +214,15 @@ class FlowReport:
         )
         server = urlsplit(self._hook.settings.base_url).netloc
         return Subject(flow_campaign_id, campaign["flow_name"], server, stream.extracted_at), figures
+
+
+def _is_page_with_answers(place: StorageLocation) -> bool:
+    # Credentials that only allow writing cannot read an earlier page; the new one is written all the same.
+    with suppress(CyTechBotStorageRefusedError):
+        if place.exists() and not place.is_folder():
+            with place.open() as file, place.failures.translate_errors():
+                return has_answers(file.read(_HEAD_SIZE))
+    return False
 
 
 def _change(figures: Figures, earlier: Sequence[EarlierReport] | None) -> ReportChange | None:

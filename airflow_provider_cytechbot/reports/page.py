@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 #: With many questions, fewer answers of each are listed, or the page would grow too large to mail.
 _MAX_ANSWERS_OF_ALL_QUESTIONS = 400
+_HAS_ANSWERS = re.compile(rb'<meta name="cytechbot-answered" content="[1-9]')
 #: How many reports the line over time shows.
 _MAX_POINTS = 60
 # Not from strftime: the worker's locale would translate them.
@@ -62,6 +64,15 @@ class _QuestionRow(NamedTuple):
     @property
     def listed(self) -> int:
         return sum(answer.given for answer in self.answers)
+
+
+def has_answers(page: bytes) -> bool:
+    """
+    Return whether a page is a report with answers.
+
+    :param page: The beginning of a page.
+    """
+    return _HAS_ANSWERS.search(page) is not None
 
 
 def render_page(

@@ -1,4 +1,4 @@
-"""The records of the sandbox: their fields with what a field holds where nothing was given for it."""
+"""The records of the sandbox: their fields with default values."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.api.fields import encode_number, field_error, read_count, read_switch
+from airflow_provider_cytechbot.api.fields import encode_number, read_count, read_switch
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotOperatorMixin
 from airflow_provider_cytechbot.operators.links import CyTechBotFileLink, CyTechBotInstallationLink
@@ -236,9 +236,9 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
 
     def _options(self, context: Context, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
         """Return the checked options, and the type of the files."""
-        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER, ExportOptions
+        from airflow_provider_cytechbot.exports.options import ExportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
-        from airflow_provider_cytechbot.transfers.mapped_paths import is_shared_path
+        from airflow_provider_cytechbot.transfers.mapped_paths import refuse_shared_path
 
         rows = self.max_rows_per_file
         try:
@@ -262,12 +262,7 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
             file_type = options.file_type()
             if self._is_several:
                 options.check_several()
-            if is_shared_path(context, options.path):
-                raise field_error(
-                    "path",
-                    "is the same for several tasks of the mapping, which would overwrite each other's files",
-                    f"Put {CAMPAIGN_PLACEHOLDER} or {{{{ ti.map_index }}}} into it.",
-                )
+            refuse_shared_path(context, options.path)
         except CyTechBotError as error:
             failure = error
         else:

@@ -56,6 +56,8 @@ class CyTechBotFlowReportOperator(
         error that lists their ids.
     :param path: Where to write the page: anything that ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/reports/feedback.html`` or ``file:///data/feedback.html``.
+        ``{flow_campaign_id}`` is replaced by the campaign's id, in ``history_path``, too. Mapped tasks need a
+        path each; one path for all of them fails before anything is written.
     :param history_path: A JSON Lines file, the same from run to run, with the figures of each report. With
         it, the page shows the change since the report before, and a line over time. It is written after the
         page. A repeated run replaces its own entry. The last 520 reports of a campaign are kept.
@@ -63,6 +65,9 @@ class CyTechBotFlowReportOperator(
         not every reader of the page may see. With more than 40 questions, fewer are listed.
     :param overwrite: Whether to replace an existing page. With ``False``, one is an error, raised before the
         API is called.
+    :param allow_empty: Whether a campaign may lose all of its answers. If the API returns none, but the last
+        report of the history, or the page at ``path``, has some, they are read a second time. If there are
+        still none, the task fails and the old page and history stay, unless this is ``True``.
     :param storage_options: What the policy of a bucket demands of each write (page and history). For S3,
         parameters of its calls: ``{"ServerSideEncryption": "aws:kms", "ACL": "bucket-owner-full-control"}``.
         For another store, arguments of its filesystem's ``open``. Credentials and endpoints belong into the
@@ -85,6 +90,7 @@ class CyTechBotFlowReportOperator(
         "history_path",
         "max_answers",
         "overwrite",
+        "allow_empty",
         "storage_options",
         "cytechbot_conn_id",
     )
@@ -100,6 +106,7 @@ class CyTechBotFlowReportOperator(
         history_path: str | ObjectStoragePath | None = None,
         max_answers: int | str = 10,
         overwrite: bool | str = True,
+        allow_empty: bool | str = False,
         storage_options: Mapping[str, Any] | None = None,
         cytechbot_conn_id: str = CyTechBotHook.default_conn_name,
         **kwargs: Any,
@@ -111,6 +118,7 @@ class CyTechBotFlowReportOperator(
         self.history_path = history_path
         self.max_answers = max_answers
         self.overwrite = overwrite
+        self.allow_empty = allow_empty
         self.storage_options = storage_options
         self.cytechbot_conn_id = cytechbot_conn_id
         self._reported: list[ExportedCampaign] = []
@@ -119,11 +127,17 @@ class CyTechBotFlowReportOperator(
         """Write the page, and return its figures."""
         from airflow_provider_cytechbot.exports.files import WrittenFile
         from airflow_provider_cytechbot.exports.lineage import ExportedCampaign
+        from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER
         from airflow_provider_cytechbot.reports.flow_report import FlowReport
 
         hook = self.hook
         options = self._options(hook, context)
         flow_campaign_id = hook.resolve_flow_campaign_id(self.flow_campaign_id, self.flow_campaign_name)
+        path, history_path = (
+            text and text.replace(CAMPAIGN_PLACEHOLDER, flow_campaign_id)
+            for text in (options.path, options.history_path)
+        )
+        options = options._replace(path=path or "", history_path=history_path)
         report = FlowReport(hook, options, self.log.info)
         figures = self.run_stoppable(lambda: report.run(flow_campaign_id))
         page = WrittenFile(figures["uri"], 1, figures["bytes"])
@@ -146,19 +160,28 @@ class CyTechBotFlowReportOperator(
 
     def _options(self, hook: CyTechBotHook, context: Context) -> ReportOptions:
         """Return how to report, or fail at once if a parameter cannot be used."""
+        from airflow_provider_cytechbot.exports.options import check_placeholders
         from airflow_provider_cytechbot.reports.flow_report import ReportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
         from airflow_provider_cytechbot.storage.storage_options import check_storage_options
+        from airflow_provider_cytechbot.transfers.mapped_paths import refuse_shared_path
 
         try:
             check_storage_options(self.storage_options, str(self.path), str(self.history_path))
+            paths = {"path": self.path, "history_path": self.history_path}
+            # A template can leave None.
+            texts = {name: path_text(name, path) if path else "" for name, path in paths.items()}
+            for name, text in texts.items():
+                check_placeholders(name, text)
+            refuse_shared_path(context, texts["path"])
             return ReportOptions(
-                path=path_text("path", self.path) if self.path else "",  # a template can leave None
-                history_path=path_text("history_path", self.history_path) if self.history_path else None,
+                path=texts["path"],
+                history_path=texts["history_path"] or None,
                 max_answers=read_count(
                     "max_answers", self.max_answers, at_least=0, at_most=MAX_ANSWERS_LISTED
                 ),
                 overwrite=read_switch("overwrite", self.overwrite),
+                allow_empty=read_switch("allow_empty", self.allow_empty),
                 storage_options=self.storage_options or {},
                 run=_run_of(context),
             )

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import PurePath
 from typing import Any
 
+from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER
 
 #: Names in templates whose values are the same in all tasks of a mapping.
@@ -23,6 +24,22 @@ _SAME_ATTRIBUTES = {
     "task": _SAME_OF_TASK,
     "macros": frozenset({"ds_add", "ds_format", "ds_format_locale", "datetime_diff_for_humans"}),
 }
+
+
+def refuse_shared_path(context: Mapping[str, Any], path: str) -> None:
+    """
+    Check that no other task of the same mapping has the path of this one, as far as the DAG shows it.
+
+    :param context: The context of the running task.
+    :param path: The rendered path of the task.
+    :raises CyTechBotFieldError: Another one has.
+    """
+    if is_shared_path(context, path):
+        raise field_error(
+            "path",
+            "is the same for several tasks of the mapping, which would overwrite each other's files",
+            f"Put {CAMPAIGN_PLACEHOLDER} or {{{{ ti.map_index }}}} into it.",
+        )
 
 
 def is_shared_path(context: Mapping[str, Any], path: str) -> bool:

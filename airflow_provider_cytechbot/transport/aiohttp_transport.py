@@ -18,11 +18,18 @@ from yarl import URL
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.http_status import is_success
-from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
+from airflow_provider_cytechbot.transport.answer_limits import (
+    ERROR_PAGE_BYTES,
+    MAX_TIMEOUTS,
+    WINDOW_TIMEOUTS,
+    ProgressWatch,
+    SlowAnswerError,
+    collect,
+    max_bytes,
+)
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
-from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, ProgressWatch, SlowAnswerError
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
 from airflow_provider_cytechbot.transport.requests_transport import CONNECT_TIMEOUT
 
@@ -50,7 +57,7 @@ class AiohttpTransport:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._user_agent = user_agent()
         scheme = urlsplit(settings.base_url).scheme
-        # aiohttp does not read the environment itself, as that would override the connection.
+        # The environment is not read by aiohttp, which would let it override the connection.
         by_scheme = proxies(settings)
         self._proxy = by_scheme.get(scheme) or by_scheme.get("all")
         self._ssl: ssl.SSLContext | bool = settings.verify_tls
@@ -65,7 +72,7 @@ class AiohttpTransport:
         Open the sessions. They do not hold the API key.
 
         One keeps connections alive. The other uses a new connection for each call, for creates: a server may
-        close a kept-alive connection just as a call goes out, and a create lost so could not be sent again.
+        close a kept-alive connection just as a call is sent, and a lost create must not be sent again.
         """
         timeout = self._settings.timeout
         for keep_alive in (True, False):
@@ -89,10 +96,10 @@ class AiohttpTransport:
 
     async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
         """
-        Send a call and return status, headers and body of the answer, whatever they are.
+        Send a call and return the status, headers and body of the answer.
 
         :param call: The call.
-        :raises CyTechBotTransportError: No whole answer came.
+        :raises CyTechBotTransportError: No complete answer arrived.
         """
         async with self.open(call) as response:
             return response.status, response.headers, await self.body(call, response)
@@ -100,16 +107,16 @@ class AiohttpTransport:
     @asynccontextmanager
     async def open(self, call: Call[Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """
-        Send a call and give access to the answer while its body is still on the way.
+        Send a call and yield the answer before its body is read.
 
         :param call: The call.
-        :raises CyTechBotTransportError: No answer came.
+        :raises CyTechBotTransportError: No answer arrived.
         """
         settings = self._settings
         if not self._sessions:
             raise RuntimeError("the session is not open")
         await self.take_turn(self.limiter.waits())
-        response = await self._guarded(
+        response = await self._translate_errors(
             call,
             self._sessions[call.is_repeatable].request(
                 call.endpoint.verb,
@@ -130,10 +137,10 @@ class AiohttpTransport:
 
     async def body(self, call: Call[Any], response: aiohttp.ClientResponse) -> bytes:
         """
-        Return the whole decompressed body of an answer that is not streamed; of an error page, its beginning.
+        Return the decompressed body of an answer that is not streamed; for an error page, its beginning.
 
         :param call: The call that was answered.
-        :param response: The answer, as :meth:`open` gives it.
+        :param response: The answer from :meth:`open`.
         :raises CyTechBotTransportError: The body ended early, is too large or too slow.
         """
         is_error_page = not is_success(response.status)
@@ -159,37 +166,43 @@ class AiohttpTransport:
         Yield the decompressed body of an answer in blocks.
 
         :param call: The call that was answered.
-        :param response: The answer, as :meth:`open` gives it.
+        :param response: The answer from :meth:`open`.
         :raises CyTechBotTransportError: The body ended early.
         """
         failures = TransportFailures(call, self._settings)
         decoder = ContentDecoder(response.headers.get("Content-Encoding"), failures)
         watch = ProgressWatch(self._settings.timeout)
-        while received := await self._guarded(call, _watched_read(response, watch)):
+        # A chunk's extension is no part of the body: in drops, it lets no read return, and none time out.
+        within = WINDOW_TIMEOUTS * self._settings.timeout
+        while received := await self._translate_errors(call, _watched_read(response, watch), within=within):
             for block in decoder.decode(received):
                 yield block
         decoder.finish()
 
-    async def _guarded(self, call: Call[Any], do: Awaitable[T], *, within: float | None = None) -> T:
+    async def _translate_errors(
+        self, call: Call[Any], operation: Awaitable[T], *, within: float | None = None
+    ) -> T:
         """
-        Do some I/O and turn each transport exception into ours.
+        Run an I/O operation, and convert each exception of the client into an error of this provider.
 
-        Those of the client hold the URL with the key. Ours is raised outside the ``except``, so that the
-        client's is not its ``__context__``.
+        The client's exceptions have the URL with the key. The new error is raised outside the ``except``, so
+        that the client's exception is not its ``__context__``.
         """
         timeout = asyncio.timeout(within)
         try:
             async with timeout:
-                return await do
+                return await operation
         except (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError, ValueError) as error:
             failures = TransportFailures(call, self._settings)
             failure: BaseException = (
                 failures.too_slow()
                 if timeout.expired()
-                else _explain(list(_causes(error)), failures, has_proxy=self._proxy is not None)
+                else _transport_error(
+                    list(_exception_chain(error)), failures, has_proxy=self._proxy is not None
+                )
             )
         except BaseException as error:  # noqa: BLE001 - raised again below
-            # A cancelled task: the frames of the client, which hold the URL, are cut off.
+            # The task was cancelled. The traceback is dropped, because the client's frames have the URL.
             failure = error.with_traceback(None)
         raise failure
 
@@ -210,8 +223,8 @@ def _one_request_for_each_call() -> aiohttp.TraceConfig:
     """
     Return a trace that lets each request use one connection.
 
-    aiohttp sends a read once more by itself where a kept-alive connection is closed without an answer. That
-    would be a request past ``max_retries`` and ``requests_per_second``: the retry policy decides about it.
+    aiohttp sends a read again when a kept-alive connection is closed without an answer. That request
+    would not count for ``max_retries`` and ``requests_per_second``; only the retry policy may send it.
     """
 
     async def count(session: aiohttp.ClientSession, context: Any, params: Any) -> None:
@@ -237,10 +250,10 @@ def _trusting(bundle: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=bundle)
 
 
-def _explain(
+def _transport_error(
     causes: list[BaseException], failures: TransportFailures, *, has_proxy: bool
 ) -> CyTechBotTransportError:
-    """Return the error that a transport exception means."""
+    """Return the error for an exception of the client, given with all exceptions that it wraps."""
 
     def found(*types: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, types)), None)
@@ -252,11 +265,11 @@ def _explain(
     if found(SlowAnswerError):
         return failures.too_slow()
     if found(ssl.SSLError):
-        # aiohttp's own error is one too, but only the error that it wraps has a reason.
+        # aiohttp's own SSL error has no reason, only the error that it wraps has one.
         reasons = (getattr(cause, "reason", None) for cause in causes if isinstance(cause, ssl.SSLError))
         return failures.no_tls(next(filter(None, reasons), ""))
     if has_proxy and found(aiohttp.ClientConnectorError):
-        return failures.by_proxy()  # the only host that is connected to
+        return failures.by_proxy()  # no other host is connected to
     if found(aiohttp.ClientConnectorDNSError, socket.gaierror):
         return failures.unresolved()
     if found(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -272,7 +285,7 @@ def _explain(
     return failures.other(causes[0])
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an exception and all exceptions that it wraps, as cause or attribute."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

@@ -76,7 +76,7 @@ def ca_bundle_problem(path: str) -> str | None:
             return None
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
-        return "is no PEM file of certificates"
+        return "is not a PEM file of certificates"
     except (OSError, ValueError):
         return "cannot be read"
     return None

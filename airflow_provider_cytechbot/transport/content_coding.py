@@ -14,6 +14,9 @@ ACCEPTED = "gzip"
 #: How many bytes a block of a body has at most. Larger ones only cost memory.
 BLOCK_SIZE = 64 * 1024
 
+#: How many gzip streams without content a body may have: with more of them, it need never end.
+_MAX_EMPTY_STREAMS = 100
+
 _PLAIN = frozenset({"", "identity"})
 _COMPRESSED = frozenset({ACCEPTED, "x-gzip", "deflate"})
 #: What zlib calls its largest window, and either framing: that of gzip, or its own, HTTP's "deflate".
@@ -38,6 +41,8 @@ class ContentDecoder:
         self._stream = None if name in _PLAIN else zlib.decompressobj(_GZIP_OR_ZLIB)
         self._failures = failures
         self._is_empty = True
+        self._has_content = False
+        self._empty_streams = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """
@@ -53,12 +58,18 @@ class ContentDecoder:
         while data:
             if self._stream.eof:  # one gzip stream may follow another
                 self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+                self._has_content = False
             try:
                 block = self._stream.decompress(data, BLOCK_SIZE)
             except zlib.error:
                 break
             if block:
+                self._has_content = True
                 yield block
+            if self._stream.eof and not self._has_content:
+                self._empty_streams += 1
+                if self._empty_streams > _MAX_EMPTY_STREAMS:
+                    break
             data = self._stream.unconsumed_tail or self._stream.unused_data
         else:
             return

@@ -13,8 +13,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from airflow_provider_cytechbot.transport.answer_limits import ProgressWatch
 from airflow_provider_cytechbot.transport.content_coding import BLOCK_SIZE
-from airflow_provider_cytechbot.transport.progress_watch import ProgressWatch
 
 #: How many interim answers (1xx) may come before the final one.
 MAX_INTERIM_ANSWERS = 20

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.http_status import is_success
-from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES, collect, max_bytes
+from airflow_provider_cytechbot.transport.answer_limits import (
+    ERROR_PAGE_BYTES,
+    MAX_TIMEOUTS,
+    SlowAnswerError,
+    collect,
+    max_bytes,
+)
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
-from airflow_provider_cytechbot.transport.progress_watch import MAX_TIMEOUTS, SlowAnswerError
 from airflow_provider_cytechbot.transport.rate_limiter import rate_limiter_for
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds to wait for a connection: a server accepts one at once, however long it computes afterwards.
+#: Seconds to wait for a connection. Even a server that is slow to answer accepts one at once.
 CONNECT_TIMEOUT = 10.0
 
 
@@ -52,8 +57,8 @@ class RequestsTransport:
 
         settings = self._settings
         session = requests.Session()
-        # The environment is read here and not by requests, which would let it override the connection,
-        # and would send a password from ~/.netrc along.
+        # The environment is read in client_config. requests would let it override the connection, and would
+        # also send a password from ~/.netrc.
         session.trust_env = False
         for scheme in ("http://", "https://"):
             session.mount(scheme, Adapter())
@@ -61,16 +66,16 @@ class RequestsTransport:
         session.verify = settings.verify_tls and (ca_bundle(settings) or True)
         session.headers["User-Agent"] = user_agent()
         session.headers["Accept-Encoding"] = ACCEPTED
-        # Followed, a POST would arrive as a GET and a read's key at another host: requests sees no redirects.
+        # Redirects are not followed: a POST would become a GET, and a read's key would go to another host.
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         return session
 
     def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
         """
-        Send a call and return status, headers and body of the answer, whatever they are.
+        Send a call and return the status, headers and body of the answer.
 
         :param call: The call.
-        :raises CyTechBotTransportError: No whole answer came.
+        :raises CyTechBotTransportError: No complete answer arrived.
         """
         with self.open(call) as response:
             return response.status_code, response.headers, self.body(call, response)
@@ -78,19 +83,19 @@ class RequestsTransport:
     @contextmanager
     def open(self, call: Call[Any]) -> Iterator[requests.Response]:
         """
-        Send a call and give access to the answer while its body is still on the way.
+        Send a call and yield the answer before its body is read.
 
         :param call: The call.
-        :raises CyTechBotTransportError: No answer came.
+        :raises CyTechBotTransportError: No answer arrived.
         """
         settings = self._settings
         for wait in self.limiter.waits():
             time.sleep(wait)
         if not call.is_repeatable:
-            # A kept-alive connection may be closed by the server just as the next call goes out: a create
-            # that is lost so could not be sent again. The session itself goes on.
+            # A server may close a kept-alive connection just as the next call is sent, and a lost
+            # create must not be sent again. The session opens a new connection.
             self.session.close()
-        response = _guarded(
+        response = _translate_errors(
             call,
             settings,
             lambda: self.session.request(
@@ -110,10 +115,10 @@ class RequestsTransport:
 
     def body(self, call: Call[Any], response: requests.Response) -> bytes:
         """
-        Return the whole decompressed body of an answer that is not streamed; of an error page, its beginning.
+        Return the decompressed body of an answer that is not streamed; for an error page, its beginning.
 
         :param call: The call that was answered.
-        :param response: The answer, as :meth:`open` gives it.
+        :param response: The answer from :meth:`open`.
         :raises CyTechBotTransportError: The body ended early, is too large or too slow.
         """
         is_error_page = not is_success(response.status_code)
@@ -139,7 +144,7 @@ class RequestsTransport:
         Yield the decompressed body of an answer in blocks.
 
         :param call: The call that was answered.
-        :param response: The answer, as :meth:`open` gives it.
+        :param response: The answer from :meth:`open`.
         :raises CyTechBotTransportError: The body ended early.
         """
         return self._blocks(call, response, response.raw.read)
@@ -149,33 +154,35 @@ class RequestsTransport:
     ) -> Iterator[bytes]:
         settings = self._settings
         decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
-        while received := _guarded(call, settings, lambda: read(BLOCK_SIZE, decode_content=False)):
+        while received := _translate_errors(call, settings, lambda: read(BLOCK_SIZE, decode_content=False)):
             yield from decoder.decode(received)
         decoder.finish()
 
 
-def _guarded(call: Call[Any], settings: Settings, do: Callable[[], T]) -> T:
+def _translate_errors(call: Call[Any], settings: Settings, operation: Callable[[], T]) -> T:
     """
-    Do some I/O and turn each transport exception into ours.
+    Run an I/O operation, and convert each exception of the client into an error of this provider.
 
-    Those of the client hold the URL with the key. Ours is raised outside the ``except`` (and not in a context
-    manager's exit), so that the client's is not its ``__context__``.
+    The client's exceptions have the URL with the key. The new error is raised outside the ``except`` (and not
+    in the exit of a context manager), so that the client's exception is not its ``__context__``.
     """
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
-        return do()
+        return operation()
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        failure: BaseException = _explain(list(_causes(error)), TransportFailures(call, settings))
+        failure: BaseException = _transport_error(
+            list(_exception_chain(error)), TransportFailures(call, settings)
+        )
     except BaseException as error:  # noqa: BLE001 - raised again below
-        # A task that is ended or timed out: the frames of the client, which hold the URL, are cut off.
+        # The task was ended or timed out. The traceback is dropped, because the client's frames have the URL.
         failure = error.with_traceback(None)
     raise failure
 
 
-def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTechBotTransportError:
-    """Return the error that a transport exception means."""
+def _transport_error(causes: list[BaseException], failures: TransportFailures) -> CyTechBotTransportError:
+    """Return the error for an exception of the client, given with all exceptions that it wraps."""
     from requests import exceptions as of_requests
     from urllib3 import exceptions as of_urllib3
 
@@ -212,11 +219,11 @@ def _explain(causes: list[BaseException], failures: TransportFailures) -> CyTech
     return failures.other(causes[0])
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
     """
     Yield an exception and all exceptions that it wraps, as cause, attribute or argument.
 
-    Its ``__context__`` is left out: it may be an exception that the caller was handling already.
+    The ``__context__`` is skipped: it may be an exception that the caller was handling already.
     """
     seen: set[int] = set()
     waiting = [error]

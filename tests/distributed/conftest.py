@@ -77,21 +77,26 @@ def airflow(api, store, post, home):
 
     dags = home / "dags"
     dags.mkdir()
-    for file in [*DAGS.glob("*.py"), *EXAMPLES.glob("*.py")]:
-        # Without a schedule each example runs once, and writes below this home.
-        text = file.read_text().replace("/tmp/cytechbot", str(home / "examples"))
-        (dags / file.name).write_text(re.sub(r'schedule="[^"]+"', "schedule=None", text))
+    for file in DAGS.glob("*.py"):
+        shutil.copy(file, dags)
     env = {
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": api.connection_json(),
         "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
         "AIRFLOW_CONN_SMTP_DEFAULT": post.connection(),
         "AIRFLOW_VAR_NEW_PASSWORD": PASSWORD,
-        "AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD": EXAMPLE_PASSWORD,
     }
     for dag_id, example in RUN_AS.items():
+        text = (EXAMPLES / f"{dag_id}.py").read_text().replace("/tmp/cytechbot", str(home / "examples"))
+        for old, new in example.replace.items():
+            text = text.replace(old, new)
+        # Each has a warehouse of its own, and no schedule, so that it runs once.
+        text = text.replace('"warehouse"', f'"warehouse_{dag_id}"')
+        (dags / f"{dag_id}.py").write_text(re.sub(r'schedule="[^"]+"', "schedule=None", text))
         folder = home / "runs" / dag_id
         folder.mkdir(parents=True)
-        env |= example.prepare(folder)
+        for name, value in {**example.env, **example.prepare(folder)}.items():
+            env[name.replace("CONN_WAREHOUSE", f"CONN_WAREHOUSE_{dag_id.upper()}")] = value
+    env["AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD"] = EXAMPLE_PASSWORD
     assert json.loads(env["AIRFLOW_CONN_CYTECHBOT_DEFAULT"])["password"] == API_KEY
     with Cluster(dags, home, env) as cluster:
         yield cluster

@@ -66,7 +66,7 @@ class TaskRun:
 @dataclass(frozen=True)
 class DagRun:
     """
-    What a DAG run left behind.
+    The results of a DAG run.
 
     `tasks` goes by task id, that of a mapped task with its index: `export[0]`. `state` is None where there
     was no run, because the DAG could not be read for instance: `log` has the reason.

@@ -62,7 +62,7 @@ def test_a_run_has_state_result_templates_and_log(airflow):
     assert airflow.runs("services_plain") == [run]
 
 
-def test_what_was_written_can_be_searched(airflow):
+def test_written_logs_can_be_searched(airflow):
     """A task's print is masked in its log, and by Airflow's own doing not where the scheduler repeats it."""
     assert [path.name for path in airflow.find_text(PASSWORD)] == ["scheduler.log"]
     assert [path.name for path in airflow.find_text("The password is ***")] == ["attempt=1.log"]

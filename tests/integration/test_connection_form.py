@@ -100,7 +100,7 @@ def test_each_field_has_a_caption_a_widget_and_a_description(form):
     screenshot(form.page, "connection-extras")
 
 
-def test_what_is_filled_in_is_saved_tested_edited_and_never_shown(form, airflow, cytechbot_sandbox):
+def test_entered_values_are_saved_tested_edited_and_never_shown(form, airflow, cytechbot_sandbox):
     key = cytechbot_sandbox.api_key
     form.add()
     form.fill(host=cytechbot_sandbox.base_url, password=key, port=cytechbot_sandbox.port, max_retries=0)

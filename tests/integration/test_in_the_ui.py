@@ -1,9 +1,11 @@
-"""What Airflow's UI shows of exports to S3 that the example DAGs have made: `make test-browser`."""
+"""What Airflow's UI shows of DAGs, forms and runs with the provider's operators: `make test-browser`."""
 
 from __future__ import annotations
 
 import html
 import io
+import json
+import re
 from importlib.metadata import version
 from urllib.parse import quote
 
@@ -19,7 +21,7 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 
 from .airflow_services import NO_TIMEOUT, AirflowServices
 from .browser import needs_chromium, new_page, screenshot
-from .dag_runs import EXAMPLES
+from .dag_runs import EXAMPLES, ROOT
 from .object_store import BUCKET, SECRET_KEY, object_store
 
 pytestmark = [
@@ -27,6 +29,14 @@ pytestmark = [
     needs_chromium,
     pytest.mark.skipif(not version("apache-airflow").startswith("3.3."), reason="the UI of Airflow 3.3"),
 ]
+EXAMPLES_SHOWN = (
+    "cytechbot_export_flow_answers",
+    "cytechbot_export_to_s3",
+    "cytechbot_contacts_from_a_list",
+    "cytechbot_label_in_shards",
+)
+TEST_DAGS = ROOT / "tests/integration/dags"
+OTHERS_SHOWN = (TEST_DAGS / "ui/shown_in_the_ui.py", TEST_DAGS / "operators/operators_writing.py")
 FOLDER = f"s3://aws_default@{BUCKET}/cytechbot"
 LINES_SHOWN = 8
 TABLE = """
@@ -53,13 +63,15 @@ def sandbox():
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory, store, sandbox):
-    """Airflow with two of the example DAGs, which run when a test triggers them and not by their schedule."""
+    """Airflow with DAGs that run when a test triggers them and not by their schedule."""
     dags = tmp_path_factory.mktemp("dags")
-    for name in ("cytechbot_export_flow_answers", "cytechbot_export_to_s3"):
-        text = (EXAMPLES / f"{name}.py").read_text()
-        (dags / f"{name}.py").write_text(text.replace('schedule="@daily"', "schedule=None"))
+    for path in (*(EXAMPLES / f"{name}.py" for name in EXAMPLES_SHOWN), *OTHERS_SHOWN):
+        (dags / path.name).write_text(path.read_text().replace('schedule="@daily"', "schedule=None"))
     env = {
         "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
+        "AIRFLOW_CONN_AWS_AMAZON": json.dumps(
+            {"conn_type": "aws", "login": "a", "password": SECRET_KEY, "extra": {"region_name": "eu-west-1"}}
+        ),
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json(),
     }
     with AirflowServices(
@@ -72,8 +84,8 @@ def airflow(tmp_path_factory, store, sandbox):
 def run(airflow):
     """Trigger a DAG, and wait until its run has succeeded."""
 
-    def run(dag_id):
-        conf = {"flow_campaign_id": "1", "folder": FOLDER}
+    def run(dag_id, **conf):
+        conf = {"flow_campaign_id": "1", "folder": FOLDER} | conf
         run = airflow.trigger(dag_id, conf=conf, logical_date="2026-01-02T00:00:00+00:00")
         assert run.wait(180) == "success"
         return run
@@ -130,3 +142,54 @@ def test_asset_event_has_the_number_of_rows(airflow, run, page, store):
     page.set_content(TABLE.format(rows="".join(f"<tr>{line}</tr>" for line in cells)))
     expect(page.locator("tr")).to_have_count(LINES_SHOWN + 1)
     screenshot(page.locator("table"), "exported-rows")
+
+
+def test_links_lead_to_the_installation_and_to_written_files(airflow, run, page, sandbox, tmp_path):
+    made = run("shown_in_the_ui", local=tmp_path.as_uri())
+    url = f"{airflow.url}/dags/{made.dag_id}/runs/{quote(made.run_id)}/tasks"
+    console = "https://console.aws.amazon.com/s3/object/reports?prefix=weekly/campaign%201.html"
+    installation = f"http://127.0.0.1:{sandbox.port}"
+    for task, links in {
+        "amazon": {"CyTechBot": installation, "Written file": console},
+        "local": {"CyTechBot": installation},
+        "elsewhere": {"CyTechBot": installation},
+        "answered": {"CyTechBot": installation},
+    }.items():
+        page.goto(f"{url}/{task}/details")
+        expect(page.get_by_role("link", name="CyTechBot", exact=True)).to_be_visible()
+        found = page.get_by_role("link", name=re.compile("^(CyTechBot|Written file)$"))
+        assert {each.inner_text(): each.get_attribute("href").rstrip("/") for each in found.all()} == links
+        if task == "amazon":
+            screenshot(page, "task-links")
+
+
+@pytest.mark.parametrize("dag_id", ["shown_in_the_ui", "operators_writing"])
+def test_no_name_in_the_graph_is_cut(airflow, page, dag_id):
+    airflow.wait_for_dag(dag_id)
+    page.set_viewport_size({"width": 2400, "height": 1600})
+    page.goto(f"{airflow.url}/dags/{dag_id}")
+    page.get_by_label("Show Graph").first.click()
+    names = page.locator(".react-flow__node").get_by_text(re.compile("^CyTechBot "))
+    expect(names).to_have_count({"shown_in_the_ui": 5, "operators_writing": 14}[dag_id])
+    for name in names.all():
+        cut = "each => each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight + 1"
+        assert not name.evaluate(cut), name.inner_text()
+        assert "…" not in name.inner_text()
+    screenshot(page, f"graph-{dag_id}")
+
+
+def test_mapped_tasks_have_names(airflow, run, page):
+    made = run("cytechbot_contacts_from_a_list")
+    page.goto(f"{airflow.url}/dags/{made.dag_id}/runs/{quote(made.run_id)}/tasks/create_contact/mapped")
+    for name in ("Lea", "Noor", "2"):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    screenshot(page, "mapped-names")
+
+
+def test_the_form_for_a_run_has_titles(airflow, page):
+    airflow.wait_for_dag("cytechbot_label_in_shards")
+    page.goto(f"{airflow.url}/dags/cytechbot_label_in_shards")
+    page.get_by_role("button", name="Trigger").first.click()
+    for title in ("Page", "Label", "Folder"):
+        expect(page.get_by_role("dialog").get_by_role("group").get_by_text(title).first).to_be_visible()
+    screenshot(page, "form-titles")

@@ -195,7 +195,7 @@ def pinned(path: Path) -> set[str]:
     return {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
 
 
-def test_what_the_tests_need_is_pinned():
+def test_requirements_of_the_tests_are_pinned():
     assert brought_along(f"{NAME}[test]") - pinned(CONSTRAINTS) - pinned(TEST_TOOLS) == {NAME}
 
 

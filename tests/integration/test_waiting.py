@@ -149,7 +149,7 @@ def test_a_subscriber_is_waited_for_in_both_modes(airflow, server, lengthy):
     assert "answer of 21" not in airflow.component_log("triggerer")
 
 
-def test_what_is_there_is_not_deferred_for(airflow, server):
+def test_existing_answers_cause_no_deferral(airflow, server):
     answer(server, "3", "31", "32")
     run = airflow.trigger("wait_campaign", conf={"campaign": "3"})
     assert run.wait(PATIENCE) == "success"
@@ -196,7 +196,7 @@ def test_many_subscribers_share_a_poll(airflow, server):
 
 
 @pytest.mark.parametrize("refusal", ["unknown campaign", "wrong key"])
-def test_what_is_refused_fails_at_once_in_both_modes(lengthy, refusal):
+def test_a_refusal_fails_at_once_in_both_modes(lengthy, refusal):
     run = lengthy[refusal]
     assert run.wait(PATIENCE) == "failed"
     assert run.states() == {
@@ -208,7 +208,7 @@ def test_what_is_refused_fails_at_once_in_both_modes(lengthy, refusal):
     assert set(run.tries().values()) == {1}  # no retry can help
 
 
-def test_timeout_acts_alike_in_both_modes(lengthy):
+def test_timeout_has_the_same_effect_in_both_modes(lengthy):
     run = lengthy["in vain"]
     assert run.wait(PATIENCE) == "failed"
     assert run.states() == {
@@ -235,7 +235,7 @@ def test_intervals_grow_in_both_modes_up_to_max_wait(airflow, server, lengthy, c
     assert max(gaps[5:]) < 12  # and the last of them at least 16, if they grew without end
 
 
-def test_a_broken_server_is_borne_for_so_many_polls_in_both_modes(broken_server, lengthy):
+def test_failed_polls_are_tolerated_up_to_the_limit_in_both_modes(broken_server, lengthy):
     run = lengthy["broken"]
     assert run.wait(PATIENCE) == "failed"
     assert run.states() == {

@@ -101,7 +101,7 @@ def test_the_check_of_keys_sees_a_wrong_one(key):
 
 
 @pytest.mark.parametrize("kind", BASES)
-def test_lists_just_the_modules_that_have_something_to_offer(kind):
+def test_lists_exactly_the_modules_with_public_classes(kind):
     assert sorted(provider_modules(kind)) == modules_that_offer(kind)
 
 

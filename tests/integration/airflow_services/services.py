@@ -269,7 +269,7 @@ class AirflowServices:
     def kill_process(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
         """Signal one process, if it is ours; SIGKILL returns when it is dead."""
         if not self.owns(pid):
-            raise ProcessLookupError(f"{pid} is no process of this Airflow")
+            raise ProcessLookupError(f"{pid} is not a process of this Airflow")
         os.kill(pid, how)
         if how is signal.SIGKILL:
             self.wait_until(lambda: not self.owns(pid), 10, f"the end of process {pid}", every=0.005)
@@ -326,7 +326,7 @@ class AirflowServices:
         while not done():
             self._check_components()
             if waited > timeout:
-                self._fail(f"Waited {timeout} s in vain for {what}.", run)
+                self._fail(f"No {what} within {timeout} s.", run)
             time.sleep(every)
             # A round that takes longer was one of a machine that stood still, and Airflow with it.
             waited, start = waited + min(time.monotonic() - start, LONGEST_ROUND), time.monotonic()

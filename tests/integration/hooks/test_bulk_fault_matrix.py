@@ -161,7 +161,7 @@ def synced(server, tmp_path_factory):
 def cells():
     for number, fault in enumerate(FAULTS):
         kinds = list(WRITES) if IS_LONG else [list(WRITES)[number % len(WRITES)]]
-        for kind in {*kinds, "create"} if not IS_LONG and fault in RATE_LIMITS else kinds:
+        for kind in sorted({*kinds, "create"}) if not IS_LONG and fault in RATE_LIMITS else kinds:
             yield pytest.param(fault, kind, id=f"{fault}-{kind}")
 
 
@@ -186,8 +186,8 @@ def check(kind, error, manifest, text, lines, holds_no_key):
         holds_no_key(error)
         assert "@" not in str(error)
         # A wrong key does not become right by itself.
-        is_lasting = isinstance(error, CyTechBotAuthError)
-        assert error.retryable is (outcomes.can_be_retried(counts) and not is_lasting)
+        is_permanent = isinstance(error, CyTechBotAuthError)
+        assert error.retryable is (outcomes.can_be_retried(counts) and not is_permanent)
     return found
 
 

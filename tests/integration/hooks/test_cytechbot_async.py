@@ -166,9 +166,9 @@ class TestTls:
         monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
         monkeypatch.setenv(name, str(tmp_path / "junk.pem"))
         hook = connect("https://127.0.0.1:1")
-        with pytest.raises(CyTechBotSettingsError, match="is no PEM file of certificates"):
+        with pytest.raises(CyTechBotSettingsError, match="is not a PEM file of certificates"):
             hook.get_flow_campaign("1")
-        with pytest.raises(CyTechBotSettingsError, match="is no PEM file of certificates"):
+        with pytest.raises(CyTechBotSettingsError, match="is not a PEM file of certificates"):
             asyncio.run(send())
         with pytest.raises(CyTechBotSettingsError, match="'cytechbot_default'"):
             connect("https://127.0.0.1:1").get_conn()

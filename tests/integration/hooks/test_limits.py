@@ -34,7 +34,7 @@ def both(hook, endpoint, **fields):
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Oops", "404 No"])
-def test_a_bomb_takes_little_memory(status, fault_server, answers, connect):
+def test_a_decompression_bomb_uses_little_memory(status, fault_server, answers, connect):
     fault_server.will(answers.ok(BOMB, "Content-Encoding: gzip", status=status, keep=False))
     hook = connect(fault_server.base_url, max_retries=0)
     tracemalloc.start()
@@ -59,6 +59,8 @@ def test_a_large_answer_to_a_create_is_ambiguous(fault_server, answers, connect)
         (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
         (b"\r\n", b" "),
         (b"X-Drops: ", b"x"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\nX: ", b"x"),
     ],
 )
 @pytest.mark.parametrize("endpoint", [endpoints.GET_FLOW_CAMPAIGN, endpoints.GET_FLOW_ANSWERS])

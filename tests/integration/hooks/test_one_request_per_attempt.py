@@ -34,7 +34,7 @@ def test_a_kept_connection_closed_without_an_answer(fault, max_retries, fault_se
 
 
 @pytest.mark.parametrize("fault", ["close", "reset"])
-def test_the_same_with_requests(fault, fault_server, answers, connect):
+def test_the_requests_transport_sends_one_request_per_attempt(fault, fault_server, answers, connect):
     fault_server.will(answers.ok("[]"), getattr(answers, fault))
     hook = connect(fault_server.base_url, max_retries=1)
     hook.get_flow_campaigns()

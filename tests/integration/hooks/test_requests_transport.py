@@ -272,9 +272,7 @@ class TestKeepAlive:
         assert hook.create_contact_group(name="Riders") == "7"
         assert len(fault_server.requests) == 1
 
-    def test_a_create_never_rides_on_a_connection_that_may_be_closed_at_that_moment(
-        self, fault_server, answers, connect
-    ):
+    def test_a_create_opens_a_new_connection(self, fault_server, answers, connect):
         hook = connect(fault_server.base_url)
 
         def close_if_it_is_used_again(connection, server):
@@ -304,7 +302,7 @@ class TestErrorPagesThatAreCutOff:
         assert len(fault_server.requests) == 2
 
     @pytest.mark.parametrize("status", [b"429 Too Many Requests", b"403 Forbidden", b"302 Found"])
-    def test_a_create_that_was_turned_away_is_not_ambiguous(self, status, fault_server, answers, connect):
+    def test_a_rejected_create_is_not_ambiguous(self, status, fault_server, answers, connect):
         fault_server.will(answers.raw(self.PAGE % status))
         with pytest.raises(CyTechBotUnansweredError, match=status[:3].decode()):
             connect(fault_server.base_url).create_contact_group(name="Riders")

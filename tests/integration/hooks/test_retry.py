@@ -221,7 +221,9 @@ class TestNothingSent:
         finally:
             server.stop()
 
-    def test_an_error_that_the_caller_is_handling_is_not_taken_for_ours(self, fault_server, answers, connect):
+    def test_an_error_that_the_caller_is_handling_is_not_part_of_the_failure(
+        self, fault_server, answers, connect
+    ):
         import requests
 
         hook = connect(fault_server.base_url)
@@ -262,7 +264,7 @@ class TestAgainstTheSandbox:
 
     @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "truncate", "truncate_json", "html"])
     @pytest.mark.parametrize("quirks", ["none", "all"])
-    def test_a_delete_whose_answer_was_lost_ends_well(self, kind, quirks, sandbox, hook):
+    def test_a_delete_succeeds_after_a_lost_response(self, kind, quirks, sandbox, hook):
         sandbox.quirks = quirks
         sandbox.fault(kind, "delete_contact")
         sandbox.fault(kind, "delete_contact_group")

@@ -22,7 +22,7 @@ HOWS = ("KILL", "TERM twice", "TERM, then KILL", "execution_timeout")
 def wait_until(condition, seconds=60):
     ends = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < ends, "waited in vain"
+        assert time.monotonic() < ends, "not within the time limit"
         time.sleep(0.002)
 
 

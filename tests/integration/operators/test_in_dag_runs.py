@@ -127,3 +127,52 @@ def test_secrets_are_nowhere(run, secret):
 def test_the_search_would_find_them(run):
     assert run.find_text("made@example.com") != []
     assert "Bad request: api_key=*** password=***" in run.log
+
+
+@pytest.fixture(scope="module")
+def written(sandbox, dag_runner, tmp_path_factory):
+    """One run of each write."""
+    sandbox.reset()
+    folder = tmp_path_factory.mktemp("written").as_uri()
+    env = {"AIRFLOW_CONN_CYTECHBOT_DEFAULT": sandbox.connection_json()}
+    return dag_runner.run(DAG.with_name("operators_writing.py"), conf={"folder": folder}, env=env)
+
+
+def test_each_write_logs_what_it_did(written):
+    assert set(written.states.values()) == {"success"}
+    ids = {name: task.result for name, task in written.tasks.items()}
+    bulk = "Bulk write ({}) over connection 'cytechbot_default': 2 rows: {}"
+    for task, line in {
+        "group": f"Created contact group 'Riders' over : id {ids['group']}.",
+        "renamed": f"Updated contact group {ids['group']} over : changed (name).",
+        "contact": f"Created contact in contact group {ids['group']} over : id {ids['contact']}.",
+        "changed": f"Updated contact {ids['contact']} over : changed (first_name, last_name).",
+        "deleted": f"Deleted contact {ids['contact']} over : changed.",
+        "deleted_again": f"Nothing to delete for contact_id '{ids['contact']}' over : ",
+        "label": f"Created label 'Rider' of page {PAGE} over : id {ids['label']}.",
+        "tagged": f"Assigned labels {ids['label']} of page {PAGE} to subscriber 24994546734902201 over : ",
+        "tagged_all": bulk.format(f"operation assign, page_id {PAGE}", "2 succeeded. "),
+        "user": f"Created user 'kim.r@example.com' over : id {ids['user']}.",
+        "renewed": f"Updated user {ids['user']} over : changed (name).",
+        "renewed_all": bulk.format("operation update users", "1 succeeded, 1 refused. Operations: update 2."),
+        "synced": bulk.format(
+            "operation sync contacts", "2 succeeded. Operations: create 2. Report: file://"
+        ),
+        "dropped": f"Deleted contact group {ids['group']} over : changed.",
+    }.items():
+        assert line.replace(" over :", " over connection 'cytechbot_default':") in written.log, task
+
+
+def test_a_contact_sync_logs_its_group(written):
+    group = written.tasks["group"].result
+    assert f"The contacts are those of contact group {group}." in written.log
+
+
+def test_bulk_writes_leave_no_address_in_log_view_and_xcom(written):
+    for address in ("row1@example.com", "+4915112345678", "+4915112345679"):
+        found = [each for task in written.tasks.values() for each in (task.rendered, task.xcoms)]
+        assert address not in json.dumps(found)
+        assert address not in written.log
+    assert "single@example.com" in json.dumps(written.tasks["contact"].rendered)
+    for task in ("tagged_all", "renewed_all", "synced"):
+        assert written.tasks[task].rendered["rows"] == "2 rows"

@@ -110,7 +110,7 @@ def check(run, made, failed=()):
         assert AMBIGUOUS in run.log(task, 2)
 
 
-def test_before_anything_was_begun(killed, made, sandbox):
+def test_a_worker_killed_before_the_create_begins(killed, made, sandbox):
     run = killed("before begin")
     check(run, made())
     assert received(sandbox) == dict.fromkeys(ENDPOINTS, 1)

@@ -138,7 +138,7 @@ class TestACreateWithoutAnAnswer:
 
 @pytest.mark.parametrize("fault", TURNED_AWAY)
 @pytest.mark.parametrize("endpoint", CREATES)
-def test_a_create_that_was_turned_away_is_sent_again_by_airflow(sandbox, task, endpoint, fault):
+def test_a_rejected_create_is_sent_again_by_airflow(sandbox, task, endpoint, fault):
     operator, fields, kind = CREATES[endpoint]
     before = set(getattr(sandbox.state, kind))
     name, options = TURNED_AWAY[fault]
@@ -171,7 +171,7 @@ def test_other_writes_that_take_too_long_are_repeated(sandbox, task, endpoint):
 
 @pytest.mark.parametrize("quirks", ["none", "all"])
 @pytest.mark.parametrize("endpoint", IDEMPOTENT)
-def test_other_writes_whose_every_answer_is_lost_end_well_in_the_next_try(sandbox, task, endpoint, quirks):
+def test_other_writes_succeed_in_the_next_try_after_every_response_was_lost(sandbox, task, endpoint, quirks):
     sandbox.quirks = quirks
     sandbox.fault("reset_after", endpoint, times=4)
     run = task(retries=2)
@@ -268,7 +268,7 @@ def test_one_refused_subscriber_among_many(sandbox, task):
     assert run.xcoms["return_value"]["counts"]["refused"] == 1
 
 
-def test_unknown_label_ids_that_the_server_would_ignore_are_found_out(sandbox, task):
+def test_unknown_label_ids_that_the_server_would_ignore_are_detected(sandbox, task):
     sandbox.quirks = "unknown_labels_ignored"
     label = a_label(sandbox)
     fields = {"page_id": PAGE, "label_ids": [label, "4711"], "subscriber_id": "1"}

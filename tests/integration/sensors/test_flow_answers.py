@@ -75,7 +75,7 @@ def test_both_were_deferred(run):
     assert run.log.count("running trigger in line") == 2
 
 
-def test_what_was_waited_for_is_exported(run):
+def test_the_answers_of_a_wait_are_exported(run):
     run, exported = run
     rows = [json.loads(line) for line in exported.splitlines()]
     assert [row["subscriber_id"] for row in rows] == ["11", "12"]

@@ -105,7 +105,7 @@ class TestOverHttp:
         ],
         ids=str,
     )
-    def test_answers_that_are_all_gone_are_read_twice_and_replace_nothing(
+    def test_a_campaign_that_lost_all_answers_is_read_twice_and_replaces_nothing(
         self, sandbox, tmp_path, monkeypatch, name, options, quirks
     ):
         sandbox.quirks = quirks

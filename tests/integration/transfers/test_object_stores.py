@@ -107,7 +107,7 @@ def test_answer_that_ends_early_leaves_nothing(store, sandbox, kind, name):
         ("aws_unknown", BUCKET, "'aws_unknown', which does not exist in Airflow"),
     ],
 )
-def test_place_that_takes_nothing_is_found_before_the_api_is_called(
+def test_a_location_that_cannot_be_written_fails_before_the_api_is_called(
     store, sandbox, tmp_path, field, connection, bucket, reason
 ):
     places = {"path": str(tmp_path / "a.csv"), "state_path": str(tmp_path / "state")}
@@ -159,7 +159,7 @@ def test_parts_of_an_answer_that_ends_early_leave_the_old_ones(store, sandbox):
     assert (store.objects(), store.uploads()) == (before, [])
 
 
-def test_what_must_not_be_overwritten_is_found_before_the_api_is_called(store, sandbox):
+def test_overwrite_false_finds_an_existing_file_before_the_api_is_called(store, sandbox):
     store.client().put_object(Bucket=BUCKET, Key="a.csv", Body=b"old")
     with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
         export("a.csv", overwrite=False)
@@ -228,7 +228,7 @@ def test_changes_keep_their_state_on_s3(store):
     options = {"export_mode": "changes", "state_path": f"s3://aws_default@{BUCKET}/state"}
     assert export("first.jsonl", campaign="1", **options)["rows"] == 24
     assert export("second.jsonl", campaign="1", **options)["rows"] == 0
-    assert len([key for key in store.objects() if key.startswith("state/flow_campaign_id=1/")]) == 2
+    assert len([key for key in store.objects() if key.startswith("state/_flow_campaign_1/")]) == 2
 
 
 @pytest.mark.parametrize(

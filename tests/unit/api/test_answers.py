@@ -248,7 +248,7 @@ def test_other_refusals_are_final(message):
         (500, {"Retry-After": "3"}, False),
     ],
 )
-def test_which_statuses_limit_the_rate(status, headers, is_rate_limit):
+def test_statuses_that_limit_the_rate(status, headers, is_rate_limit):
     assert failure("get_contact", "x", status=status, headers=headers).is_rate_limit is is_rate_limit
 
 
@@ -281,7 +281,7 @@ def test_info_in_place_of_a_result_is_a_refusal(name):
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_write_answered_with_anything_but_its_outcome(name):
+def test_a_write_answered_without_an_outcome_is_an_error(name):
     for body in (
         "null",
         "[]",
@@ -322,12 +322,12 @@ def test_a_new_id_is_text(name, new_id, read):
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "get_flow_campaigns"])
-def test_null_is_no_record(name):
+def test_null_in_place_of_a_record_is_refused(name):
     assert type(failure(name, "null")) is errors.CyTechBotResponseError
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name in BARE])
-def test_an_empty_object_is_no_answer(name):
+def test_an_empty_object_is_refused(name):
     assert type(failure(name, "{}")) is errors.CyTechBotResponseError
 
 
@@ -336,7 +336,7 @@ def test_null_for_a_list_is_an_empty_one():
     assert answer("get_all_packages", {"status": "success", "packages": None}) == []
 
 
-def test_numbers_and_texts_are_read_alike():
+def test_ids_are_read_from_numbers_and_from_text():
     as_numbers = {"id": 233, "user_id": 87, "contact_type_id": 67, "phone_number": 1234567891, "deleted": 0}
     as_texts = {name: str(value) for name, value in as_numbers.items()}
     assert answer("get_contact", as_numbers) == answer("get_contact", as_texts)
@@ -403,7 +403,7 @@ def test_notices_before_an_answer_are_skipped(call, before):
 
 @pytest.mark.parametrize(("name", "value", "text"), SUCCESSES, ids=[row[0] for row in SUCCESSES])
 @pytest.mark.parametrize("before", ["", "\nNotice: x in /x on line 5\n"], ids=["plain", "behind a notice"])
-def test_a_body_cut_off_anywhere_is_no_answer(name, value, text, before):
+def test_a_truncated_body_is_refused_wherever_it_ends(name, value, text, before):
     text = json.dumps(json.loads(text))
     step = max(1, len(text) // 60)
     for end in range(2, len(text), step):
@@ -435,7 +435,7 @@ PAGE = "<!DOCTYPE html><html><head><title>\n Log in &amp; go </title></head><bod
     ],
     ids=["page", "html", "text", "late title"],
 )
-def test_a_web_page_is_no_answer(call, body, headers, what):
+def test_a_web_page_is_refused(call, body, headers, what):
     error = failure(call, body, headers=headers)
     assert type(error) is errors.CyTechBotResponseError
     assert error.reason == f"the answer is not JSON but {what}."

@@ -38,8 +38,8 @@ def read_day(text):
         ("2020-10-25 01:59:59", ZoneInfo("Europe/Berlin"), "2020-10-25T01:59:59+02:00"),
         ("2020-10-25 02:30:00", ZoneInfo("Europe/Berlin"), "2020-10-25T02:30:00+02:00"),
         ("2020-10-25 03:00:00", ZoneInfo("Europe/Berlin"), "2020-10-25T03:00:00+01:00"),
-        # On the night of 2020-03-29 there was none.
-        ("2020-03-29 02:30:00", ZoneInfo("Europe/Berlin"), "2020-03-29T02:30:00+01:00"),
+        # On the night of 2020-03-29 there was none: it is the time an hour later, as in pendulum.
+        ("2020-03-29 02:30:00", ZoneInfo("Europe/Berlin"), "2020-03-29T03:30:00+02:00"),
         ("2020-07-27 08:13:01", ZoneInfo("Asia/Kathmandu"), "2020-07-27T08:13:01+05:45"),
         ("2020-07-27 08:13:01", timezone(timedelta(hours=-3)), "2020-07-27T08:13:01-03:00"),
         ("2020-07-27T08:13:01+02:00", ZoneInfo("Asia/Kathmandu"), "2020-07-27T08:13:01+02:00"),
@@ -61,7 +61,7 @@ def test_zero_dates_are_none(read, nothing):
 @pytest.mark.parametrize(
     "text", ["yesterday", "2020-13-01 00:00:00", "1601193600", "2020-00-00", [], {"a": "1"}]
 )
-def test_what_is_no_time_is_a_wrong_shape(text):
+def test_an_unreadable_time_is_a_wrong_shape(text):
     with pytest.raises(CyTechBotResponseError, match="'created_at' should be a time"):
         read_time(text)
 
@@ -80,7 +80,7 @@ def test_days_are_kept_even_where_odd(text, day):
     assert read_day(text) == day
 
 
-def test_a_record_has_just_its_fields_and_all_of_them():
+def test_a_record_has_exactly_its_declared_fields():
     label = d.record(r.Label)({"label_id": "1", "secret": "x"}, CONTEXT)
     assert label == {"label_id": "1", "label_name": None}
 
@@ -114,13 +114,13 @@ def test_id(value):
     ("value", "found"),
     [(None, "null"), ("", "empty"), (" ", "text"), (True, "a boolean"), ([], "a list"), ({}, "an object")],
 )
-def test_what_is_no_id_is_a_wrong_shape(value, found):
+def test_an_id_of_another_type_is_a_wrong_shape(value, found):
     with pytest.raises(CyTechBotResponseError, match=f"'label_id' should be an id, not {found}"):
         d.record(r.Label)({"label_id": value}, CONTEXT)
 
 
 @pytest.mark.parametrize("value", [None, "x", [], True])
-def test_what_is_no_object_is_a_wrong_shape(value):
+def test_another_type_in_place_of_an_object_is_a_wrong_shape(value):
     with pytest.raises(CyTechBotResponseError, match="an object was expected, not "):
         d.record(r.Label)(value, CONTEXT)
     with pytest.raises(CyTechBotResponseError, match="an object was expected, not "):
@@ -128,7 +128,7 @@ def test_what_is_no_object_is_a_wrong_shape(value):
 
 
 @pytest.mark.parametrize("value", ["x", {"a": {}}, {"-1": {}}, {"²": {}}, True])
-def test_what_is_no_list_is_a_wrong_shape(value):
+def test_another_type_in_place_of_a_list_is_a_wrong_shape(value):
     with pytest.raises(CyTechBotResponseError, match="a list was expected, not "):
         d.records(r.Label)(value, CONTEXT)
 
@@ -229,7 +229,7 @@ def test_nobody_answered_yet(read, empty, data):
 
 @pytest.mark.parametrize("read", [d.read_flow_answers, d.read_subscriber_flow_answers])
 @pytest.mark.parametrize("value", [{}, {"id": "1", "flow_name": "x"}, {"error": "not authorized"}], ids=str)
-def test_an_answer_without_data_is_no_empty_campaign(read, value):
+def test_an_answer_without_data_is_a_wrong_shape(read, value):
     with pytest.raises(CyTechBotResponseError, match="it has no 'data'"):
         read(value, CONTEXT)
 

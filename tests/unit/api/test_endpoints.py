@@ -110,11 +110,11 @@ def test_only_creates_have_a_way_to_check_them(endpoint):
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
-def test_just_updates_drop_what_is_falsy(endpoint):
+def test_only_updates_drop_falsy_values(endpoint):
     assert endpoint.drops_falsy is endpoint.name.startswith("update_")
 
 
-def test_just_all_answers_of_a_campaign_are_slow():
+def test_only_the_read_of_all_answers_is_slow():
     assert [each.name for each in ENDPOINTS if each.slow] == ["get_all_subscriber_flow_info"]
 
 
@@ -125,7 +125,7 @@ def test_no_labels_is_the_one_refusal_that_means_none():
     assert found == {"get_all_labels": "No Matching Label Found"}
 
 
-def test_just_the_password_is_secret():
+def test_only_the_password_is_secret():
     assert [field.name for each in ENDPOINTS for field in each.fields if field.secret] == ["password"]
 
 

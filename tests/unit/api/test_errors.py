@@ -63,7 +63,7 @@ def test_survives_a_process_boundary_as_it_stands(cls, duplicate):
     assert str(again) == "GET y/ (connection 'c'): later hint"
 
 
-def test_what_it_was_sent_with_survives_too():
+def test_attributes_survive_pickling():
     error = e.CyTechBotTransportError(
         "x", was_sent=False, was_rejected=True, is_transient=False, retry_after=2.5
     )
@@ -76,7 +76,7 @@ def test_what_it_was_sent_with_survives_too():
     )
 
 
-def test_what_was_masked_stays_in_no_copy():
+def test_copies_and_pickles_hold_no_masked_secret():
     error = e.CyTechBotRequestError("the key is abcd")
     error.reason = "the key is ***"
     assert error.args == ()
@@ -84,7 +84,7 @@ def test_what_was_masked_stays_in_no_copy():
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_which_errors_concern_every_row(cls):
+def test_errors_that_concern_every_row(cls):
     assert cls.concerns_every_row is (cls in (e.CyTechBotSettingsError, e.CyTechBotAuthError))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import time
 
@@ -146,7 +147,7 @@ def test_the_wait_that_the_server_names_is_kept(code):
     "name",
     ["New (#190) label", "(#613)", "Error code: 4", "Invalid OAuth", "Database is busy", "Retry later"],
 )
-def test_the_calls_own_values_are_no_error_of_facebook(name):
+def test_values_of_the_call_are_not_read_as_a_facebook_error(name):
     call = build(e.CREATE_LABEL, page_id=1, label_name=name)
     for message in (f"Label '{name}' already exists", {"message": f"{name} exists", "code": 100}):
         assert type(error_of(call, {"status": "error", "message": message})) is errors.CyTechBotRequestError
@@ -167,7 +168,7 @@ def test_the_calls_own_values_are_no_error_of_facebook(name):
     ],
     ids=["text", "objects", "brackets", "marks", "words", "list", "members", "nested texts"],
 )
-def test_a_long_message_takes_no_time(message):
+def test_a_long_message_is_read_fast(message):
     started = time.process_time()
     assert find_facebook_error({"status": "error", "message": message}, {}) is None
     assert time.process_time() - started < 0.5
@@ -184,3 +185,67 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_message_gets_a_verdict(message):
     assert isinstance(error_of(CREATE, {"status": "error", "message": message}), errors.CyTechBotError)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "0", "error": {"message": "limit", "code": 613}},
+        {"status": False, "error": {"message": "limit", "code": 613.0}},
+        {"status": "failed", "error": {"message": "limit", "code": "(#613)"}},
+        {"status": "ERROR", "message": "(#613) Calls to this api have exceeded the rate limit."},
+        {"success": False, "message": "(#613) limit"},
+        {"error": "(#613) limit"},
+        [{"error": {"message": "limit", "code": 613}}],
+        {"status": "success", "error": {"message": "limit", "code": 613}},
+        {"status": "success", "message": {"message": "limit", "code": 613}},
+        {"status": "success", "success": {"error": {"message": "limit", "code": 613}}},
+        {"status": "success", "success": False, "message": "(#613) limit"},
+        {"status": "error", "message": json.dumps(json.dumps({"error": {"message": "limit", "code": 613}}))},
+        {"status": "error", "message": html.escape(json.dumps({"error": {"message": "m", "code": 613}}))},
+        {"status": "error", "message": "(&#35;613) limit"},
+        {"status": "error", "message": "Array ( [error] => Array ( [message] => m [code] => 613 ) )"},
+        {"status": "error", "message": "Error #613: limit"},
+        {"status": "error", "message": "Facebook error (613): limit"},
+        {"status": "error", "message": "Error code 613 from Facebook"},
+        {"status": "error", "message": "[613] limit"},
+    ],
+)
+@pytest.mark.parametrize("call", [ASSIGN, CREATE, READ], ids=lambda call: call.endpoint.name)
+def test_a_rate_limit_is_found_in_other_shapes_of_a_refusal(answer, call):
+    error = error_of(call, answer)
+    assert type(error) is errors.CyTechBotTransportError
+    assert error.is_rate_limit
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
+@pytest.mark.parametrize(
+    ("code", "kind"), [(613, errors.CyTechBotTransportError), (190, errors.CyTechBotAuthError)]
+)
+def test_facebooks_error_counts_under_facebooks_own_http_status(status, code, kind):
+    body = json.dumps({"error": {"message": "m", "type": "OAuthException", "code": code}}).encode()
+    with pytest.raises(kind) as caught:
+        decipher(ASSIGN, status, {"Content-Type": "application/json"}, body)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("answer", [{"success": False}, {"error": {"code": 100, "message": "m"}}])
+def test_a_success_with_a_failure_in_it_is_none(answer):
+    error = error_of(ASSIGN, {"status": "success", **answer})
+    assert type(error) is errors.CyTechBotRequestError
+    error = error_of(CREATE, {"status": "success", "label_id": "7", **answer})
+    assert type(CREATE.as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Status code: 200",
+        "HTTP code: 190 from the mail server",
+        "Label #4 does not belong to the page",
+        "Order 613 is unknown",
+        "User 190 has no bot",
+    ],
+)
+def test_other_numbers_are_no_codes_of_facebook(message):
+    assert find_facebook_error({"status": "error", "message": message}, {}) is None

@@ -217,7 +217,7 @@ def test_count(value, count):
     ],
     ids=lambda each: str(type(each)),
 )
-def test_what_is_no_count_is_refused_as_a_count(value):
+def test_values_that_are_not_a_count_are_refused(value):
     shown = refusal(lambda name, each: read_count(name, each), value)
     assert "must be a whole number of 1 or more" in shown
     assert " id" not in shown
@@ -247,7 +247,7 @@ def test_text_is_nothing_else(value):
     assert f"must be text, not {type(value).__name__}" in refusal(encode_text, value)
 
 
-def test_half_an_emoji_is_no_text():
+def test_half_an_emoji_is_refused():
     assert "surrogate" in refusal(encode_text, "secret \ud83d")
 
 
@@ -273,7 +273,7 @@ def test_numbers_that_python_would_not_write_are_refused(encode, value):
         ("007", "007"),
     ],
 )
-def test_identifier_takes_digits_and_other_channels_text(value, sent):
+def test_identifier_accepts_digits_and_text_of_other_channels(value, sent):
     assert encode_identifier("subscriber_id", value) == sent
 
 
@@ -304,7 +304,7 @@ def test_a_float_as_id_is_explained():
 
 
 @pytest.mark.parametrize(("value", "sent"), [("12", "12"), (12, "12"), ("0012", "0012")])
-def test_number_takes_digits(value, sent):
+def test_number_accepts_digits(value, sent):
     assert encode_number("user_id", value) == sent
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.decoders import ReadContext
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError, CyTechBotUnansweredError
-from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
+from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswersBatchParser
 
 TRAPS = [
     '],"',
@@ -104,7 +104,7 @@ def clean(text):
 
 
 def read(body, size):
-    reader = FlowAnswerBatches(ReadContext(UTC, {"flow_campaign_id": "1"}))
+    reader = FlowAnswersBatchParser(ReadContext(UTC, {"flow_campaign_id": "1"}))
     found = [each for at in range(0, len(body), size) for each in reader.feed(body[at : at + size])]
     return [
         (key, [[each.question_id, each.question, each.answer] for each in value])
@@ -120,7 +120,7 @@ def test_reads_what_the_standard_library_reads(body, size):
 
 @settings(max_examples=200, deadline=None)
 @given(bodies, st.integers(1, 400), st.data())
-def test_never_takes_a_body_that_ends_early_for_a_whole_one(body, size, data):
+def test_a_body_that_ends_early_is_an_error(body, size, data):
     begun = len(body.partition(b"{")[2].partition(b"{")[0]) + 2  # before it, the caller deciphers it whole
     cut = body[: data.draw(st.integers(begun, len(body) - 1))]
     with pytest.raises(CyTechBotTransportError):
@@ -151,10 +151,10 @@ def test_plain_bodies_are_cut_and_not_read_member_by_member(monkeypatch):
     """The point of this reader: the other one sees the first block and the end only."""
     found = [(str(at), [{"id": "1", "question": "Why?", "answer": "So"}] * 3) for at in range(5000)]
     body = body_of(found, True, (",", ":"), {}, {})
-    reader = FlowAnswerBatches(ReadContext(UTC, {"flow_campaign_id": "1"}))
+    reader = FlowAnswersBatchParser(ReadContext(UTC, {"flow_campaign_id": "1"}))
     seen = []
-    feed = reader.members.feed
-    monkeypatch.setattr(reader.members, "feed", lambda text: seen.append(len(text)) or feed(text))
+    feed = reader.parser.feed
+    monkeypatch.setattr(reader.parser, "feed", lambda text: seen.append(len(text)) or feed(text))
     count = sum(len(reader.feed(body[at : at + 4096])) for at in range(0, len(body), 4096))
     assert count + len(reader.close()) == 5000
     assert sum(seen) < 3 * 4096
@@ -175,7 +175,7 @@ def test_a_subscriber_that_comes_twice_is_kept_twice():
 
 
 @pytest.mark.parametrize("damage", [b"\x00", b"}", b"]", b'"', b"\xff", b",,"])
-def test_damage_is_no_whole_answer(damage):
+def test_a_damaged_body_is_an_error(damage):
     found = [(str(at), [{"id": "1", "question": "q", "answer": "a"}]) for at in range(50)]
     body = body_of(found, True, (",", ":"), {}, {})
     at = body.index(b"],") + 1
@@ -192,7 +192,7 @@ def test_the_documented_name_counts_where_both_come():
 def test_subscribers_without_an_id_are_skipped(size, caplog):
     good = ",".join(f'"{number}":[{{"id":"1","question":"q","answer":"a"}}]' for number in range(1, 9))
     body = f'{{"id":"7","data":{{{good},"":[{{"id":"1","question":"q","answer":"x"}}],"9":[]}}}}'.encode()
-    batches = FlowAnswerBatches(ReadContext(UTC, {"flow_campaign_id": "7"}))
+    batches = FlowAnswersBatchParser(ReadContext(UTC, {"flow_campaign_id": "7"}))
     found = [each for at in range(0, len(body), size) for each in batches.feed(body[at : at + size])]
     found += batches.close()
     assert [subscriber_id for subscriber_id, _ in found] == [str(number) for number in range(1, 10)]

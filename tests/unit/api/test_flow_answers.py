@@ -22,7 +22,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotResponseError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswerBatches
+from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswersBatchParser
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser
 from airflow_provider_cytechbot.api.json_text import MAX_NOTICES
 
@@ -183,7 +183,7 @@ def test_cut_off_at_each_byte(end):
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("garbage", [b"x", b"{}", b"}", b",", b"\x00", b"<br />Notice", b"\n\xff"])
-def test_what_follows_is_refused(garbage, size):
+def test_text_after_the_json_is_refused(garbage, size):
     with pytest.raises(CyTechBotResponseError, match="something follows the JSON"):
         stream(SMALL + garbage, size)
 
@@ -251,7 +251,7 @@ def test_empty_campaigns(body, data, size):
     ids=range(19),
 )
 @pytest.mark.parametrize("size", [1, 8192, 10**7])
-def test_what_holds_no_subscribers_is_an_error(body, error, size):
+def test_data_without_subscribers_is_an_error(body, error, size):
     if size == 1 and len(body) > 1000:
         size = 997
     with pytest.raises(error):
@@ -259,7 +259,7 @@ def test_what_holds_no_subscribers_is_an_error(body, error, size):
 
 
 @pytest.mark.parametrize("filler", [MAX_NOTICES - 3, MAX_NOTICES, 3 * MAX_NOTICES])
-def test_a_block_in_the_middle_of_a_page_is_no_beginning(filler):
+def test_json_in_the_middle_of_a_page_is_not_read(filler):
     reader = FlowAnswersParser(ReadContext(UTC, CALL.fields))
     for block in (b"x" * filler, b"y" * 10, b'{"data":{"1":[', b"]}}"):
         assert reader.feed(block) == []
@@ -267,7 +267,7 @@ def test_a_block_in_the_middle_of_a_page_is_no_beginning(filler):
     assert not reader.is_streaming
 
 
-def test_the_status_of_success_is_no_hindrance():
+def test_a_status_beside_the_data_is_accepted():
     assert read(b'{"status":"success","data":{"1":[]}}', 4) == {"1": []}
 
 
@@ -286,7 +286,7 @@ def test_a_number_may_go_on_in_the_next_block():
     }
 
 
-def test_text_is_put_together_across_blocks_and_half_characters_are_mended():
+def test_text_is_joined_across_blocks_and_half_characters_are_replaced():
     body = '{"data":{"\\ud83d":[{"answer":"é\U0001f600"}]}}'.encode()
     assert read(body, 1) == {"\ufffd": [{"question_id": None, "question": None, "answer": "é\U0001f600"}]}
 
@@ -303,7 +303,7 @@ def test_text_is_put_together_across_blocks_and_half_characters_are_mended():
     ids=["subscriber", "member", "page", "list", "error"],
 )
 @pytest.mark.parametrize("size", [1, 100, 10_000])
-def test_what_never_ends_is_given_up(monkeypatch, body, size):
+def test_an_endless_value_is_an_error(monkeypatch, body, size):
     monkeypatch.setattr(flow_answers, "MAX_PENDING", 2000)
     with pytest.raises(CyTechBotResponseError, match="no subscriber ends within 2000 characters"):
         stream(body, size)
@@ -388,7 +388,7 @@ def test_any_bytes_are_subscribers_or_an_error_of_the_tree(body, sizes):
     assert found == decipher(CALL, 200, {}, body)["data"]
 
 
-@pytest.mark.parametrize("parser", [FlowAnswersParser, FlowAnswerBatches])
+@pytest.mark.parametrize("parser", [FlowAnswersParser, FlowAnswersBatchParser])
 @pytest.mark.parametrize(
     "body",
     [

@@ -67,7 +67,7 @@ VALUES = [
 
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
 @pytest.mark.parametrize("value", VALUES)
-def test_json_is_found_behind_what_a_server_writes_before_it(before, value):
+def test_json_is_found_after_notices_of_the_server(before, value):
     text = decode((before + value + "\n").encode())
     assert loads(text) == json.loads(value)
     assert text[find_root(text) :].strip() == value
@@ -90,7 +90,7 @@ def test_json_is_found_behind_what_a_server_writes_before_it(before, value):
     ],
     ids=range(11),
 )
-def test_anything_else_before_it_is_no_answer(text):
+def test_other_text_before_the_json_is_refused(text):
     assert find_root(text) is None
     with pytest.raises(ValueError, match="Expecting value"):
         loads(text)
@@ -99,13 +99,13 @@ def test_anything_else_before_it_is_no_answer(text):
 @pytest.mark.parametrize(
     "text", ["{", '{"a": 1', "[1,", '{"a": 1}}', '{"a": 1} x', "{}\x00", PLAIN_NOTICE + "{} x"]
 )
-def test_cut_off_or_followed_by_something_is_no_json(text):
+def test_truncated_json_or_text_after_it_is_refused(text):
     with pytest.raises(ValueError, match=r"Expecting|Extra|Unterminated"):
         loads(text)
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_json_number_is_refused(constant):
+def test_nan_and_infinity_are_refused(constant):
     with pytest.raises(ValueError, match=r"is not JSON|Expecting value"):
         loads(f'{{"a": {constant}}}')
 
@@ -120,7 +120,7 @@ def test_nested_too_deeply_is_an_error_of_its_own():
         loads("[" * 100_000)
 
 
-def test_bytes_that_are_no_text_spoil_just_themselves():
+def test_invalid_utf_8_is_replaced_and_the_rest_is_read():
     assert loads(decode(b"\xef\xbb\xbf\nNotice: caf\xe9 \xff in x on line 5\n{}")) == {}
 
 
@@ -144,14 +144,14 @@ JSON = st.recursive(
     value=st.lists(st.dictionaries(st.text(), JSON)) | st.dictionaries(st.text(), JSON),
     ascii_only=st.booleans(),
 )
-def test_any_json_is_found_behind_it(before, value, ascii_only):
+def test_any_json_is_found_after_a_notice(before, value, ascii_only):
     assert loads(before + json.dumps(value, ensure_ascii=ascii_only)) == as_text(value)
 
 
 @pytest.mark.parametrize(
     "piece", ["notice ", "notice on line 5\n", "[ ", '["', "<b>", "\n", "on line ", "null ", '\n{"', "x>["]
 )
-def test_a_long_page_takes_no_time(piece):
+def test_a_long_page_is_searched_fast(piece):
     text = "notice on line 5" + piece * (MAX_NOTICES // len(piece))
     started = time.process_time()
     find_root(text)

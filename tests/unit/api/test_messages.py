@@ -84,7 +84,7 @@ def test_a_body_without_a_type_is_something_else():
 
 
 @pytest.mark.parametrize("body", ["<title>", "<title", "<", "</title", "é<title>"])
-def test_a_long_page_takes_no_time(body):
+def test_a_long_page_is_described_fast(body):
     started = time.process_time()
     describe_page({}, body * (LONG // len(body)))
     assert time.process_time() - started < 0.2

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.decoded_text import FOLDED, fold, raw_bytes
-from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, redact_query
+from airflow_provider_cytechbot.api.redaction import MASK, Redactor, forms, mask_addresses, redact_query
 
 PHP_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#039;"}
 
@@ -102,6 +102,49 @@ def test_the_time_is_proportional_to_the_length(unit):
     assert times[1] < 40 * times[0] + 0.1
 
 
+#: What a server or mail program can also make of a text.
+OTHER_ENCODINGS = {
+    "quote in base64": lambda text: base64.b64encode(quote(text, safe="").encode()).decode(),
+    "escapes in base64": lambda text: base64.b64encode(
+        "".join(f"\\u{ord(each):04x}" for each in text).encode()
+    ).decode(),
+    "base64 twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "UTF-16": lambda text: text.encode("utf-16-le").decode("latin-1"),
+    "UTF-16 in base64": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "UTF-16 in hex": lambda text: text.encode("utf-16-be").hex(),
+    "hex with colons": lambda text: text.encode().hex(":"),
+    "hex of C": lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
+    "bytes of JSON": lambda text: ", ".join(str(byte) for byte in text.encode()),
+    "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
+    "soft line break": lambda text: f"{text[:5]}=\r\n{text[5:]}",
+    "quoted mail": lambda text: f"{text[:5]}\n> {text[5:]}",
+    "comment": lambda text: f"{text[:5]}\n * {text[5:]}",
+    "tags": lambda text: f'{text[:5]}<span class="x">{text[5:]}',
+    "colours": lambda text: f"{text[:5]}\x1b[31m{text[5:]}",
+    "upper case": str.upper,
+}
+
+
+@pytest.mark.parametrize("encode", OTHER_ENCODINGS.values(), ids=OTHER_ENCODINGS)
+@pytest.mark.parametrize("secret", ["1234-AbCdEf", "41-aB3dE5fGhIjK7lMn", "12+34/Ab=Cd&Ef"])
+def test_a_key_is_found_in_other_forms(encode, secret):
+    redacted = Redactor([secret])(f"[before] {encode(secret)} [after]")
+    assert redacted.startswith("[before] ***")
+    assert redacted.endswith(" [after]")
+    assert len(redacted) < len("[before] *** [after]") + 4
+
+
+@pytest.mark.parametrize("unit", ["QUJDREVG", "41:42:43:", "0x41, ", "65, 66, ", "=41", "<a x>", "\n> "])
+def test_the_time_for_other_forms_is_proportional_to_the_length(unit):
+    redactor = Redactor(["1234-AbCdEf"])
+    times = []
+    for length in (10_000, 80_000):
+        begin = time.perf_counter()
+        redactor(unit * (length // len(unit)))
+        times.append(time.perf_counter() - begin)
+    assert times[1] < 40 * times[0] + 0.1
+
+
 def test_a_secret_is_found_in_a_mixture_of_forms():
     secret = "a b/c\"d'é&\\"
     assert Redactor([secret])(r"x a+b%2Fc\"d&#39;\u00e9&amp;\\ y") == "x *** y"
@@ -116,7 +159,7 @@ def test_any_text_can_be_redacted(secrets, text):
 
 
 @given(st.text(st.characters(exclude_characters="z=")))
-def test_other_text_stays(text):
+def test_other_text_is_not_changed(text):
     assert Redactor(["zebra"])(text) == text
 
 
@@ -135,7 +178,7 @@ def test_the_longer_secret_is_masked_first():
     assert Redactor(["abcd", "abcdefgh"])("abcdefgh abcd") == "*** ***"
 
 
-def test_a_text_full_of_backslashes_takes_no_time():
+def test_a_text_full_of_backslashes_is_masked_fast():
     secret = "\\" * 12 + '"' + "\\" * 12 + "%" * 12 + "end"
     text = "\\" * 300 + '"' + "\\" * 300 + "%25" * 300
     assert Redactor([secret])(text) == text
@@ -182,3 +225,20 @@ def test_forms_are_what_fixed_maskers_need_longest_first():
         "a b\\/\\u00fc\\\"'",
     } <= set(found)
     assert list(found) == sorted(found, key=len, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("ann@example.com is taken", "*** is taken"),
+        ('"ann.b+c@mail.example.co.uk".', '"***".'),
+        ("<ann@example.com>", "<***>"),
+        ("email=ann@example.com;", "email=***;"),
+        ("call +49 151 234-567 now", "call *** now"),
+        ("+4915123456", "***"),
+        ("no user 24994546734902201 (#100)", "no user 24994546734902201 (#100)"),
+        ("", ""),
+    ],
+)
+def test_addresses_are_masked_and_ids_are_not(text, masked):
+    assert mask_addresses(text) == masked

@@ -102,7 +102,7 @@ def test_an_unknown_id_is_not_found(call, message):
         "",
     ],
 )
-def test_anything_else_that_is_missing_is_no_unknown_id(call, message):
+def test_other_missing_things_are_not_unknown_ids(call, message):
     assert type(error_of(call, message)) is errors.CyTechBotRequestError
 
 
@@ -162,10 +162,26 @@ def test_any_other_failure_that_passes_may_follow_a_write_that_was_carried_out(m
     assert error.retry_after == 3
 
 
-def test_the_calls_own_values_are_no_failure_that_passes():
+def test_values_of_the_call_are_not_read_as_a_temporary_failure():
     message = "A group 'Database is busy' exists"
     assert type(error_of(CREATE_GROUP, message)) is errors.CyTechBotRequestError
     assert temporary_failure(CREATE_GROUP, {"status": "info", "message": message}, retry_after=None) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (ASSIGN, "Check the fields of the call (page_id '1', subscriber_id '2', label_ids '3')."),
+        (CREATE_LABEL, "Check the fields of the call (page_id '1')."),
+        (CONTACT, "Check the fields of the call (contact_id '5')."),
+        (build(e.UPDATE_USER, user_id=12, name="n"), "Check the fields of the call (user_id '12')."),
+        (CREATE_GROUP, "Check the fields of the call."),
+        (CREATE_USER, "Check the fields of the call (package_id '7')."),
+    ],
+    ids=lambda value: value.endpoint.name if hasattr(value, "endpoint") else "",
+)
+def test_another_refusal_names_the_ids_of_the_call(call, hint):
+    assert error_of(call, "No Enabled Bot Found").hint == hint
 
 
 def test_a_refusal_of_a_call_that_was_sent_before_names_the_earlier_attempt():
@@ -177,7 +193,7 @@ def test_a_refusal_of_a_call_that_was_sent_before_names_the_earlier_attempt():
     "word",
     ["x", "the ", "no such ", "contact ", "contact not ", "api key ", "database ", "try again ", "5 ", "(#"],
 )
-def test_a_long_message_takes_no_time(word):
+def test_a_long_message_is_read_fast(word):
     message = word * (10**6 // len(word))
     started = time.process_time()
     error_of(CONTACT, message)

@@ -106,7 +106,7 @@ def test_dates_stay_what_they_are(value, day):
     ],
     ids=repr,
 )
-def test_what_is_no_period_of_days_is_refused(value):
+def test_a_period_of_other_than_whole_days_is_refused(value):
     with pytest.raises(CyTechBotFieldError, match="Field 'expired_date' ") as caught:
         resolve_date("expired_date", value, base=BASE)
     assert "Nothing was sent." in str(caught.value)
@@ -139,19 +139,21 @@ def test_a_period_is_a_pendulum_duration():
         ("2020-10-25 02:30:00", ZoneInfo("Europe/Berlin"), "2020-10-25T02:30:00+02:00"),
         ("2020-03-29 02:30:00", ZoneInfo("Europe/Berlin"), "2020-03-29T03:30:00+02:00"),
         ("2020-07-27T08:13:01+02:00", ZoneInfo("Asia/Kathmandu"), "2020-07-27T08:13:01+02:00"),
+        ("0001-01-01 00:00:00", timezone(timedelta(hours=3)), "0001-01-01T00:00:00+03:00"),
+        ("9999-12-31 23:59:59", timezone(timedelta(hours=-3)), "9999-12-31T23:59:59-03:00"),
     ],
 )
 def test_times_get_the_offset_of_the_server(text, zone, iso):
     assert parse_time(text, zone) == iso
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01 00:00:00", "0001-01-01 00:00:00"])
-def test_what_is_no_time_is_a_value_error(text):
+@pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01 00:00:00", "10000-01-01 00:00:00"])
+def test_an_unreadable_time_is_a_value_error(text):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_time(text, ZoneInfo("Asia/Kathmandu"))
 
 
-def test_a_day_may_have_a_time_behind_it():
+def test_a_day_may_be_followed_by_a_time():
     assert parse_day("1990-05-01 00:00:00") == "1990-05-01"
     with pytest.raises(ValueError):  # noqa: PT011
         parse_day("in May")

@@ -90,7 +90,7 @@ def test_a_takeover_has_one_winner(folder):
     assert (len(won), len(lost)) == (1, 5)
 
 
-def test_outside_of_a_task_begun_work_is_gone_on_with(folder):
+def test_a_process_without_a_task_continues_work_that_has_begun(folder):
     dead = Owner(host=owner_of(None, 1).host, pid=2**22 + 1)
     first = Claim(folder, dead)
     second = Claim(folder, dead)

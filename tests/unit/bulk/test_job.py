@@ -84,8 +84,8 @@ def test_the_log_names_the_write_its_connection_and_what_became_of_it(things, tm
         "without a call: 1 invalid."
     )
     assert (
-        f"{title} over connection 'c': 4 rows: 2 succeeded, 1 refused, 1 invalid."
-        f" Operations: none 1, paint 3. Report: {report}"
+        f"{title} over connection 'c': 4 rows: 2 succeeded, 1 refused, 1 invalid. "
+        f"Operations: none 1, paint 3. Report: {report}"
     ) in lines
 
 
@@ -111,7 +111,7 @@ def test_the_manifest_is_complete_when_the_task_fails(things, response, error):
     assert not job.has_succeeded
 
 
-def test_a_report_that_cannot_be_written_is_known_before_the_first_call(things, tmp_path):
+def test_a_report_that_cannot_be_written_fails_before_the_first_call(things, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CyTechBotError):
         make(things, ["a"], report_path=str(tmp_path / "file" / "report.csv")).run()
@@ -235,7 +235,7 @@ class TestState:
 
         return run
 
-    def test_what_an_earlier_run_did_is_not_sent_again(self, things, run, tmp_path):
+    def test_rows_of_an_earlier_run_are_not_sent_again(self, things, run, tmp_path):
         first = run(["a", "b"])
         assert first["state_uri"] == str(tmp_path / "state")
         assert first["counts"]["succeeded"] == 2

@@ -40,7 +40,7 @@ def read(folder):
 def wait_until(condition):
     ends = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < ends, "waited in vain"
+        assert time.monotonic() < ends, "not within the time limit"
         time.sleep(0.005)
 
 

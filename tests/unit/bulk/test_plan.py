@@ -58,7 +58,7 @@ def test_other_columns(ledger):
     assert [(call.key, call.payload) for call in ledger.calls(0)] == [("a", "red")]
 
 
-def test_no_chosen_row_is_no_error(ledger):
+def test_a_source_without_matching_rows_is_accepted(ledger):
     assert plan(ledger, [{"key": "a", "size": 1}], where={"size": 2}) == 1
     assert ledger.rows() == 0
 
@@ -167,7 +167,7 @@ def test_an_earlier_report_finds_keys_that_it_shows_shortened(ledger, key, monke
     assert [line.row for line in ledger.report_lines()] == [1, 2]
 
 
-def test_what_an_earlier_report_leaves_to_do():
+def test_rows_of_an_earlier_report_that_remain():
     outcomes = ["succeeded", "unchanged", "refused", "invalid", "ambiguous", "failed", "not_attempted"]
     rows = [{"key": outcome, "outcome": outcome} for outcome in outcomes]
     assert dict(read_report(rows)) == {

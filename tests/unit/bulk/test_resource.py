@@ -13,7 +13,7 @@ def test_a_planned_write_is_a_line_of_the_ledger():
     assert tuple(PlannedWrite("1", "5,10", "label_ids")) == ("1", "5,10", "label_ids", ())
 
 
-def test_things_of_the_tests_are_a_resource():
+def test_a_resource_needs_only_the_protocols_methods():
     resource: BulkResource = Things()
     methods = {name for name in vars(BulkResource) if not name.startswith("_")}
     assert methods <= set(dir(resource))

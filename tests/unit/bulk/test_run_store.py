@@ -68,7 +68,7 @@ def test_a_run_without_news_writes_no_state(open_store, folder):
     assert [name for name in folder.names() if name.startswith("state")] == ["state-000001.gz"]
 
 
-def test_what_killed_runs_did_is_not_lost(open_store, folder):
+def test_results_of_killed_runs_are_read(open_store, folder):
     do(open_store("1"), "a", is_killed=True)
     do(open_store("1"), "b", is_killed=True)
     (name,) = (name for name in folder.names() if name.startswith("claim"))
@@ -182,11 +182,11 @@ class TestLostAndDamaged:
         folder.remove(folder.names())
         assert values(open_store("2")) == []
 
-    def test_a_first_run_that_was_killed_at_once_is_no_loss(self, open_store):
+    def test_a_first_run_that_was_killed_at_once_loses_nothing(self, open_store):
         do(open_store("1"), is_killed=True)
         assert values(open_store("1")) == []
 
-    def test_files_that_are_not_removed_in_time_are_no_loss(self, open_store, folder):
+    def test_files_that_were_not_removed_do_no_harm(self, open_store, folder):
         do(open_store("1"), "a", is_killed=True)
         old = {name: folder.read(name) for name in folder.names() if name.startswith("journal")}
         do(open_store("1"), "b")

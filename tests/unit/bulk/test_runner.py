@@ -279,7 +279,7 @@ def test_reasons_are_masked():
         (CyTechBotResponseError("a redirect.", was_rejected=True, is_transient=False), True),
     ],
 )
-def test_what_an_error_means_for_the_other_rows(error, concerns_all):
+def test_errors_that_concern_every_row(error, concerns_all):
     assert concerns_every_row(error) is concerns_all
 
 

@@ -29,7 +29,7 @@ def test_any_iterable_is_a_list(rows):
 
 
 @pytest.mark.parametrize("rows", ["1,2", "['1']", b"1", {"subscriber_id": "1"}, 5, None])
-def test_what_is_no_list_is_refused(rows):
+def test_values_that_are_not_a_list_of_rows_are_refused(rows):
     with pytest.raises(CyTechBotFieldError, match=r"'rows'.*render_template_as_native_obj"):
         rows_of_list(rows)
 
@@ -77,7 +77,7 @@ class TestFiles:
         "path",
         [{"rows": 1}, {"report_uri": None}, {"uris": "text"}, {"uris": [5]}, "{'uris': ['a']}", 5, ["a"], ""],
     )
-    def test_what_is_no_path_is_refused(self, path):
+    def test_values_that_are_not_a_path_are_refused(self, path):
         with pytest.raises(CyTechBotFieldError, match="'path'"):
             list(rows_of_files(path))
 
@@ -125,7 +125,10 @@ class TestQueries:
 
     @pytest.mark.parametrize(
         ("sql", "message"),
-        [("DELETE FROM people", "no query"), ("SELECT id, segment AS id FROM people", "several columns")],
+        [
+            ("DELETE FROM people", "is not a query"),
+            ("SELECT id, segment AS id FROM people", "several columns"),
+        ],
     )
     def test_a_statement_without_usable_columns_is_refused(self, database, sql, message):
         with pytest.raises(CyTechBotFieldError, match=message):

@@ -57,7 +57,7 @@ def test_only_planning_stores_nothing(open_stores, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_opened_is_left_if_the_next_cannot_be(open_stores, tmp_path):
+def test_open_stores_are_closed_if_the_next_cannot_be_opened(open_stores, tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(CyTechBotError):
         open_stores("state_path", "report_path", shard=Shard(0, 2))

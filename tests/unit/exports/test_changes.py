@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageError, CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 from airflow_provider_cytechbot.exports import state_files as module
 from airflow_provider_cytechbot.exports.changes import KEPT_STATES, ChangeLog
+from airflow_provider_cytechbot.exports.state_files import state_name
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
@@ -80,7 +81,7 @@ def test_null_and_empty_are_different(tmp_path):
     assert run(tmp_path, MONDAY + DAY, {"1": {"1": ""}})[0] == [(("1", "1", ""), "changed")]
 
 
-def test_a_reworded_question_is_no_change(tmp_path):
+def test_a_reworded_question_is_not_a_change(tmp_path):
     run(tmp_path, MONDAY, {"1": {"1": "a"}})
     log = ChangeLog(StorageLocation.from_parameter("state_path", str(tmp_path)), SERVER, "7", MONDAY + DAY)
     log.fill([[("1", [Answer("1", "Reworded", "a")])]])
@@ -264,7 +265,7 @@ def test_states_of_another_server_are_refused(tmp_path, server, interval):
 
 def test_a_state_moved_from_another_campaign_is_refused(tmp_path):
     run(tmp_path, MONDAY, FIRST)
-    (tmp_path / "flow_campaign_id=7").rename(tmp_path / "flow_campaign_id=8")
+    (tmp_path / "_flow_campaign_7").rename(tmp_path / "_flow_campaign_8")
     with pytest.raises(CyTechBotStorageRefusedError, match="flow_campaigns/7"):
         open_log(tmp_path, MONDAY + DAY, campaign="8")
 
@@ -281,7 +282,7 @@ def test_a_state_renamed_to_another_interval_is_refused(tmp_path):
 def test_other_files_in_the_folder_are_ignored(tmp_path):
     run(tmp_path, MONDAY, FIRST)
     for name in ("zzz.state.gz", "_SUCCESS", "20261116T000000.000000Z (copy).state.gz"):
-        (tmp_path / "flow_campaign_id=7" / name).write_bytes(b"")
+        (tmp_path / "_flow_campaign_7" / name).write_bytes(b"")
     assert len(run(tmp_path, MONDAY + DAY, SECOND)[0]) == 3
 
 
@@ -295,6 +296,25 @@ def test_an_interval_older_than_the_newest_state_needs_a_state_of_its_own(tmp_pa
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
     assert len(run(tmp_path, MONDAY + 2 * DAY, SECOND)[0]) == 3
     assert len(run(tmp_path, MONDAY, FIRST)[0]) == 3
+
+
+def test_a_state_of_a_run_at_the_same_time_is_not_passed_over(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    for other in (MONDAY + DAY, MONDAY + 3 * DAY):
+        with open_log(tmp_path, MONDAY + 2 * DAY) as log:
+            log.fill([])
+            run(tmp_path, other, SECOND)
+            with pytest.raises(CyTechBotStorageError, match="of a run at the same time") as caught:
+                list(log.changes())
+        assert caught.value.retryable
+        next(tmp_path.rglob(f"{state_name(other)}")).unlink()
+
+
+def test_states_lie_where_readers_of_data_do_not_look(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    for path in tmp_path.iterdir():
+        assert path.name.startswith("_")
+        assert "=" not in path.name
 
 
 def blocks_of(state):

@@ -33,7 +33,7 @@ class TestLong:
             (*before, "24994546734902203", "2", "How?", "", *after),
         ]
 
-    def test_fields_of_the_subscriber_stand_behind_its_id(self):
+    def test_profile_columns_follow_the_subscriber_id(self):
         layout = LongLayout(["email", "locale"])
         profiles = [("a@b", "en"), (None, None), ("c@d", None)]
         assert [row[2:5] for row in rows(layout, BATCH, profiles)] == [

@@ -55,7 +55,7 @@ def raised_before(error):
 
 
 @pytest.mark.parametrize("error", [CyTechBotAuthError("wrong key."), CyTechBotStorageError("has no room.")])
-def test_what_would_be_the_same_for_all_ends_it(error):
+def test_an_error_that_concerns_all_campaigns_ends_the_export(error):
     expected, raised = run(["1", "2", "3", "4"], {"2": error})
     assert len(expected[-1]) == 2
     assert str(raised).startswith("1 of 4 flow campaigns failed, 1 exported, 2 not tried. 2: ")

@@ -61,7 +61,7 @@ def test_zstd_that_is_not_installed_is_an_error_with_the_extra_to_install(monkey
 
 @pytest.mark.parametrize("name", ["none", "gzip", "zstd"])
 @pytest.mark.parametrize("contents", [(b"",), (b"a", b"b" * 300_000)])
-def test_what_was_compressed_is_read_in_pieces(name, contents):
+def test_compressed_files_are_read_in_blocks(name, contents):
     # Two members or frames in one file, as tools join them.
     compressed = compress(*contents, compression=name) * 2
     file = io.BufferedReader(decompressed(io.BytesIO(compressed), name))

@@ -80,6 +80,11 @@ class TestFileType:
             ),
             ("a.json", None, "gzip", "'compression' is 'gzip'"),
             ("a.parquet.gz", None, "zstd", "'compression' is 'zstd'"),
+            ("a.csv.bz2", "csv", None, r"ends in \.bz2"),
+            ("a.jsonl.xz", "jsonl", "gzip", r"ends in \.xz"),
+            ("a.csv.GZIP", "csv", "gzip", r"ends in \.gzip"),
+            ("a.xlsx", "csv", None, r"ends in \.xlsx"),
+            ("a.orc.gz", "jsonl", None, r"ends in \.orc"),
         ],
     )
     def test_contradictions_are_refused(self, path, file_format, compression, message):

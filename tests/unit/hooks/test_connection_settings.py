@@ -175,11 +175,9 @@ class TestHost:
             "http://localhost.evil.com",
             "http://127.0.0.1.nip.io",
             "http://evil.com/localhost",
-            "http://127.1",
             "http://0.0.0.0",
             "http://[2001:db8::1]",
             "http://192.168.0.1",
-            "http://localhost\\.evil.com",
         ],
     )
     def test_plain_http_is_refused_off_loopback(self, host):
@@ -240,6 +238,59 @@ EXTRAS = {
 }
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "https://https://host",
+            "https://http://host",
+            "true",
+            "None",
+            "1",
+            "127.1",
+            "0x7f000001",
+            "-",
+            ".",
+        ),
+        *(
+            "0x7f000001",
+            "-host",
+            "host..com",
+            "https://*",
+            "host;x",
+            "host,host2",
+            "http://localhost\\.evil.com",
+        ),
+        f"{'a' * 64}.com",
+    ],
+)
+def test_a_host_that_none_can_be_is_refused(host):
+    assert "has no usable host name" in refusal(host=host)
+
+
+@pytest.mark.parametrize("folder", ["..", "../api", "a\\b", "<script>", "a b", "a:b", '"'])
+def test_a_folder_that_none_can_be_is_refused(folder):
+    assert "has a folder that no URL has" in refusal(host=f"https://host/{folder}")
+    assert "has a folder that no URL has" in refusal(host="https://host", schema=folder)
+
+
+def test_a_folder_is_percent_encoded():
+    assert settings_of(host="https://host/caf\u00e9").base_url == "https://host/caf%C3%A9/api"
+    assert settings_of(host="https://host/caf%C3%A9").base_url == "https://host/caf%C3%A9/api"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, each) for name in ("timeout", "requests_per_second") for each in (1e-9, "1_0", "\u0663")],
+        *[("max_retries", each) for each in (1001, "9" * 5000, "\u00b2", "1.0")],
+        *[("proxy", each) for each in ("none", "null", "-", "http://http://p", "http://p?x=1", "http://p#f")],
+    ],
+)
+def test_a_value_without_any_use_is_refused(name, value):
+    assert f"extra {name!r} must be" in refusal(**{name: value})
+
+
 class TestExtras:
     @pytest.mark.parametrize("name", EXTRAS)
     def test_text_and_json_types_are_read(self, name):
@@ -284,9 +335,9 @@ class TestExtras:
             assert f"extra {name!r} " in refusal(**{name: value})
 
     def test_errors_name_the_accepted_values(self):
-        assert "must be a number above 0 and at most 86400, not 'soon'" in refusal(timeout="soon")
+        assert "must be a number from 0.001 to 86400, not 'soon'" in refusal(timeout="soon")
         assert "such as Asia/Singapore, not 'Mars/Phobos'" in refusal(server_timezone="Mars/Phobos")
-        assert "is no PEM file of certificates" in refusal(ca_bundle=__file__)
+        assert "is not a PEM file of certificates" in refusal(ca_bundle=__file__)
         assert "does not exist: '/no/such/file'" in refusal(ca_bundle="/no/such/file")
 
     def test_a_proxy_without_a_scheme(self):

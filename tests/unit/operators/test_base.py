@@ -348,7 +348,7 @@ class TestFramesOfErrorsOfBulkWrites:
 
     @pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt, AirflowTaskTimeout])
     def test_show_no_secret_after_another_error_of_the_client(self, kind, error, write, monkeypatch):
-        async def connect(*_):
+        async def connect(connector, *_):
             raise error
 
         monkeypatch.setattr("aiohttp.TCPConnector.connect", connect)
@@ -374,7 +374,9 @@ class TestFramesOfErrorsOfBulkWrites:
 
         real = threading.Event.wait
         monkeypatch.setattr(wait, end)
-        assert isinstance(write(kind), AirflowTaskTimeout)
+        error = write(kind, timeout=30)
+        assert isinstance(error, AirflowTaskTimeout)
+        assert_no_secret_is_shown(error)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -139,7 +139,7 @@ def test_the_same_labels_of_a_subscriber_are_unchanged(make):
     assert make().compare(write, StateEntry()).operation == "assign"
 
 
-def test_what_the_state_keeps_of_a_subscriber_is_small(make):
+def test_the_state_of_a_subscriber_is_small(make):
     assert len(value_of(",".join(map(str, range(100_000, 100_500))))) <= 8
 
 

@@ -561,7 +561,7 @@ class TestRows:
             ({"state_path": " "}, "'state_path' is empty"),
         ],
     )
-    def test_parameters_that_cannot_be_meant_fail_before_anything_is_sent(self, run, hook, fields, message):
+    def test_contradictory_parameters_fail_before_anything_is_sent(self, run, hook, fields, message):
         with pytest.raises(CyTechBotError, match=message):
             run(assign(label_ids="5", rows=["1"], **fields))
         assert sent(hook) == []

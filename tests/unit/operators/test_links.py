@@ -131,7 +131,7 @@ def test_links_come_from_xcoms(xcoms, filesystem):
 
 
 @pytest.mark.parametrize("value", ["javascript:alert(1)", {"a": 1}, 5, None])
-def test_an_xcom_that_is_no_address_gives_no_link(xcoms, value):
+def test_an_xcom_that_is_not_an_address_gives_no_link(xcoms, value):
     xcoms[INSTALLATION_KEY] = value
     assert CyTechBotInstallationLink().get_link(None, ti_key=None) == ""
 

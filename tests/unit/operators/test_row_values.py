@@ -50,7 +50,7 @@ def test_a_reason_holds_no_value(check, value):
 
 
 @pytest.mark.parametrize("value", [None, "", [], float("nan")])
-def test_an_empty_cell_is_no_value(value):
+def test_an_empty_cell_counts_as_missing(value):
     assert filled(value) is None
 
 
@@ -61,7 +61,7 @@ class NoTime(datetime):
         return True
 
 
-def test_an_empty_time_of_pandas_is_no_value():
+def test_an_empty_time_of_pandas_counts_as_missing():
     assert filled(NoTime(2027, 3, 1)) is None
 
 

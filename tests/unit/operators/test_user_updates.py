@@ -136,7 +136,7 @@ def test_every_field_of_an_update_can_be_in_a_row():
     ],
 )
 @pytest.mark.parametrize("validity", [False, True])
-def test_a_row_that_cannot_be_meant_is_invalid_and_shows_no_value(values, reason, validity):
+def test_a_row_with_unusable_values_is_invalid_and_shows_no_value(values, reason, validity):
     with pytest.raises(InvalidRowError) as raised:
         plan(updates(validity=validity), **values)
     assert reason in raised.value.reason

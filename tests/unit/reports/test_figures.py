@@ -34,7 +34,7 @@ class TestSubscribers:
         assert funnel(found) == [("1", "Question 1", 2, True), ("2", "Question 2", 1, True)]
 
     @pytest.mark.parametrize("nothing", [None, "", " \n\t", "\u00a0\u3000"])
-    def test_white_space_is_no_answer(self, nothing):
+    def test_white_space_does_not_count_as_an_answer(self, nothing):
         found = figures(
             TWO, [answer("1", nothing), answer("2", nothing)], [answer("1", "a"), answer("2", nothing)]
         )

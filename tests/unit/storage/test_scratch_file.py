@@ -25,7 +25,7 @@ def test_room_check_fails_on_a_full_disk():
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_scratch_file_takes_bytes():
+def test_a_scratch_file_stores_bytes():
     with open_scratch_file() as file:
         file.write(b"a")
         file.seek(0)

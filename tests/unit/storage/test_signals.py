@@ -102,7 +102,7 @@ def test_in_another_thread_nothing_is_held():
     assert found == [[interrupt] * 3]
 
 
-def test_a_signal_between_the_handlers_leaves_none_of_them_held(monkeypatch):
+def test_a_signal_between_the_handlers_restores_all_of_them(monkeypatch):
     """At each call of signal.signal a signal may arrive for a handler that is not held, or is back."""
     install = signal.signal
     for at in range(1, 7):

@@ -259,7 +259,7 @@ class TestObjectStore:
             write(path, LARGE, then=partial(fail, error=ValueError("gone wrong")))
         assert not s3.objects
 
-    def test_little_is_held_in_memory(self, path, s3):
+    def test_memory_stays_small(self, path, s3):
         write(path, LARGE)
         assert s3.block_sizes == [5 * 1024 * 1024]
 
@@ -444,7 +444,7 @@ class TestFiles:
             write(ObjectStoragePath("memory://bucket/answers.jsonl"), b"rows")
         assert not memory.store
 
-    def test_part_of_a_killed_process_is_no_export(self, tmp_path):
+    def test_a_killed_process_leaves_no_file_at_the_target(self, tmp_path):
         program = """
             import os, sys
             from airflow_provider_cytechbot.storage.locations import StorageLocation

@@ -834,7 +834,7 @@ class TestEmptyAnswer:
         assert export(folder / "2.csv", allow_empty="True", **options)["rows"] == 3
         assert export(folder / "3.csv", **options)["rows"] == 0
 
-    def test_columns_of_subscribers_are_no_answers(self, folder, answer, requests_mock):
+    def test_profile_columns_do_not_count_as_answers(self, folder, answer, requests_mock):
         answer(NO_ANSWERS_BUT_SUBSCRIBERS)
         requests_mock.get(f"{API}/subscriber_information/", json=known_subscriber)
         options = {"layout": "wide", "subscriber_fields": ["email"]}
@@ -969,7 +969,7 @@ class TestSubscriberFields:
         ],
         ids=str,
     )
-    def test_a_refusal_is_no_absence_and_keeps_the_old_file(
+    def test_a_refusal_keeps_the_old_file(
         self, tmp_path, answer, requests_mock, monkeypatch, options, refusal
     ):
         monkeypatch.chdir(tmp_path)
@@ -1055,7 +1055,7 @@ class TestLineage:
         assert written.facets["schema"].fields[-1].name == "change"
         assert written.outputFacets["outputStatistics"].rowCount == 0
 
-    def test_answers_are_not_counted_where_they_are_no_rows(self, tmp_path, answer, requests_mock):
+    def test_answers_of_a_wide_export_are_not_counted_as_rows(self, tmp_path, answer, requests_mock):
         pytest.importorskip("airflow.providers.openlineage", reason="OpenLineage is not installed")
         answer()
         campaign = {"id": "7", "flow_name": "Feedback", "questions": ["Why?"]}

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath
 
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotFieldError,
     CyTechBotNotFoundError,
+    CyTechBotResponseError,
     CyTechBotStorageError,
     CyTechBotStorageRefusedError,
     CyTechBotTransportError,
@@ -129,6 +130,22 @@ class TestPage:
         assert len(figures["questions"]) == 50
         assert len(json.dumps(figures)) < 10_000
 
+    def test_has_the_campaign_in_its_path(self, tmp_path, answer):
+        answer()
+        report(tmp_path / "{flow_campaign_id}.html", history_path=str(tmp_path / "{flow_campaign_id}.jsonl"))
+        assert files_in(tmp_path).keys() == {"7.html", "7.jsonl"}
+
+    def test_is_not_written_where_another_task_of_the_mapping_writes(self, tmp_path, answer):
+        endpoint = answer()
+        with DAG("dag", schedule=None) as dag:
+            CyTechBotFlowReportOperator.partial(task_id="report", path=str(tmp_path / "a.html")).expand(
+                flow_campaign_id=["7", "8"]
+            )
+        ti = SimpleNamespace(dag_id="dag", task_id="report", run_id="r", map_index=0)
+        with pytest.raises(CyTechBotFieldError, match="is the same for several tasks"):
+            operator(tmp_path / "a.html").execute({"ti": ti, "dag": dag})
+        assert not endpoint.called
+
     def test_replaces_an_earlier_one(self, tmp_path, answer):
         answer()
         (tmp_path / "report.html").write_bytes(b"old")
@@ -152,6 +169,30 @@ class TestPage:
         assert (figures["flow_name"], figures["answered"], figures["completed"]) == ("Feedback", 0, 0)
         assert [each["answered"] for each in figures["questions"]] == [0, 0]
         assert "Nobody has answered yet" in read_html((tmp_path / "report.html").read_bytes()).text
+
+    @pytest.mark.parametrize("has_history", [True, False])
+    def test_with_answers_is_not_replaced_by_one_without(self, tmp_path, answer, has_history):
+        paths = {"history_path": str(tmp_path / "h.jsonl")} if has_history else {}
+        answer()
+        report(tmp_path / "1.html", "run 1", **paths)
+        before = files_in(tmp_path)
+        endpoint = answer({"id": None, "flow_name": None, "data": []})
+        page = tmp_path / ("2.html" if has_history else "1.html")
+        for run in ("run 1", "run 2"):
+            with pytest.raises(CyTechBotResponseError, match="campaign 7, twice") as caught:
+                report(page, run, **paths)
+            assert not isinstance(caught.value, AirflowFailException)
+        assert endpoint.call_count == 4
+        assert files_in(tmp_path) == before
+        assert report(page, "run 2", allow_empty="True", **paths)["answered"] == 0
+        assert report(page, "run 3", **paths)["answered"] == 0
+
+    def test_is_read_a_second_time_where_answers_are_missing(self, tmp_path, answer, requests_mock):
+        answer()
+        report(tmp_path / "1.html")
+        none = {"id": None, "flow_name": None, "data": []}
+        requests_mock.get(f"{API}/get_all_subscriber_flow_info/", [{"json": none}, {"json": BODY}])
+        assert report(tmp_path / "1.html")["answered"] == 2
 
     @pytest.mark.parametrize(("max_answers", "listed"), [(0, 0), ("0", 0), (1, 1), ("3", 3), (50, 5)])
     def test_lists_the_wanted_number_of_answers(self, tmp_path, answer, max_answers, listed):
@@ -257,9 +298,11 @@ class TestWhatGoesWrong:
         ("field", "wrong"),
         [
             *[("flow_campaign_id", each) for each in ("one", "", None, 7.0, "all", ["7"], "0")],
-            *[("path", each) for each in (None, "", " ")],
+            *[("path", each) for each in (None, "", " ", "/tmp/{ds}.html")],
+            *[("history_path", each) for each in ("{run_id}.jsonl", "{flow_campaign_id}/{page}.jsonl")],
             *[("max_answers", each) for each in (51, -1, 1.5, True, None, "", "many", "1000000000000")],
             *[("overwrite", each) for each in ("", None, "maybe")],
+            *[("allow_empty", each) for each in ("", None, "maybe")],
             *[("storage_options", each) for each in ("ACL", {"ACL": "private"}, {1: 2})],
         ],
     )

@@ -51,6 +51,13 @@ def test_little_that_makes_much():
     assert sum(map(len, blocks)) == 10**7
 
 
+def test_streams_without_content_may_not_go_on_for_ever():
+    empty = gzip.compress(b"")
+    assert b"".join(decode("gzip", empty * 100 + GZIP)) == BODY
+    with pytest.raises(CyTechBotTransportError, match="compression is damaged"):
+        decode("gzip", empty * 102, cut=10**6)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "", None])
 def test_empty(coding):
     assert decode(coding, b"") == []
@@ -73,7 +80,7 @@ def test_damaged(body):
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
-def test_what_cannot_be_checked_is_not_accepted(coding):
+def test_encodings_without_a_checksum_are_not_accepted(coding):
     with pytest.raises(CyTechBotTransportError, match="did not accept") as caught:
         decode(coding, BODY)
     assert not caught.value.is_transient

@@ -14,7 +14,7 @@ from requests_mock import ANY
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.transport.body_limits import ERROR_PAGE_BYTES
+from airflow_provider_cytechbot.transport.answer_limits import ERROR_PAGE_BYTES
 from airflow_provider_cytechbot.transport.content_coding import BLOCK_SIZE
 from airflow_provider_cytechbot.transport.requests_transport import RequestsTransport
 from airflow_provider_cytechbot.transport.settings import Settings
@@ -55,7 +55,7 @@ class TestSession:
 
 
 class TestSend:
-    def test_what_goes_out(self, requests_mock):
+    def test_a_request_has_the_calls_method_url_and_body(self, requests_mock):
         requests_mock.post(URL, text="{}")
         status, _, body = transport().send(CALL)
         assert (status, body) == (200, b"{}")
@@ -144,7 +144,7 @@ class TestErrors:
         assert self.fail(PERHAPS_SENT[name], requests_mock).may_have_acted
 
     @pytest.mark.parametrize("name", ["bad certificate", "no URL", "no SOCKS"])
-    def test_what_a_moment_does_not_mend_is_not_worth_repeating(self, name, requests_mock):
+    def test_permanent_failures_are_not_transient(self, name, requests_mock):
         assert not self.fail(UNSENT[name], requests_mock).is_transient
 
     def test_the_name_of_the_host(self, requests_mock):
@@ -166,7 +166,7 @@ class TestErrors:
         assert self.fail(requests.ReadTimeout(timed_out()), requests_mock, READ).is_transient
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
-    def test_what_is_no_failure_of_the_transport_passes(self, error, requests_mock):
+    def test_other_exceptions_are_not_translated(self, error, requests_mock):
         requests_mock.post(URL, exc=error)
         with pytest.raises(error):
             transport().send(CALL)
@@ -213,7 +213,7 @@ class TestBody:
             (BODY, "br", "did not accept"),
         ],
     )
-    def test_what_is_not_whole(self, read, body, coding, message):
+    def test_an_incomplete_body_is_an_error(self, read, body, coding, message):
         with pytest.raises(CyTechBotTransportError, match=message) as caught:
             read(body, coding)
         assert caught.value.__context__ is None

@@ -121,7 +121,7 @@ def test_a_create_whose_last_attempt_is_lost_is_ambiguous(waits):
 
 
 @pytest.mark.parametrize("call", [READ, CREATE])
-def test_a_lasting_error_is_not_repeated(call, waits):
+def test_a_permanent_error_is_not_repeated(call, waits):
     for error in (
         CyTechBotAuthError("wrong key."),
         CyTechBotTransportError("bad certificate.", was_sent=False, is_transient=False),

@@ -1,16 +1,51 @@
-"""The lowest rate at which an answer may arrive, for both transports."""
+"""How large an answer may be, and how slowly it may arrive, for both transports."""
 
 from __future__ import annotations
 
-#: Bytes that must arrive while the waiting adds up to :data:`WINDOW_TIMEOUTS` times the ``timeout``.
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
+
+#: All answers of a campaign; larger ones can be streamed.
+FLOW_ANSWERS_BYTES = 64 * 2**20
+READ_BYTES = 16 * 2**20
+WRITE_BYTES = 2**20
+#: An error page is read as far as its title.
+ERROR_PAGE_BYTES = 32 * 1024
+#: The bytes that must arrive within :data:`WINDOW_TIMEOUTS` times the ``timeout`` of waiting.
 MIN_BYTES = 1024
 WINDOW_TIMEOUTS = 2
 #: How many times the ``timeout`` an answer that is not streamed may take, from its first byte to its last.
 MAX_TIMEOUTS = 10
 
 
+def max_bytes(call: Call[Any]) -> int:
+    """
+    Return the limit for the answer to a call.
+
+    :param call: The call.
+    """
+    if call.endpoint.slow:
+        return FLOW_ANSWERS_BYTES
+    return READ_BYTES if call.endpoint.verb == "GET" else WRITE_BYTES
+
+
+def collect(body: bytearray, block: bytes, limit: int) -> bool:
+    """
+    Append a block to a body; return whether the body is within the limit.
+
+    :param body: The body so far.
+    :param block: The next block.
+    :param limit: The maximum size of the body in bytes. The rest is dropped.
+    """
+    room = limit - len(body)
+    body += block[:room]
+    return len(block) <= room
+
+
 class SlowAnswerError(TimeoutError):
-    """The answer arrives more slowly than the lowest rate allows."""
+    """The answer arrives more slowly than the lowest allowed rate."""
 
 
 class ProgressWatch:
