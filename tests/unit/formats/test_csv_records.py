@@ -261,7 +261,7 @@ def test_line_ends_marks_quotes_and_delimiters(content):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_ids_that_were_written_as_text_are_read_in_every_record(end):
-    records = ["id,name", '"=""1""",Ada', "2,=x", '="3","a=""b""', '"=""+4""","x\ny"', '5,"=""6"""']
+    records = ["id,name", '"=""1""",Ada', "2,=x", '="3","a=""b"""', '"=""+4""","x\ny"', '5,"=""6"""']
     assert read(end.join(records).encode()) == [
         {"id": "1", "name": "Ada"},
         {"id": "2", "name": "=x"},
