@@ -95,7 +95,12 @@ class ColumnMap:
         """Return the values of a row by field."""
         if not isinstance(row, Mapping):
             return {self._key_field: plain_value(row)}
-        return {field: plain_value(row[column]) for field, column in self._columns if column in row}
+        return {
+            # Most values are text, for which a call of the function would take most of the time.
+            field: value.strip() if type(value := row[column]) is str else plain_value(value)
+            for field, column in self._columns
+            if column in row
+        }
 
 
 def plain_value(value: object) -> object:

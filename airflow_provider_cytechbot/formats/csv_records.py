@@ -139,7 +139,8 @@ def read_csv(file: IO[bytes], delimiter: str | None = None) -> Iterator[dict[str
             if record and not header:
                 header = _checked_header(record)
             elif len(record) == len(header):
-                yield {name: _plain(value) for name, value in zip(header, record, strict=True)}
+                values = map(_plain, record) if lines.may_have_text_ids else record
+                yield dict(zip(header, values, strict=True))
             elif record:  # an empty line is not a record
                 raise UnreadableFileError(
                     f"has {len(record)} fields in line {start}, but {len(header)} in its header",
@@ -147,6 +148,7 @@ def read_csv(file: IO[bytes], delimiter: str | None = None) -> Iterator[dict[str
                 )
             start = lines.number + 1
             lines.record_bytes = 0
+            lines.may_have_text_ids = False
     except csv.Error as error:
         raise UnreadableFileError(
             f"is not valid CSV in the record that begins in line {start} ({error})", _QUOTE_HINT
@@ -156,9 +158,15 @@ def read_csv(file: IO[bytes], delimiter: str | None = None) -> Iterator[dict[str
 
 
 class _TextLines(Lines):
-    """Decoded lines. ``record_bytes`` is the size of the lines since it was set to 0."""
+    """
+    Decoded lines.
+
+    ``record_bytes`` is the size of the lines since it was set to 0, and ``may_have_text_ids`` whether one of
+    them since then has an equals sign and a quote, as every field that :func:`_plain` changes.
+    """
 
     record_bytes = 0
+    may_have_text_ids = False
 
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]
         for line in super().__iter__():
@@ -174,10 +182,11 @@ class _TextLines(Lines):
                 raise UnreadableFileError(
                     f"has a line that is not UTF-8, line {self.number}", _ENCODING_HINT
                 ) from None
-            if "\r" in text[:-2]:  # a line end, too
-                yield from io.StringIO(text, newline="")
-            else:
-                yield text
+            has_records = text.find("\r", 0, -2) >= 0  # a line end, too
+            for each in io.StringIO(text, newline="") if has_records else (text,):
+                if '="' in each:
+                    self.may_have_text_ids = True
+                yield each
 
 
 def _delimiter_of(header: str) -> str:

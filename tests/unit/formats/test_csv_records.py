@@ -259,6 +259,18 @@ def test_line_ends_marks_quotes_and_delimiters(content):
     assert read(content) == [{"id": "1", "name": "Ada"}, {"id": "2", "name": ""}]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_ids_that_were_written_as_text_are_read_in_every_record(end):
+    records = ["id,name", '"=""1""",Ada', "2,=x", '="3","a=""b""', '"=""+4""","x\ny"', '5,"=""6"""']
+    assert read(end.join(records).encode()) == [
+        {"id": "1", "name": "Ada"},
+        {"id": "2", "name": "=x"},
+        {"id": "3", "name": 'a="b"'},
+        {"id": "+4", "name": "x\ny"},
+        {"id": "5", "name": "6"},
+    ]
+
+
 def test_delimiter_that_is_given_is_used():
     assert read(b"a,b|c\n1|2\n", delimiter="|") == [{"a,b": "1", "c": "2"}]
 

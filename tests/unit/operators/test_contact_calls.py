@@ -397,7 +397,7 @@ class TestAdopt:
         server.add("9", ["ANN@example.com", "", "", "Li"], group)
         written = self.adopt(server, make(), steps)
         assert [server.contacts["9"][field] for field in FIELDS] == ["ANN@example.com", *ANN[1:]]
-        assert Contact.decode(written.value) == Contact("9", digests_of(ANN, SALT))
+        assert Contact.decode(written.value) == Contact("9", digests_of(ANN, SALT), is_adopted=True)
 
     def test_changes_nothing_in_mode_create(self, server, make, steps):
         server.add("9", ["ann@example.com", "", "", "Li"])
@@ -432,7 +432,7 @@ class TestAdopt:
         server.add("9", ANN)
         written = self.adopt(server, make(), steps, is_held=True, old="7")
         assert list(server.contacts) == ["9"]
-        assert Contact.decode(written.value) == Contact("9", digests_of(ANN, SALT))
+        assert Contact.decode(written.value) == Contact("9", digests_of(ANN, SALT), is_adopted=True)
 
 
 class TestDelete:
