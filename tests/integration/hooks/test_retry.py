@@ -160,15 +160,15 @@ class TestAnswersLost:
         assert len(fault_server.requests) == 1
 
 
-class TestTurnedAway:
-    def test_429_is_repeated_but_for_a_create(self, fault_server, answers, connect, holds_no_key):
-        hook = connect(fault_server.base_url)
+class TestRejections:
+    def test_429_is_repeated_also_for_a_create(self, fault_server, answers, connect, holds_no_key):
+        hook = connect(fault_server.base_url, max_retries=2)
         fault_server.will(answers.ok(HTML, status="429 Too Many Requests"), answers.ok("[]"))
         assert hook.get_flow_campaigns() == []
         fault_server.will(answers.ok(HTML, "Retry-After: 0", status="429 Too Many Requests"))
         with pytest.raises(CyTechBotTransportError, match="HTTP 429") as caught:
             CREATES["group"](hook)
-        assert len(fault_server.requests) == 1
+        assert len(fault_server.requests) == 3
         holds_no_key(caught.value)
 
     @pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "400 Bad Request"])
