@@ -163,10 +163,12 @@ def show_result() -> None:
 
 
 def manifest() -> dict[str, object]:
-    """Return the newest XCom of the export task, as Airflow's database holds it."""
+    """Return the newest return value of the export task, as Airflow's database holds it."""
     with contextlib.closing(sqlite3.connect(HOME / "airflow.db")) as database:
         row = database.execute(
-            "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'export' ORDER BY timestamp DESC", [DAG_ID]
+            "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'export' AND key = 'return_value'"
+            " ORDER BY timestamp DESC",
+            [DAG_ID],
         ).fetchone()
     if row is None:
         raise StepFailedError(
