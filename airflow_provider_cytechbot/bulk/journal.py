@@ -224,10 +224,11 @@ class Journal:
 
     def _write(self, first: int, last: int, records: list[Record]) -> None:
         body = msgspec.msgpack.encode(_Content(self._head, records))
-        content = blake2b(body, digest_size=_DIGEST_SIZE).digest() + body
+        name = _name(self._number, first, last)
+        content = _digest(name, body) + body
         for left in reversed(range(_TRIES)):
             try:
-                self._folder.write(_name(self._number, first, last), content)
+                self._folder.write(name, content)
             except CyTechBotError as error:
                 if not (left and error.retryable):
                     raise
@@ -295,13 +296,18 @@ def read_journal(folder: Folder, file: JournalFile) -> tuple[Head, list[Record]]
     """
     content = folder.read(file.name)
     digest, body = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-    if blake2b(body, digest_size=_DIGEST_SIZE).digest() != digest:
+    if _digest(file.name, body) != digest:
         raise folder.damaged(file.name)
     try:
         decoded = msgspec.msgpack.decode(body, type=_Content)
     except msgspec.MsgspecError:
         raise folder.damaged(file.name) from None
     return decoded.head, decoded.records
+
+
+def _digest(name: str, body: bytes) -> bytes:
+    """Return the digest of a file, its name included: a file under another one's name is damaged, too."""
+    return blake2b(name.encode() + body, digest_size=_DIGEST_SIZE).digest()
 
 
 def _name(claim: int, first: int, last: int) -> str:

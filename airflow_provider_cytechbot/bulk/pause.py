@@ -34,10 +34,14 @@ class SharedPause:
         :param retry_after: Seconds that the server requires.
         """
         now = time.monotonic()
-        if sent_at >= self._began or retry_after is not None:
-            pause = self._next if retry_after is None else retry_after
+        is_new = sent_at >= self._began
+        if is_new or retry_after is not None:
+            pause = retry_after or 0.0
+            # A server that refuses again after its own time, perhaps 0 s, gets no calls at full speed.
+            if retry_after is None or (is_new and self._next > FIRST_PAUSE):
+                pause = max(pause, self._next)
             self._ends = max(self._ends, now + pause)
-        if sent_at >= self._began:
+        if is_new:
             self._began = now
             self._next = min(2 * self._next, MAX_PAUSE)
         return max(0.0, self._ends - now)

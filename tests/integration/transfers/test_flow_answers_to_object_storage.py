@@ -251,6 +251,7 @@ class TestInADagRun:
         assert run.state == "success", run.log
         assert run.tasks["export"].rendered == {
             "flow_campaign_id": "1",
+            "flow_campaign_name": None,
             "path": f"file://{tmp_path}/out/dag/answers",
             "file_format": "csv",
             "compression": "gzip",

@@ -59,6 +59,7 @@ def run(tmp_path, hook, *, history=False, task_run="", overwrite=True):
         history_path=str(tmp_path / "history.jsonl") if history else None,
         max_answers=10,
         overwrite=overwrite,
+        allow_empty=False,
         storage_options={},
         run=task_run,
     )
@@ -101,7 +102,7 @@ def test_answers_that_end_early_leave_page_and_history_as_they_were(tmp_path):
 
 def test_one_path_for_page_and_history_is_refused_before_the_first_request(tmp_path):
     hook, path = Hook([]), str(tmp_path / "report.html")
-    options = ReportOptions(path, path, 10, True, {}, "")
+    options = ReportOptions(path, path, 10, True, False, {}, "")
     with pytest.raises(CyTechBotFieldError, match="'history_path'"):
         FlowReport(hook, options, lambda *_: None).run("7")
     assert hook.requests == 0
