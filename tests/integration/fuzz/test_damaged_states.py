@@ -8,7 +8,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
@@ -122,6 +122,7 @@ def damage(folder, names, which, how, at, bits):
 
 @fuzz(examples=60, longest=1_500)
 @given(kind=st.sampled_from(["killed", "finished"]), damages=DAMAGES, is_retry=st.booleans())
+@example(kind="killed", damages=[(32, "swap", 2, 1)], is_retry=True)
 def test_a_damaged_state_never_doubles_a_contact(
     server, snapshots, tmp_path_factory, kind, damages, is_retry
 ):

@@ -34,6 +34,16 @@ def test_pauses_grow_until_a_call_is_answered(clock):
     assert shared.begin(clock.now, None) == 1
 
 
+@pytest.mark.parametrize("retry_after", [0, 0.5, 3])
+def test_a_server_that_refuses_again_after_its_own_time_gets_fewer_calls(clock, retry_after):
+    shared = SharedPause(asyncio.Event())
+    pauses = []
+    for _ in range(4):
+        pauses.append(shared.begin(clock.now, retry_after))
+        clock.now += pauses[-1] + 1
+    assert pauses == [retry_after, max(2, retry_after), 4, 8]
+
+
 def test_calls_refused_together_make_one_pause(clock):
     shared = SharedPause(asyncio.Event())
     sent_at = clock.now
