@@ -451,7 +451,7 @@ def test_examples_write_different_files(dags):
         values = {"params": params, "dag_run": run, "run_id": "a_run", "ti": SimpleNamespace(map_index=0)}
         for task in dag.tasks:
             for field_name in {"path", "state_path", "report_path"} & set(task.template_fields):
-                given = task.partial_kwargs if task.is_mapped else vars(task)
+                given = getattr(task, "partial_kwargs", None) or vars(task)
                 if isinstance(template := given.get(field_name), str):
                     path = dag.get_template_env().from_string(template).render(values)
                     # Tasks of one DAG may share a state: one plans, another applies.
