@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_cytechbot.api.errors import CyTechBotResponseError
 from airflow_provider_cytechbot.exports.answer_spool import AnswerSpool
 from airflow_provider_cytechbot.exports.files import ExportFiles
 from airflow_provider_cytechbot.exports.layouts import Campaign, LongLayout, WideLayout
@@ -18,6 +17,7 @@ from airflow_provider_cytechbot.exports.profiles import Profiles
 from airflow_provider_cytechbot.exports.repeated_subscribers import RepeatedSubscribers
 from airflow_provider_cytechbot.formats.file_types import RAW, FileType
 from airflow_provider_cytechbot.hooks import lineage
+from airflow_provider_cytechbot.hooks.second_reading import NoAnswersError, read_again_if_empty
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 from airflow_provider_cytechbot.storage.scratch_file import scratch_error
 from airflow_provider_cytechbot.storage.signals import HeldSignals
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 #: Seconds between two log lines about the progress of an export.
 LOG_INTERVAL = 5.0
 _MEGABYTE = 1_000_000
-
-
-class _NoAnswersError(Exception):
-    """The API returned no answers, but the export before has some."""
 
 
 class Progress:
@@ -139,22 +135,14 @@ class Export:
         :raises CyTechBotResponseError: There are no answers any more, and ``allow_empty`` is false.
         :raises CyTechBotError: The answers did not arrive.
         """
-        try:
-            return self._run(flow_campaign_id, is_second_reading=False)
-        except _NoAnswersError:
-            self._log(
-                "Flow campaign %s has no answers, but its export before has some: reading a second time",
-                flow_campaign_id,
-            )
-        try:
-            return self._run(flow_campaign_id, is_second_reading=True)
-        except _NoAnswersError:
-            error = CyTechBotResponseError(
-                f"The API returned no answers of flow campaign {flow_campaign_id}, twice, but the export"
-                " before has some. The old files and states were kept.",
-                "If all answers were deleted on purpose, set allow_empty=True.",
-            )
-        raise self._hook.task_error(error)
+        return read_again_if_empty(
+            lambda is_second: self._run(flow_campaign_id, is_second_reading=is_second),
+            self._hook,
+            flow_campaign_id,
+            self._log,
+            before="export",
+            kept="files and states",
+        )
 
     def _run(self, flow_campaign_id: str, *, is_second_reading: bool) -> ExportManifest:
         options = self._options
@@ -298,7 +286,7 @@ class Export:
         else:
             had_answers = files.replaces_answers(self._options.subscriber_fields)
         if had_answers:
-            raise _NoAnswersError
+            raise NoAnswersError
 
     def _start(self, files: ExportFiles, columns: Sequence[Column]) -> None:
         options = self._options

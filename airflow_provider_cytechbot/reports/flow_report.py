@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
-from airflow_provider_cytechbot.api.errors import CyTechBotResponseError, CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.assets.flow_campaigns import flow_campaign_uri
 from airflow_provider_cytechbot.hooks import lineage
+from airflow_provider_cytechbot.hooks.second_reading import NoAnswersError, read_again_if_empty
 from airflow_provider_cytechbot.reports.figures import FigureCollector
 from airflow_provider_cytechbot.reports.history import History, as_earlier_report
 from airflow_provider_cytechbot.reports.page import Subject, has_answers, render_page
@@ -31,10 +32,6 @@ MAX_TEXT_RETURNED = 80
 
 #: How much of an earlier page is read.
 _HEAD_SIZE = 4096
-
-
-class _NoAnswersError(Exception):
-    """The API returned no answers, but the report before has some."""
 
 
 class QuestionCount(TypedDict):
@@ -128,22 +125,14 @@ class FlowReport:
         :raises CyTechBotResponseError: There are no answers any more, and ``allow_empty`` is false.
         :raises CyTechBotError: The answers did not arrive.
         """
-        try:
-            return self._run(flow_campaign_id, is_second_reading=False)
-        except _NoAnswersError:
-            self._log(
-                "Flow campaign %s has no answers, but its report before has some: reading a second time",
-                flow_campaign_id,
-            )
-        try:
-            return self._run(flow_campaign_id, is_second_reading=True)
-        except _NoAnswersError:
-            error = CyTechBotResponseError(
-                f"The API returned no answers of flow campaign {flow_campaign_id}, twice, but the report"
-                " before has some. The old page and history were kept.",
-                "If all answers were deleted on purpose, set allow_empty=True.",
-            )
-        raise self._hook.task_error(error)
+        return read_again_if_empty(
+            lambda is_second: self._run(flow_campaign_id, is_second_reading=is_second),
+            self._hook,
+            flow_campaign_id,
+            self._log,
+            before="report",
+            kept="page and history",
+        )
 
     def _run(self, flow_campaign_id: str, *, is_second_reading: bool) -> FlowReportFigures:
         options, campaign = self._options, flow_campaign_uri(self._hook.settings.base_url, flow_campaign_id)
@@ -160,7 +149,7 @@ class FlowReport:
                 if not (figures.answered or may_be_empty) and (
                     any(each.answered for each in newest) or _is_page_with_answers(place)
                 ):
-                    raise _NoAnswersError
+                    raise NoAnswersError
                 page.write(render_page(subject, figures, earlier, max_answers=options.max_answers))
             uri = str(place.path)
             self._log("Wrote %s (%d bytes)", uri, page.size)
