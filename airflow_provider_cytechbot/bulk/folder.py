@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
@@ -17,6 +18,19 @@ _S3 = frozenset({"s3", "s3a", "s3n"})
 _LOCAL = frozenset({"", "file", "local"})
 #: Stores whose objects appear as a whole by themselves, and that can refuse a second one of the same name.
 _OBJECT_STORES = _S3 | {"gs", "gcs", "abfs", "abfss", "adl", "az"}
+
+
+#: The bytes of a file's digest.
+DIGEST_SIZE = 16
+
+
+def new_digest(name: str) -> blake2b:
+    """
+    Return the digest of a file without content. A file under another one's name counts as damaged, too.
+
+    :param name: The file's name.
+    """
+    return blake2b(name.encode(), digest_size=DIGEST_SIZE)
 
 
 class Folder:

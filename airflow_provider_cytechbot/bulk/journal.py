@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.bulk.folder import DIGEST_SIZE, new_digest
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.folder import Folder
@@ -27,7 +27,6 @@ MOST_RECORDS = 50
 FILES_OF_A_ROLL = 100
 _TRIES = 3
 _WAIT_BEFORE_RETRY = 0.3
-_DIGEST_SIZE = 16
 _NAME = re.compile(r"journal-(\d+)-(\d+)-(\d+)\.bin")
 
 
@@ -295,7 +294,7 @@ def read_journal(folder: Folder, file: JournalFile) -> tuple[Head, list[Record]]
     :raises CyTechBotStorageRefusedError: It is damaged.
     """
     content = folder.read(file.name)
-    digest, body = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+    digest, body = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
     if _digest(file.name, body) != digest:
         raise folder.damaged(file.name)
     try:
@@ -306,8 +305,9 @@ def read_journal(folder: Folder, file: JournalFile) -> tuple[Head, list[Record]]
 
 
 def _digest(name: str, body: bytes) -> bytes:
-    """Return the digest of a file, its name included: a file under another one's name is damaged, too."""
-    return blake2b(name.encode() + body, digest_size=_DIGEST_SIZE).digest()
+    digest = new_digest(name)
+    digest.update(body)
+    return digest.digest()
 
 
 def _name(claim: int, first: int, last: int) -> str:

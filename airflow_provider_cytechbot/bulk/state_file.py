@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from itertools import islice
 from typing import IO, TYPE_CHECKING, cast
 
 import msgspec
 
 from airflow_provider_cytechbot.bulk.claim import newer_version
+from airflow_provider_cytechbot.bulk.folder import new_digest
 from airflow_provider_cytechbot.storage.staged_files import whole_or_nothing
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def write_state(folder: Folder, name: str, head: StateHead, entries: Iterable[En
     :param head: Its head.
     :param entries: Its entries, sorted by key.
     """
-    digest = _digest_of(name)
+    digest = new_digest(name)
     entries = iter(entries)
     with (
         whole_or_nothing(folder.location_of(name)) as staged,
@@ -114,7 +114,7 @@ class StoredState:
     def _read_lines(self) -> Iterator[bytes]:
         """Yield all lines but the last, which proves that they are whole."""
         location = self._folder.location_of(self._name)
-        digest, before = _digest_of(self._name), b""
+        digest, before = new_digest(self._name), b""
         with location.failures.translate_errors(has_begun=True), location.open() as source:
             try:
                 with gzip.GzipFile(fileobj=source) as file:
@@ -127,8 +127,3 @@ class StoredState:
                     raise self._folder.damaged(self._name)
             except _BAD_CONTENT:
                 raise self._folder.damaged(self._name) from None
-
-
-def _digest_of(name: str) -> blake2b:
-    """Return a digest that begins with the file's name: a file under another one's name is damaged, too."""
-    return blake2b(name.encode(), digest_size=16)
