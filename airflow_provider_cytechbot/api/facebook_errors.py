@@ -251,7 +251,3 @@ def _json_inside(text: str) -> dict[str, Any] | list[Any] | None:
         if isinstance(value, dict | list) and not is_number:  # "[613] Calls to ..." is text
             return value
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and value.isdigit()
