@@ -30,7 +30,8 @@ test: lint typecheck ## all that CI checks: lint, types, unit and integration te
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 gauntlet: .venv/.test ## each endpoint and bulk write with each fault, hundreds of kills, long fuzzing: half an hour
-	@CYTECHBOT_GAUNTLET=1 $(PY) -m pytest tests/integration/hooks/test_fault_matrix.py \
+# Single tests are distributed: the long ones take minutes each.
+	@CYTECHBOT_GAUNTLET=1 $(PY) -m pytest -n 2 --dist worksteal --durations=10 tests/integration/hooks/test_fault_matrix.py \
 		tests/integration/hooks/test_bulk_fault_matrix.py tests/integration/kills tests/integration/fuzz $(PYTEST_ARGS)
 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")

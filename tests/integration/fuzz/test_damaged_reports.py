@@ -108,7 +108,6 @@ def test_a_damaged_report_loses_and_repeats_nothing_in_silence(
     assert set(server.received.values()) <= {1}
     assert again["counts"]["succeeded"] == again["rows"] == server.received.total()
     missing = len(REFUSED | LOST) - len(server.received)
-    is_damaged = path.read_bytes() != content
     # Without a manifest, a report that ends at the end of a line is one that somebody may have edited.
-    if has_manifest or not is_damaged:
+    if has_manifest or how in ("flip", "append") or path.read_bytes() == content:
         assert missing == sum(warned)

@@ -230,12 +230,14 @@ class Exports:
         self.seconds = time.monotonic() - began
         assert "error" not in found, found
 
-    def interrupt(self, name, campaign, day=20):
-        """Interrupt an export at a moment, and return whether it was killed."""
+    def interrupt(self, name, campaign, day=20, is_reached=None):
+        """Interrupt an export at a moment, or where it is reached, and return whether it was killed."""
         moment = time.monotonic() + self._interruptions.chance.uniform(0, self.seconds)
         of_killed = sorted(self._target.leftovers())  # which cannot clean up
         attempt = self._begin(name, campaign, day)
-        how, found = self._interruptions.interrupt(attempt, lambda: time.monotonic() >= moment)
+        how, found = self._interruptions.interrupt(
+            attempt, is_reached or (lambda: time.monotonic() >= moment)
+        )
         assert found.get("error") in (None, "KeyboardInterrupt", "AirflowTaskTimeout"), found
         if found:  # whatever interrupted it, it cleaned up after itself
             assert sorted(self._target.leftovers()) == of_killed, how
@@ -285,9 +287,11 @@ def rows_of(content, name):
 def test_a_manifest_lists_no_mixture_of_two_exports(worker, interruptions, sandbox, target):
     exports = Exports(worker, interruptions, target, max_rows_per_file=20_000)
     exports.run("a.jsonl", LARGE)
-    for _ in range(ROUNDS * KILLS):
+    for number in range(ROUNDS * KILLS):
         exports.run("a.jsonl", SMALL)
-        exports.interrupt("a.jsonl", LARGE)
+        # Two of three are interrupted while their parts appear, which takes a few milliseconds.
+        is_reached = (lambda: "a-00002.jsonl" in target.names()) if number % 3 else None
+        exports.interrupt("a.jsonl", LARGE, is_reached=is_reached)
         if "_a.jsonl.manifest.json" in target.names():
             uris = json.loads(target.read("_a.jsonl.manifest.json"))["uris"]
             rows = [rows_of(target.read(uri.rpartition("/")[2]), uri) for uri in uris]
@@ -345,9 +349,16 @@ def test_a_create_happens_once_or_its_error_shows_it(worker, interruptions, monk
             store = str(tmp_path / f"store-{number}.json")
             results = []
             for attempt_number in range(1, KILLS + 1):
+                received = server.journal.received(endpoint)
                 attempt = worker.begin(kind, attempt_number, fields, store=store)
                 moment = time.monotonic() + interruptions.chance.uniform(0, 0.15)
-                results.append(interruptions.interrupt(attempt, lambda at=moment: time.monotonic() > at)[1])
+                # Every second try is interrupted before the response to its create.
+                is_reached = (
+                    (lambda before=received: server.journal.received(endpoint) > before)
+                    if attempt_number % 2
+                    else (lambda at=moment: time.monotonic() > at)
+                )
+                results.append(interruptions.interrupt(attempt, is_reached)[1])
             results.append(worker.run(kind, KILLS + 1, fields, store=store))
             assert server.journal.took_effect(endpoint) <= 1
             ids = {found["manifest"] for found in results if found and "error" not in found}
