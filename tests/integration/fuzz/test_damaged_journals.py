@@ -86,7 +86,7 @@ def snapshots(server, tmp_path_factory):
     return before, taken
 
 
-@fuzz(examples=60, longest=1_500)
+@fuzz(examples=30, longest=1_500)
 @saved("journals")
 @given(kind=st.sampled_from(["killed", "stopped"]), damages=DAMAGES)
 def test_a_damaged_journal_renews_no_user_twice(server, snapshots, tmp_path_factory, kind, damages):
