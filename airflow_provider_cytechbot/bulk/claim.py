@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotRequestError
+from airflow_provider_cytechbot.bulk.folder import BAD_CONTENT
 from airflow_provider_cytechbot.bulk.owner import SILENCE, Owner
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ VERSION = 1
 BEAT = 10.0
 _CLAIM = re.compile(r"claim-(\d+)\.json")
 _STATE = re.compile(r"state-(\d+)\.gz")
+#: Each file has the number of the claim of the run that wrote it.
+_OF_A_CLAIM = re.compile(r"(?:claim|beat|journal|state)-(\d+)[-.].+")
 _MOST_TRIES = 20
 
 
@@ -66,14 +69,19 @@ class Beat(msgspec.Struct):
     state: int = 0
 
 
-def read_claim(folder: Folder, number: int, names: list[str]) -> tuple[ClaimFile | None, Beat | None]:
+def read_claim(folder: Folder, names: list[str]) -> tuple[ClaimFile | None, Beat | None]:
     """
-    Return a claim and its newest heartbeat.
+    Return the newest claim and its newest heartbeat.
 
     :param folder: The folder.
-    :param number: The number of the claim; 0 for none.
     :param names: The names of the folder's files.
+    :raises CyTechBotStorageRefusedError: The claim is lost or damaged, or a newer version wrote it.
     """
+    number = newest_claim(names)
+    # A claim is removed only by the owner of a newer one. Without it, its number would be given again, and
+    # the files of the new run would replace those of the old one.
+    if _newest_number(names) > number and _newest_number(again := folder.names()) > newest_claim(again):
+        raise folder.lost(f"the file {_claim_name(_newest_number(again))}")
     if not number:
         return None, None
     name = _claim_name(number)
@@ -82,11 +90,11 @@ def read_claim(folder: Folder, number: int, names: list[str]) -> tuple[ClaimFile
         if msgspec.json.decode(content, type=_Version).version > VERSION:
             raise newer_version(folder)
         claim = msgspec.json.decode(content, type=ClaimFile)
-    except msgspec.MsgspecError:
+    except BAD_CONTENT:
         raise folder.damaged(name) from None
     beat = None
     if _beat_name(number) in names:
-        with suppress(msgspec.MsgspecError):
+        with suppress(*BAD_CONTENT):
             beat = msgspec.json.decode(folder.read(_beat_name(number)), type=Beat)
     return claim, beat
 
@@ -121,7 +129,7 @@ class Claim:
         for _ in range(_MOST_TRIES):
             names = self._folder.names()
             newest = newest_claim(names)
-            self.previous, self.previous_beat = read_claim(self._folder, newest, names)
+            self.previous, self.previous_beat = read_claim(self._folder, names)
             if self.previous and not self._is_free(self.previous, self.previous_beat):
                 raise self._in_use(self.previous)
             based_on = newest_state(names)
@@ -221,6 +229,10 @@ class Claim:
 def newest_claim(names: list[str]) -> int:
     """Return the number of the newest claim; 0 if there is none."""
     return max((int(found[1]) for name in names if (found := _CLAIM.fullmatch(name))), default=0)
+
+
+def _newest_number(names: list[str]) -> int:
+    return max((int(found[1]) for name in names if (found := _OF_A_CLAIM.fullmatch(name))), default=0)
 
 
 def newest_state(names: list[str]) -> int:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 from airflow_provider_cytechbot.storage.staged_files import whole_or_nothing
 
@@ -20,6 +22,13 @@ _LOCAL = frozenset({"", "file", "local"})
 _OBJECT_STORES = _S3 | {"gs", "gcs", "abfs", "abfss", "adl", "az"}
 
 
+_RESTORE_HINT = (
+    "Restore it from a backup. If there is none, remove the whole folder: the next run then begins without a "
+    "state and sends every row again."
+)
+
+#: What decoding a damaged file raises.
+BAD_CONTENT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 #: The bytes of a file's digest.
 DIGEST_SIZE = 16
 
@@ -127,8 +136,12 @@ class Folder:
 
     def damaged(self, name: str) -> CyTechBotStorageRefusedError:
         """Return the error for a file that cannot be read."""
-        return self._location.child(name).failures.refused(
-            "is damaged.",
-            "Restore it from a backup. If there is none, remove the whole folder: the next run then begins "
-            "without a state and sends every row again.",
-        )
+        return self._location.child(name).failures.refused("is damaged.", _RESTORE_HINT)
+
+    def lost(self, what: str) -> CyTechBotStorageRefusedError:
+        """
+        Return the error for a folder in which a file is missing.
+
+        :param what: What is missing.
+        """
+        return self.refused(f"has lost {what}: there are traces of earlier runs.", _RESTORE_HINT)

@@ -26,13 +26,12 @@ from airflow_provider_cytechbot.bulk.plan import (
     compare,
     digest_of,
     make_plan,
-    read_report,
 )
 from airflow_provider_cytechbot.bulk.progress import Progress
 from airflow_provider_cytechbot.bulk.report import Report
 from airflow_provider_cytechbot.bulk.resource import PlanFigures
+from airflow_provider_cytechbot.bulk.retry_report import keys_without_row, read_report
 from airflow_provider_cytechbot.bulk.runner import Runner
-from airflow_provider_cytechbot.bulk.sources import rows_of_files
 from airflow_provider_cytechbot.bulk.stores import Stores
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 from airflow_provider_cytechbot.transport import metrics
@@ -166,7 +165,7 @@ class BulkJob:
         resource.open_state(state)
         is_wanted = None
         if options.retry_report is not None:
-            ledger.remember_keys(read_report(rows_of_files(options.retry_report, "retry_report")))
+            ledger.remember_keys(read_report(options.retry_report))
             is_wanted = ledger.is_wanted
         source_rows = make_plan(
             self.rows(),
@@ -177,6 +176,12 @@ class BulkJob:
             shard=options.shard,
             **({"is_wanted": is_wanted} if is_wanted else {}),
         )
+        if is_wanted and (without_row := keys_without_row(ledger, options.shard))[0]:
+            log.warning(
+                "%s rows of retry_report have keys that the source does not have: nothing is sent for them. "
+                "The first: %s",
+                *without_row,
+            )
         compare(ledger, resource, state, finds_gone=resource.finds_gone_keys and is_wanted is None)
         if state.changed_since_try:
             log.info("%s keys have other values than in the last try.", f"{state.changed_since_try:,}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
-from airflow_provider_cytechbot.bulk.folder import DIGEST_SIZE, new_digest
+from airflow_provider_cytechbot.bulk.folder import BAD_CONTENT, DIGEST_SIZE, new_digest
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.bulk.folder import Folder
@@ -299,7 +299,7 @@ def read_journal(folder: Folder, file: JournalFile) -> tuple[Head, list[Record]]
         raise folder.damaged(file.name)
     try:
         decoded = msgspec.msgpack.decode(body, type=_Content)
-    except msgspec.MsgspecError:
+    except BAD_CONTENT:
         raise folder.damaged(file.name) from None
     return decoded.head, decoded.records
 

@@ -364,3 +364,10 @@ class Ledger:
         """Return whether the earlier report leaves the rows of a key to be sent."""
         found = self.database.execute("SELECT is_wanted FROM wanted WHERE key = ?", (key or "",)).fetchone()
         return bool(found and found[0])
+
+    def wanted_without_row(self) -> Iterator[str]:
+        """Yield the keys that the earlier report leaves to be sent, but that no row has."""
+        found = self.database.execute(
+            "SELECT key FROM wanted WHERE is_wanted AND key <> '' EXCEPT SELECT key FROM lines ORDER BY key"
+        )
+        return (key for (key,) in found)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.fields import field_error
-from airflow_provider_cytechbot.bulk.outcomes import TAKEN_AGAIN
 from airflow_provider_cytechbot.bulk.resource import InvalidRowError
 from airflow_provider_cytechbot.bulk.shards import WHOLE
 
@@ -175,26 +174,6 @@ def make_plan(
     ledger.refuse_shared_values()
     ledger.merge_rows(resource.merge)
     return source_rows
-
-
-def read_report(rows: Iterable[Mapping[str, object]]) -> Iterator[tuple[str, bool]]:
-    """
-    Yield the keys of an earlier report, each with whether its row may be sent again.
-
-    :param rows: The lines of the report.
-    :raises CyTechBotFieldError: It is not a report.
-    """
-    for row in rows:
-        if not {"key", "outcome"} <= row.keys():
-            raise field_error(
-                "retry_report", "is not the report of a bulk write: it has no columns 'key' and 'outcome'"
-            )
-        outcome = row["outcome"]
-        # A key with a line that succeeded and another that did not is sent again; an ambiguous one never.
-        if outcome in TAKEN_AGAIN:
-            yield _text(row["key"]) or "", True
-        elif outcome == "ambiguous":
-            yield _text(row["key"]) or "", False
 
 
 def compare(ledger: Ledger, resource: BulkResource, state: RunState, *, finds_gone: bool) -> None:

@@ -13,11 +13,11 @@ from airflow_provider_cytechbot.bulk.claim import (
     Claim,
     is_older_state,
     newer_version,
-    newest_claim,
     newest_state,
     read_claim,
     state_name,
 )
+from airflow_provider_cytechbot.bulk.folder import BAD_CONTENT
 from airflow_provider_cytechbot.bulk.journal import Head, Journal, journal_files, read_journal
 from airflow_provider_cytechbot.bulk.state import Identity, RunState
 from airflow_provider_cytechbot.bulk.state_file import VERSION, StateHead, StoredState, write_state
@@ -36,10 +36,6 @@ log = logging.getLogger(__name__)
 _ABOUT = "about.json"
 _SHARD_FOLDER = re.compile(r"shard-\d+-of-(\d+)")
 _FILE_OF_A_RUN = re.compile(r"(claim|beat|journal|state)-\d")
-_LOST_HINT = (
-    "Restore it from a backup. If there is none, remove the whole folder: the next run then begins without a "
-    "state and sends every row again."
-)
 
 
 class About(msgspec.Struct):
@@ -96,7 +92,7 @@ class RunStore:
         previous, beat = (
             (self._claim.previous, self._claim.previous_beat)
             if self._claim
-            else read_claim(self._folder, newest_claim(names), names)
+            else read_claim(self._folder, names)
         )
         run = self._claim.run if self._claim else owner.digest
         self.state = RunState(database, Identity(run, owner.first_try))
@@ -114,11 +110,11 @@ class RunStore:
         names = self._root.names()
         if _ABOUT not in names:
             if self._is_persistent and (trace := _trace_of_other_shards(names, self._shard)):
-                raise self._lost(f"the file {_ABOUT}, but {trace} is there")
+                raise self._root.lost(f"the file {_ABOUT}, but {trace} is there")
             return True
         try:
             about = msgspec.json.decode(self._root.read(_ABOUT), type=About)
-        except msgspec.MsgspecError:
+        except BAD_CONTENT:
             raise self._root.damaged(_ABOUT) from None
         if about.version > VERSION:
             raise newer_version(self._root)
@@ -157,7 +153,7 @@ class RunStore:
             expected = max(previous.based_on, beat.state if beat else 0) if previous else 0
             is_empty = not (self._is_first or self._shard.folder or previous)
             if newest < expected or (is_empty and not newest):
-                raise self._lost("the file of its state")
+                raise self._folder.lost("the file of its state")
             if newest:
                 stored = StoredState(self._folder, state_name(newest))
                 if stored.head.identity != self._identity:
@@ -178,13 +174,10 @@ class RunStore:
             if not (is_new or is_own):
                 continue
             if file.claim in missing:
-                raise self._lost(f"the file {missing[file.claim]} of its journal")
+                raise self._folder.lost(f"the file {missing[file.claim]} of its journal")
             if self._is_persistent and head.based_on > newest:
-                raise self._lost("the file of its state")
+                raise self._folder.lost("the file of its state")
             self.state.replay(head.run, head.first_try, records, is_new=is_new)
-
-    def _lost(self, what: str) -> CyTechBotError:
-        return self._folder.refused(f"has lost {what}: there are traces of earlier runs.", _LOST_HINT)
 
     def begin(self, on_error: Callable[[CyTechBotError], None]) -> None:
         """

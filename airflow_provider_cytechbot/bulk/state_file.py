@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 import msgspec
 
 from airflow_provider_cytechbot.bulk.claim import newer_version
-from airflow_provider_cytechbot.bulk.folder import new_digest
+from airflow_provider_cytechbot.bulk.folder import BAD_CONTENT, new_digest
 from airflow_provider_cytechbot.storage.staged_files import whole_or_nothing
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _ENTRIES_AT_ONCE = 2_000
-_BAD_CONTENT = (EOFError, gzip.BadGzipFile, zlib.error, msgspec.MsgspecError)
+_BAD_FILE = (EOFError, gzip.BadGzipFile, zlib.error, *BAD_CONTENT)
 _LONGEST_LINE = 64 * 1024 * 1024
 
 #: Key, value, step and the run that recorded the step.
@@ -100,7 +100,7 @@ class StoredState:
         try:
             for line in self._lines:
                 yield _entries.decode(line)
-        except msgspec.MsgspecError:
+        except BAD_CONTENT:
             raise self._folder.damaged(self._name) from None
 
     def _decode_head(self, line: bytes) -> StateHead:
@@ -108,7 +108,7 @@ class StoredState:
             if msgspec.json.decode(line, type=_Version).version > VERSION:
                 raise newer_version(self._folder)
             return msgspec.json.decode(line, type=StateHead)
-        except msgspec.MsgspecError:
+        except BAD_CONTENT:
             raise self._folder.damaged(self._name) from None
 
     def _read_lines(self) -> Iterator[bytes]:
@@ -125,5 +125,5 @@ class StoredState:
                         before = line.rstrip(b"\n")
                 if msgspec.json.decode(before, type=_Foot).digest != digest.hexdigest():
                     raise self._folder.damaged(self._name)
-            except _BAD_CONTENT:
+            except _BAD_FILE:
                 raise self._folder.damaged(self._name) from None

@@ -61,6 +61,7 @@ class ParquetEncoder:
             # pyarrow drops a dictionary where values do not repeat.
             use_dictionary=not self._is_wide,
             write_statistics=not self._is_wide,
+            write_page_checksum=True,
         )
         self._thread = ThreadPoolExecutor(1, "parquet")
         self._previous_group: Future[bytes] | None = None
@@ -191,17 +192,27 @@ def read_parquet(file: IO[bytes]) -> Iterator[dict[str, object]]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False) as parquet:
+        with pq.ParquetFile(
+            file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        ) as parquet:
             names = parquet.schema_arrow.names
             if len(set(names)) < len(names):
                 raise UnreadableFileError("has a column more than once", "Give each column its own name.")
             rows = max(1, min(ROWS_AT_A_TIME, CELLS_AT_A_TIME // max(1, len(names))))
+            left = parquet.metadata.num_rows
             for batch in parquet.iter_batches(batch_size=rows, use_threads=False):
+                left -= batch.num_rows
                 columns = [_values(column) for column in batch.columns]
                 for values in zip(*columns, strict=True):
                     yield dict(zip(names, values, strict=True))
+            if left:  # checksums do not cover the headers of pages
+                raise UnreadableFileError("is damaged (rows are missing or too many)", _DAMAGED_HINT)
     except pa.ArrowException as error:
         raise UnreadableFileError(f"is not valid Parquet ({_first_line(error)})", _DAMAGED_HINT) from None
+    except (ArithmeticError, LookupError, ValueError) as error:
+        # Python has no such value: an unknown time zone, the year 200000, text that is not UTF-8.
+        problem = f"has values that cannot be read ({_first_line(error)})"
+        raise UnreadableFileError(problem, _DAMAGED_HINT) from None
     except OSError as error:
         if type(error) is not OSError or error.errno is not None:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -157,6 +157,11 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
     def given_sources(self) -> list[str]:
         """The sources that were given, of which a bulk write needs exactly one."""
         return [name for name in _SOURCES if getattr(self, name) is not None]
+
+    @property
+    def mapped_fields(self) -> Collection[str]:
+        """The fields that ``columns`` names; none if it is not a mapping, which the plan refuses."""
+        return self.columns if isinstance(self.columns, Mapping) else ()
 
     def write_rows(self, resource: BulkResource, context: Context) -> dict[str, Any]:
         """

@@ -233,7 +233,7 @@ class CyTechBotAssignLabelsOperator(CyTechBotBulkOperator):
 
         self.check_source()
         named = [name for name in ("label_ids", "label_names") if getattr(self, name) is not None]
-        mapped = [name for name in ("label_ids", "label_names") if name in (self.columns or ())]
+        mapped = [name for name in ("label_ids", "label_names") if name in self.mapped_fields]
         if named and mapped:
             raise self.refusal(
                 mapped[0], f"is a column of each row, and {named[0]!r} is given for all: choose one"

@@ -333,7 +333,7 @@ class CyTechBotUpdateUsersOperator(CyTechBotBulkOperator):
         if self.relative_to not in ("run", "validity"):
             raise self.refusal("relative_to", f"must be 'run' or 'validity', not {self.relative_to!r}")
         values = {name: value for name in _FOR_ALL if (value := getattr(self, name)) is not None}
-        if mapped := [name for name in values if name in (self.columns or ())]:
+        if mapped := [name for name in values if name in self.mapped_fields]:
             raise self.refusal(mapped[0], "is given for all, and is a column of each row: choose one")
         run_date = date_of_run(context) if self.relative_to == "run" else None
         full_refresh = self.checked(read_switch, "full_refresh", self.full_refresh)

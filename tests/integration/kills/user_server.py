@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -14,18 +15,25 @@ USERS = 60
 
 
 class UserServer(ThreadingHTTPServer):
-    """Keeps the validity of users, and loses every fifth response to an update that it has made."""
+    """
+    Keeps the validity of users, and loses every fifth response to an update that it has made.
+
+    :param users: The number of users.
+    """
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self) -> None:
+    def __init__(self, users: int = USERS) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/api"
         self.lock = threading.Lock()
-        self.validity = {str(each): date(2060, 1, 1) + timedelta(days=each) for each in range(1, USERS + 1)}
+        self.validity = {str(each): date(2060, 1, 1) + timedelta(days=each) for each in range(1, users + 1)}
         self.dates: dict[str, list[str]] = defaultdict(list)
         self.updates = 0
+        self.delay = 0.004
+        #: Called after each update, before the response to it.
+        self.on_update: Callable[[], None] = lambda: None
 
     def handle_error(self, request, client_address):
         """Leave out tracebacks of clients that hung up."""
@@ -53,7 +61,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.dates[user_id].append(sent)
             self.server.updates += 1
             is_lost = self.server.updates % 5 == 0
-        time.sleep(0.004)
+            self.server.on_update()
+        time.sleep(self.server.delay)
         if is_lost:
             self.close_connection = True
         else:

@@ -13,7 +13,6 @@ from airflow_provider_cytechbot.bulk.plan import (
     digest_of,
     make_plan,
     plain_value,
-    read_report,
 )
 from airflow_provider_cytechbot.bulk.resource import Change, InvalidRowError, PlannedWrite, StateEntry
 from airflow_provider_cytechbot.bulk.shards import Shard
@@ -165,20 +164,6 @@ def test_an_earlier_report_finds_keys_that_it_shows_shortened(ledger, key, monke
     ledger.remember_keys([(line.key, True)])
     plan(ledger, [{}, {"key": key}], is_wanted=ledger.is_wanted)
     assert [line.row for line in ledger.report_lines()] == [1, 2]
-
-
-def test_rows_of_an_earlier_report_that_remain():
-    outcomes = ["succeeded", "unchanged", "refused", "invalid", "ambiguous", "failed", "not_attempted"]
-    rows = [{"key": outcome, "outcome": outcome} for outcome in outcomes]
-    assert dict(read_report(rows)) == {
-        "refused": True,
-        "invalid": True,
-        "ambiguous": False,
-        "failed": True,
-        "not_attempted": True,
-    }
-    with pytest.raises(CyTechBotFieldError, match="retry_report"):
-        list(read_report([{"subscriber_id": "1"}]))
 
 
 def test_the_digest_covers_keys_and_values_in_any_order():

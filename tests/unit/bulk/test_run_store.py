@@ -156,8 +156,22 @@ class TestLostAndDamaged:
             open_store("1")
         store.close_journal()
 
+    @pytest.mark.parametrize("is_read_only", [False, True])
+    @pytest.mark.parametrize("is_persistent", [False, True])
+    @pytest.mark.parametrize("prefixes", ["claim", "claim beat", "claim state", "claim journal"])
+    def test_a_lost_claim_is_an_error_that_stays(
+        self, open_store, folder, prefixes, is_persistent, is_read_only
+    ):
+        """Its number would be given again, and the state of the next run would count as the older one."""
+        for number in "123":
+            do(open_store("1", is_persistent=is_persistent), number)
+        folder.remove([name for name in folder.names() if name.startswith(tuple(prefixes.split()))])
+        for _ in range(2):
+            with pytest.raises(CyTechBotStorageRefusedError, match=r"has lost the file claim-000003\.json"):
+                open_store("2", is_persistent=is_persistent, is_read_only=is_read_only)
+
     @pytest.mark.parametrize("prefix", ["state", "journal", "claim", "about"])
-    @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"{}"])
+    @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"{}", b"\xf3{}", b'{"\xff": 1}', b"[" * 50_000])
     def test_a_damaged_file_is_an_error_that_stays(self, open_store, folder, prefix, content):
         do(open_store("1"), "a")
         (name,) = (name for name in folder.names() if name.startswith(prefix))

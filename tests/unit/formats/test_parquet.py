@@ -197,3 +197,39 @@ def test_damaged_page_is_refused():
     content[20:60] = b"\xff" * 40
     with pytest.raises(UnreadableFileError):
         read(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "kind"),
+    [
+        ([2**62], pa.int64(), pa.timestamp("us", "UTC")),
+        ([0], pa.int64(), pa.timestamp("us", "Atlantis/City")),
+        ([2**30], pa.int32(), pa.date32()),
+    ],
+)
+def test_values_that_python_does_not_have_are_refused(values, width, kind):
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        read(written(pa.table({"a": pa.array(values, width).cast(kind)})))
+
+
+def test_text_that_is_not_utf_8_is_refused():
+    text = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        read(written(pa.table({"a": text})))
+
+
+def test_a_changed_byte_of_a_written_page_is_found():
+    rows = rows_of([f"answer {number}" for number in range(50)])
+    content = write(table(rows))
+    found = 0
+    for at in range(4, len(content) - 8):
+        try:
+            changed = read(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        except UnreadableFileError:
+            found += 1
+        else:
+            # What is described twice, or that nobody reads, and the names of columns.
+            assert [list(row.values()) for row in changed] == [list(row.values()) for row in as_read(rows)], (
+                at
+            )
+    assert found > len(content) / 3

@@ -112,6 +112,8 @@ class TestLabels:
             {"label_ids": ["5"], "rows": ["1"], "columns": {"label_ids": "labels"}},
             {"label_ids": ["5"], "rows": ["1"], "columns": {"nothing": "labels"}},
             {"label_ids": ["5"], "rows": ["1"], "columns": ["subscriber_id"]},
+            {"label_ids": ["5"], "rows": ["1"], "columns": 1},
+            {"label_ids": ["5"], "rows": ["1"], "columns": "label_ids"},
             {"label_ids": ["5"], "rows": ["1"], "where": ["subscriber_id"]},
             {"label_ids": ["5"], "rows": ["1"], "where": {"answer": "Dog"}},
             {"label_ids": ["5"], "rows": [{"id": "1"}]},

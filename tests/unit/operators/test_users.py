@@ -235,6 +235,8 @@ class TestUpdateOfManyUsers:
             ({"rows": None}, "exactly one of them; none is given"),
             ({"path": "/users.csv"}, "rows and path are given"),
             ({"status": "1", "columns": {"status": "state"}}, "'status' is given for all, and is a column"),
+            ({"status": "1", "columns": 2.5}, "'columns' must be a mapping"),
+            ({"status": "1", "columns": "status"}, "'columns' must be a mapping"),
             ({"package_id": 2.0}, "package_id"),
             ({"package_id": ""}, "package_id"),
             ({"expired_date": "soon"}, "expired_date"),
