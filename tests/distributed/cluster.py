@@ -38,6 +38,8 @@ QUEUE = "default"
 SLOTS = 3
 #: Seconds without a heartbeat after which a task counts as lost. With fewer, a busy machine loses tasks.
 HEARTBEAT_TIMEOUT = 40
+#: Seconds after which a task is queued again that a worker had received, but not begun when it was killed.
+QUEUED_TIMEOUT = 150
 #: Seconds without a heartbeat after which another triggerer takes the triggers over.
 TRIGGERER_TIMEOUT = 30
 #: Triggers that one triggerer takes: fewer than the tests have waits, so that both have some.
@@ -155,6 +157,8 @@ class Cluster:
                 "task_instance_heartbeat_timeout": HEARTBEAT_TIMEOUT,
                 "task_instance_heartbeat_timeout_detection_interval": 2,
                 "trigger_timeout_check_interval": 2,
+                "task_queued_timeout": QUEUED_TIMEOUT,
+                "task_queued_timeout_check_interval": 5,
             },
             # On a busy machine the API server takes long for its first answers.
             "workers": {"execution_api_timeout": 60, "execution_api_retries": 8},

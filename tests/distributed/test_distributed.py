@@ -14,7 +14,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotAmbiguousWriteError
 from tests.integration.object_store import BUCKET
 from tests.integration.test_example_dags import RUN_AS
 
-from .cluster import QUEUE, TRIGGERERS, WORKERS
+from .cluster import QUEUE, SLOTS, TRIGGERERS, WORKERS
 from .conftest import EXPORTED_SUBSCRIBERS, SUBSCRIBERS
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_no_create_happens_twice(airflow, api, killed):
     api.reset()
     before = {kind: set(getattr(api.state, table)) for kind, (_, table) in CREATES.items()}
     single = ("contact_group", "label", "user")
-    held = dict.fromkeys(single, 4 * HELD) if killed == "tasks" else dict.fromkeys(CREATES, HELD)
+    held = dict.fromkeys(single, 4 * HELD) if killed == "tasks" else dict.fromkeys(CREATES, 1.5 * HELD)
     for kind, seconds in held.items():
         api.fault("delay", CREATES[kind][0], seconds=seconds, times=-1)
     run = airflow.trigger("distributed_creates")
@@ -104,6 +104,7 @@ def test_no_create_happens_twice(airflow, api, killed):
 
     airflow.wait_until(are_made, PATIENCE, "the creates", run)
     if killed == "worker":
+        wait_until_all_slots_are_taken(airflow, run)
         kill_a_worker(airflow, run)
     else:
         for kind in single:
@@ -170,6 +171,7 @@ def test_a_bulk_write_in_shards_is_whole(airflow, api, home, accident):
     if accident == "Redis restarts":
         airflow.restart_redis()
     else:
+        wait_until_all_slots_are_taken(airflow, run)
         kill_a_worker(airflow, run)
     api.clear_faults()
     assert run.wait(PATIENCE) == "success"
@@ -185,6 +187,19 @@ def hold_after_some(api, endpoint):
     """Answer some requests to an endpoint, and then withhold the answers."""
     api.fault("delay", endpoint, seconds=0.05, times=ANSWERED)
     api.fault("delay", endpoint, seconds=HELD, times=-1)
+
+
+def wait_until_all_slots_are_taken(airflow, run):
+    """
+    Wait until no worker can have received a task that it has not begun.
+
+    If it is killed then, Airflow waits for `[scheduler] task_queued_timeout` until it queues the task again.
+    """
+
+    def are_taken():
+        return sum(state == "running" for state in run.states().values()) == SLOTS * len(WORKERS)
+
+    airflow.wait_until(are_taken, PATIENCE, "tasks in all slots", run)
 
 
 def kill_a_worker(airflow, run):
