@@ -4,11 +4,10 @@ Tag many subscribers: this provider's operator beside scripts and mapped tasks t
     python benchmarks/bulk_labels.py [--delays 0.05 0.2] [--rows 2000] [--mapped 24] [--instant-rows 100000]
                                      [--state-rows 1000000]
 
-Zero for a number leaves that part out. The server runs in a process of its own and sends each answer in one
-piece: two sends and Nagle's algorithm would cost 40 ms a call on kept-alive connections. Each measurement is
-a process of its own, too. Times of loops and of mapped tasks, which send fewer rows, are scaled up; mapped
-tasks run under a real scheduler with eight processes (needs apache-airflow-providers-http too). Processor and
-memory of the operator are those of the whole process less the import of Airflow.
+Zero for a number leaves that part out. The server runs in a process of its own, and so does each measurement.
+Times of loops and of mapped tasks, which send fewer rows, are scaled up; mapped tasks run under a real
+scheduler with eight processes (needs apache-airflow-providers-http too). Processor and memory of the operator
+are those of the whole process less the import of Airflow.
 """
 
 from __future__ import annotations
@@ -17,94 +16,23 @@ import argparse
 import asyncio
 import json
 import logging
-import multiprocessing
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from write_server import WriteServer, running_server
+
 ROOT = Path(__file__).resolve().parent.parent
 CONCURRENCY = 8
 FIRST_ID = 24994546734900000
-_BODY = b'{"status": "success", "success": true}'
-_LABELS = b'{"status": "success", "label_info": [{"id": "5", "label_id": "5", "label_name": "VIP"}]}'
-
-
-class _Server(asyncio.Protocol):
-    """Answers every request after a delay, which the path names in milliseconds."""
-
-    received = 0
-    first = last = 0.0
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport, self._received = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found:
-            return
-        lines = head.lower().split(b"\r\n")
-        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
-        if len(body) < length:
-            return
-        self._received = body[length:]
-        path = head.split(b" ")[1]
-        if path == b"/calls":
-            answer = json.dumps([_Server.received, _Server.last - _Server.first]).encode()
-            _Server.received = 0
-        elif b"get_all_labels" in path:
-            answer = _LABELS
-        else:
-            answer = _BODY
-            _Server.last = time.monotonic()
-            _Server.first = _Server.first if _Server.received else _Server.last
-            _Server.received += 1
-        text = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-            answer
-        )
-        delay = int(path.split(b"/")[1]) / 1000 if answer is _BODY else 0
-        if delay:
-            asyncio.get_running_loop().call_later(delay, self._transport.write, text + answer)
-        else:
-            self._transport.write(text + answer)
-
-
-def _serve(ports: Any) -> None:
-    async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(_Server, "127.0.0.1", 0)
-        ports.put(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(serve())
-
-
-@contextmanager
-def _running_server() -> Iterator[str]:
-    spawn = multiprocessing.get_context("spawn")
-    ports = spawn.Queue()
-    server = spawn.Process(target=_serve, args=(ports,), daemon=True)
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{ports.get()}"
-    finally:
-        server.terminate()
-
-
-def _calls(server: str) -> tuple[int, float]:
-    """Return how many calls the server has received, and how long it took from the first to the last."""
-    with urllib.request.urlopen(f"{server}/calls") as answer:
-        received, seconds = json.load(answer)
-    return received, seconds
 
 
 def _connection(url: str) -> str:
@@ -245,10 +173,10 @@ def _memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _compare(server: str, rows: int, delay: float, mapped: int) -> None:
+def _compare(server: WriteServer, rows: int, delay: float, mapped: int) -> None:
     ideal = rows * delay / CONCURRENCY
     print(f"\n{rows:,} assignments, {delay * 1000:.0f} ms of server delay; ideal: {ideal:.2f} s")
-    url = f"{server}/{delay * 1000:.0f}"
+    url = f"{server.url}/{delay * 1000:.0f}"
     few = max(rows // 20, 20)
     ours = _measure("_operator_of_list", url, rows=rows)
     print(f"(the operator takes {ours['seconds'] / ideal - 1:.1%} more than the ideal)")
@@ -273,14 +201,14 @@ def _compare(server: str, rows: int, delay: float, mapped: int) -> None:
             line(title, seconds, sent)
 
 
-def _in_airflow(server: str, url: str, rows: int, mapped: int) -> Iterable[tuple[str, float, int]]:
+def _in_airflow(server: WriteServer, url: str, rows: int, mapped: int) -> Iterable[tuple[str, float, int]]:
     """Yield what tasks take under a real scheduler, from the first queued to the last ended."""
     sys.path.insert(0, str(ROOT))
     from tests.integration.airflow_services import AirflowServices
 
     env = {
         "AIRFLOW_CONN_CYTECHBOT_DEFAULT": _connection(url),
-        "AIRFLOW_CONN_HTTP_DEFAULT": json.dumps({"conn_type": "http", "host": server}),
+        "AIRFLOW_CONN_HTTP_DEFAULT": json.dumps({"conn_type": "http", "host": server.url}),
         "AIRFLOW__CORE__PARALLELISM": str(CONCURRENCY),
         "BULK_LABELS_ROWS": str(rows),
         "BULK_LABELS_MAPPED": str(mapped),
@@ -312,7 +240,7 @@ def _write_rows(path: Path, numbers: Iterable[int]) -> None:
         file.writelines(f"{FIRST_ID + each}\n" for each in numbers)
 
 
-def _instant(server: str, rows: int) -> None:
+def _instant(server: WriteServer, rows: int) -> None:
     """Tag the subscribers of a file, with a report, against a server that answers at once."""
     with tempfile.TemporaryDirectory() as folder:
         figures = {}
@@ -320,38 +248,55 @@ def _instant(server: str, rows: int) -> None:
             path = Path(folder, f"{number}.csv")
             _write_rows(path, range(number))
             figures[number] = _measure(
-                "_operator", f"{server}/0", path=str(path), report_path=f"{folder}/{number}.jsonl"
+                "_operator", f"{server.url}/0", path=str(path), report_path=f"{folder}/{number}.jsonl"
             )
-    alone = _measure("_aiohttp_alone", f"{server}/0", rows=rows)
     many, few = figures[rows], figures[1_000]
+    print(f"\n{rows:,} rows from CSV to a report as JSON Lines, answered at once")
     print(
-        f"\n{rows:,} rows, CSV to JSON Lines, answered at once: {many['seconds']:.1f} s,"
-        f" {many['processor'] / rows * 1000:.2f} ms of processor a row"
-        f" (aiohttp alone {alone['processor'] / rows * 1000:.2f}),"
-        f" {many['memory']:.0f} MB more than the import of Airflow ({few['memory']:.0f} MB with 1,000 rows)",
+        f"{'this operator':36} {many['seconds']:9.1f} s, {many['processor'] / rows * 1000:.2f} ms of"
+        f" processor a row, {many['memory']:.0f} MB more than the import of Airflow"
+        f" ({few['memory']:.0f} MB with 1,000 rows)",
         flush=True,
     )
+    _print_others(server, rows, many["seconds"])
 
 
-def _with_state(server: str, rows: int) -> None:
+def _print_others(server: WriteServer, rows: int, seconds: float) -> None:
+    """Measure what sends the same rows and keeps no outcome, answered at once."""
+    for title, name, sent in (
+        ("aiohttp alone, 8 calls at once", "_aiohttp_alone", rows),
+        ("a loop, requests.post", "_loop", min(rows, 5_000)),
+    ):
+        figures = _measure(name, f"{server.url}/0", rows=sent)
+        took = figures["seconds"] * rows / sent
+        print(
+            f"{title:36} {took:9.1f} s, {figures['processor'] / sent * 1000:.2f} ms of processor a row"
+            f" ({took / seconds:.2f} x the operator{'' if sent == rows else f'; scaled from {sent:,}'})",
+            flush=True,
+        )
+
+
+def _with_state(server: WriteServer, rows: int) -> None:
     """Tag the subscribers of a file of which a run before has tagged all but 1 %."""
     with tempfile.TemporaryDirectory() as folder:
         path, new = Path(folder, "rows.csv"), rows // 100
         fields = {"path": str(path), "state_path": f"{folder}/state"}
         _write_rows(path, range(rows - new))
-        first = _measure("_operator_that_did_it_before", f"{server}/0", **fields)
+        first = _measure("_operator_that_did_it_before", f"{server.url}/0", **fields)
         _write_rows(path, range(rows))
-        _calls(server)
-        figures = _measure("_operator", f"{server}/0", report_path=f"{folder}/report.jsonl", **fields)
-        sent, calls = _calls(server)
+        server.calls()
+        figures = _measure("_operator", f"{server.url}/0", report_path=f"{folder}/report.jsonl", **fields)
+        sent, calls = server.calls()
         state = sum(each.stat().st_size for each in Path(folder, "state").rglob("*") if each.is_file())
     print(
-        f"\n{rows:,} rows with a state, of which {sent:,} are new: {figures['seconds']:.1f} s, of which the"
-        f" calls {calls:.1f} s; {figures['memory']:.0f} MB more than the import of Airflow; the state takes"
+        f"\n{rows:,} rows with a state, of which {sent:,} are new: {figures['seconds']:.1f} s"
+        f" ({figures['processor']:.1f} s of processor), of which the calls {calls:.1f} s;"
+        f" {figures['memory']:.0f} MB more than the import of Airflow; the state takes"
         f" {state / rows:.1f} bytes a row (the run that wrote it, without calls: {first['seconds']:.0f} s,"
-        f" {first['memory']:.0f} MB)",
-        flush=True,
+        f" {first['memory']:.0f} MB)"
     )
+    print("Without a state, all rows are sent again:")
+    _print_others(server, rows, figures["seconds"])
 
 
 def main() -> None:
@@ -369,7 +314,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps(_measured(json.loads(options.measure))))
         return
-    with _running_server() as server:
+    with running_server() as server:
         for delay in options.delays if options.rows else ():
             _compare(server, options.rows, delay, options.mapped)
         if options.instant_rows:

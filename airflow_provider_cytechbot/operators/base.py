@@ -171,7 +171,8 @@ class CyTechBotDeleteOperator(CyTechBotBaseOperator):
         memory = TaskMemory(context, [hook.cytechbot_conn_id, hook.settings.base_url, *call.loggable_fields])
         earlier = memory.read_previous_try()
         may_be_done = earlier.was_cut_off and earlier.is_same and not earlier.was_cleared_since
-        memory.begin()  # if the worker is killed now, the next try accepts a missing record
+        # If the worker is killed now, the next try accepts a missing record. So does a run beside this one.
+        may_be_done = not memory.begin() or may_be_done
         try:
             hook.call(call.endpoint, **call.fields)
         except CyTechBotUnansweredError as error:

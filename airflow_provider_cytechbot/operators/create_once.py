@@ -14,6 +14,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotNotFoundError,
     CyTechBotRequestError,
+    CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.operators.task_memory import PreviousTry, TaskMemory
 
@@ -105,7 +106,10 @@ def _send(create: Create, hook: CyTechBotHook, memory: TaskMemory, earlier: Prev
     """Send the create, and store its result."""
     from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-    memory.begin()
+    if not memory.begin():
+        reason = "Another run of this task began the same create at the same time. This one sent nothing."
+        hint = "A retry returns the result of the other."
+        raise hook.task_error(CyTechBotTransportError(reason, hint, create.call.request, was_sent=False))
     try:
         new_id = hook.call(create.call.endpoint, **create.call.fields)
     except CyTechBotError as error:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class TaskMemory:
         self._first_try = first_try_of(context)
         self._call = hashlib.sha256(json.dumps(call, default=str, sort_keys=True).encode()).hexdigest()
         self._entry: Any = None
+        self._run = token_hex(8)
+        self._is_overtaken = False
         #: When the oldest write without a known result began; otherwise, when this try began.
         self.began: datetime | None = datetime.now(UTC)
 
@@ -93,9 +96,23 @@ class TaskMemory:
         """Whether the next try can read the state that this one stores."""
         return self._store is not None
 
-    def begin(self) -> None:
-        """Store that the write begins. If this fails, nothing may be sent."""
-        self._set({})
+    def begin(self) -> bool:
+        """
+        Store that the write begins, and return whether it did not begin in another run of the same try.
+
+        If this returns false or raises, no create may be sent. The store has no compare-and-set, only get and
+        set. So the entry is read right before it is written, and again afterwards: of two runs side by
+        side both get true only if one writes and reads between the other's read and write.
+        """
+        if self._store is None:
+            return True
+        is_first = bool(self._store.get(STORE_KEY) == self._entry)
+        if is_first:
+            self._set({})
+            entry = self._store.get(STORE_KEY)
+            is_first = isinstance(entry, dict) and bool(entry.get("run") == self._run)
+        self._is_overtaken = not is_first
+        return is_first
 
     def finish(self, new_id: str) -> None:
         """Store the id of the created record."""
@@ -107,6 +124,8 @@ class TaskMemory:
 
     def restore(self) -> None:
         """Store the state from before this try, which changed nothing."""
+        if self._is_overtaken:
+            return
         try:
             if self._entry is not None:
                 self._store.set(STORE_KEY, self._entry)
@@ -124,7 +143,8 @@ class TaskMemory:
     def _set(self, outcome: dict[str, Any]) -> None:
         if self._store is not None:
             began = {"began": self.began.isoformat()} if self.began else {}
-            self._store.set(STORE_KEY, {"call": self._call, "first_try": self._first_try, **began, **outcome})
+            run = {"call": self._call, "first_try": self._first_try, "run": self._run}
+            self._store.set(STORE_KEY, {**run, **began, **outcome})
 
     @staticmethod
     def _warn(error: Exception) -> None:

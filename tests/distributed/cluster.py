@@ -38,8 +38,12 @@ QUEUE = "default"
 SLOTS = 3
 #: Seconds without a heartbeat after which a task counts as lost. With fewer, a busy machine loses tasks.
 HEARTBEAT_TIMEOUT = 40
+#: Seconds after which a task is queued again that a worker had received, but not begun when it was killed.
+QUEUED_TIMEOUT = 150
 #: Seconds without a heartbeat after which another triggerer takes the triggers over.
 TRIGGERER_TIMEOUT = 30
+#: Triggers that one triggerer takes: fewer than the tests have waits, so that both have some.
+TRIGGERER_CAPACITY = 50
 START_SECONDS = 240
 
 
@@ -91,7 +95,8 @@ class Cluster:
         self.postgres.start()
         self.redis.start()
         self._settings = self._environment()
-        migration = self._run("migration", "db", "migrate")
+        migration = self.programs["migration"] = self._run("migration", "db", "migrate")
+        self._stopped.add("migration")  # it may end
         if migration.process.wait(START_SECONDS * 2):
             raise ClusterError(f"The database could not be made:\n{migration.tail()}")
         self._database = self.postgres.connect()
@@ -152,10 +157,16 @@ class Cluster:
                 "task_instance_heartbeat_timeout": HEARTBEAT_TIMEOUT,
                 "task_instance_heartbeat_timeout_detection_interval": 2,
                 "trigger_timeout_check_interval": 2,
+                "task_queued_timeout": QUEUED_TIMEOUT,
+                "task_queued_timeout_check_interval": 5,
             },
             # On a busy machine the API server takes long for its first answers.
             "workers": {"execution_api_timeout": 60, "execution_api_retries": 8},
-            "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": TRIGGERER_TIMEOUT},
+            "triggerer": {
+                "job_heartbeat_sec": 2,
+                "triggerer_health_check_threshold": TRIGGERER_TIMEOUT,
+                "capacity": TRIGGERER_CAPACITY,
+            },
             "dag_processor": {"refresh_interval": 5, "parsing_processes": 1, "min_file_process_interval": 60},
             "logging": {
                 "base_log_folder": self.home / "logs",
@@ -215,7 +226,7 @@ class Cluster:
 
     # DAG runs
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 120) -> Run:
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 300) -> Run:
         """Start a run, once the DAG has been read."""
         self.wait_until(
             lambda: bool(self.query("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id)), timeout, dag_id
@@ -285,6 +296,16 @@ class Cluster:
         self.redis.stop()
         time.sleep(2)
         self.redis.start()
+
+    def repair(self) -> None:
+        """Start what a failed test has left dead, and resume what it has left paused."""
+        if not (self.redis.program and self.redis.program.is_running):
+            self.redis.start()
+        for component, program in list(self.programs.items()):
+            if program.is_running:
+                program.send_signal(signal.SIGCONT)
+            elif component != "migration":
+                self.start(component)
 
     # What was written
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from airflow_provider_cytechbot.sandbox.server import SandboxServer
 from tests.integration.mailbox import mailbox
 from tests.integration.object_store import SECRET_KEY, object_store
 from tests.integration.test_example_dags import RUN_AS
+
+from .needed_programs import why_not
 
 #: Secrets with characters that each encoding writes in another way.
 API_KEY = "1-k y/a+b%c&=ü"
@@ -29,7 +32,17 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 @pytest.fixture(scope="session")
-def api():
+def stopped_in_any_case():
+    """Let a termination end the tests as an interrupt does: with all servers stopped."""
+    if reason := why_not():
+        pytest.exit(reason, returncode=1)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def api(stopped_in_any_case):
     """A CyTechBot server with a large campaign, and two that nobody has answered yet."""
     seed = built_in_seed()
     page_id = seed["pages"][0]["page_id"]
@@ -89,8 +102,9 @@ def airflow(api, store, post, home):
         text = (EXAMPLES / f"{dag_id}.py").read_text().replace("/tmp/cytechbot", str(home / "examples"))
         for old, new in example.replace.items():
             text = text.replace(old, new)
-        # Each has a warehouse of its own, and no schedule, so that it runs once.
+        # All run at the same time, so each has a warehouse and contacts of its own. Without a schedule: once.
         text = text.replace('"warehouse"', f'"warehouse_{dag_id}"')
+        text = re.sub(r"@(shop\.example|example\.com)", f"@{dag_id.replace('_', '-')}.example", text)
         (dags / f"{dag_id}.py").write_text(re.sub(r'schedule="[^"]+"', "schedule=None", text))
         folder = home / "runs" / dag_id
         folder.mkdir(parents=True)

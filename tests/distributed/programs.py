@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import shutil
 import signal
@@ -19,29 +18,9 @@ import redis
 from tests.integration.airflow_services.processes import end_session, session_members
 from tests.integration.airflow_services.services import free_port
 
-INSTALL = "On Debian: apt-get install postgresql redis-server"
-#: PostgreSQL refuses to run as root. Its package makes this user.
-POSTGRES_USER = "postgres"
+from .needed_programs import POSTGRES_USER, find_program
+
 START_SECONDS = 60
-
-
-class MissingProgramError(Exception):
-    """A program that the distributed tests need is not installed."""
-
-
-def find_program(name: str, *folders: str) -> str:
-    """
-    Return the path of a program.
-
-    :param name: Its name on PATH.
-    :param folders: Patterns of other folders, the newest version last.
-    :raises MissingProgramError: It is not installed.
-    """
-    beside = [path for folder in folders for path in sorted(glob.glob(f"{folder}/{name}"))]  # noqa: PTH207
-    found = shutil.which(name) or (beside[-1] if beside else None)
-    if not found:
-        raise MissingProgramError(f"The program {name} is missing. {INSTALL}")
-    return found
 
 
 @dataclass
@@ -105,9 +84,13 @@ class Program:
         end_session(self.process.pid)
         self.process.wait()
 
+    def output(self) -> str:
+        """Return all of its output."""
+        return self.log.read_text(errors="replace")
+
     def tail(self, lines: int = 25) -> str:
         """Return the end of its output."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(self.output().splitlines()[-lines:])
 
 
 def wait_for_start(program: Program, is_up: Callable[[], bool], seconds: float = START_SECONDS) -> None:
@@ -139,9 +122,9 @@ class Postgres:
         self.port = free_port()
         self.log = folder / "postgres.log"
         self.user = POSTGRES_USER if os.geteuid() == 0 else None
-        self._initdb = find_program("initdb", "/usr/lib/postgresql/*/bin")
-        self._postgres = find_program("postgres", "/usr/lib/postgresql/*/bin")
-        self._dump = find_program("pg_dumpall", "/usr/lib/postgresql/*/bin")
+        self._initdb = find_program("initdb")
+        self._postgres = find_program("postgres")
+        self._dump = find_program("pg_dumpall")
         self.program: Program | None = None
 
     @property
@@ -166,6 +149,7 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": 200,
             "fsync": "off",
+            "log_statement": "mod",  # the log then has all that was ever written
         }
         command = [self._postgres, "-D", str(data), "-p", str(self.port)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import html
 import json
 import time
 from collections import Counter
-from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -18,61 +14,70 @@ from airflow_provider_cytechbot.api.errors import CyTechBotAmbiguousWriteError
 from tests.integration.object_store import BUCKET
 from tests.integration.test_example_dags import RUN_AS
 
-from .cluster import QUEUE, TRIGGERER_TIMEOUT, TRIGGERERS, WORKERS
-from .conftest import EXPORTED_SUBSCRIBERS, SECRETS, SUBSCRIBERS
+from .cluster import QUEUE, SLOTS, TRIGGERERS, WORKERS
+from .conftest import EXPORTED_SUBSCRIBERS, SUBSCRIBERS
 
 pytestmark = pytest.mark.slow
 
 #: Seconds for a run whose worker was killed: Airflow waits for its heartbeats, and the retry takes its time.
 PATIENCE = 600
+#: Seconds for which the server withholds an answer: what waits for it is surely in the middle of its work.
+#: Those that are not killed wait as long.
+HELD = 40
+#: Answers that each subscriber of the large campaign gave.
+ANSWERS_EACH = 5
+#: Rows of a bulk write that are answered at once, before those whose answers are withheld.
+ANSWERED = 40
+
+
+@pytest.fixture(autouse=True)
+def repaired(airflow):
+    """A test that fails in the middle leaves all components alive to the next, or to its own repetition."""
+    yield
+    airflow.repair()
 
 
 def test_all_example_dags_run(airflow, api, store, home):
     api.reset()
-    for batch in batched(RUN_AS.items(), 6):
-        conf = {dag_id: example.conf((home / "runs" / dag_id).as_uri()) for dag_id, example in batch}
-        runs = {dag_id: airflow.trigger(dag_id, each) for dag_id, each in conf.items()}
-        for dag_id, run in runs.items():
-            run.wait(PATIENCE)
-            failing = RUN_AS[dag_id].failing
-            expected = {task: "failed" if task in failing else "success" for task in run.states()}
-            assert (run.states(), run.state) == (expected, "success"), dag_id
-
-
-def batched(items, size):
-    """Return the items in lists of a size."""
-    items = list(items)
-    return [items[start : start + size] for start in range(0, len(items), size)]
+    conf = {dag_id: example.conf((home / "runs" / dag_id).as_uri()) for dag_id, example in RUN_AS.items()}
+    runs = {dag_id: airflow.trigger(dag_id, each) for dag_id, each in conf.items()}
+    for dag_id, run in runs.items():
+        run.wait(PATIENCE)
+        failing = RUN_AS[dag_id].failing
+        expected = {task: "failed" if task in failing else "success" for task in run.states()}
+        assert (run.states(), run.state) == (expected, RUN_AS[dag_id].run_state), dag_id
 
 
 def exported(store, key):
     """Return the number of rows and of subscribers of an export as JSON Lines."""
-    lines = gzip.decompress(store.read(key)).splitlines()
+    lines = store.read(key).splitlines()
     return len(lines), len({line.partition(b'"subscriber_id":"')[2][:17] for line in lines})
 
 
 @pytest.mark.parametrize("killed", ["task", "supervisor", "worker"])
 def test_an_export_whose_process_is_killed_is_whole_after_its_retry(airflow, api, store, killed):
+    """It dies in the middle of its upload. Without its supervisor it even goes on beside the second try."""
     api.reset()
-    key = f"exports/{killed}.jsonl.gz"
+    key = f"exports/{killed}-{time.time_ns()}.jsonl"
+    # A second before each of about 200 pieces: the first try cannot end before it is killed.
+    api.fault("trickle", "get_all_subscriber_flow_info", size=10_000_000, seconds=1)
     run = airflow.trigger("distributed_export", {"path": f"s3://aws_default@{BUCKET}/{key}"})
-    runner = run.pid("export", 120)
-    endpoint = "get_all_subscriber_flow_info"
-    airflow.wait_until(lambda: api.journal.received(endpoint) == 1, 60, "the request", run)
+    runner = run.pid("export", PATIENCE)
+    airflow.wait_until(lambda: key in store.uploads(), PATIENCE, "the upload", run)
     worker = airflow.component_of(runner)
     if killed == "worker":
         airflow.kill(worker)
     else:
         run.kill("export", "runner" if killed == "task" else "supervisor")
-    if killed != "supervisor":  # without it the task goes on for a while
-        assert key not in store.objects()
+    assert key not in store.objects()
     if killed == "worker":
         airflow.start(worker)
     assert run.wait(PATIENCE) == "success"
-    assert run.tries()["export"] == 2
-    rows, subscribers = exported(store, key)
-    assert subscribers == EXPORTED_SUBSCRIBERS
-    assert rows == run.xcom("export")["rows"]
+    assert run.tries()["export"] >= 2
+    assert exported(store, key) == (ANSWERS_EACH * EXPORTED_SUBSCRIBERS, EXPORTED_SUBSCRIBERS)
+    assert run.xcom("export")["rows"] == ANSWERS_EACH * EXPORTED_SUBSCRIBERS
+    if airflow.owns(runner):  # the first try, still at it
+        airflow.kill_process(runner)
 
 
 CREATES = {
@@ -88,18 +93,27 @@ def test_no_create_happens_twice(airflow, api, killed):
     """A create whose process died is found again, or its task fails with the error for this case."""
     api.reset()
     before = {kind: set(getattr(api.state, table)) for kind, (_, table) in CREATES.items()}
-    for endpoint, _ in CREATES.values():
-        api.fault("delay", endpoint, seconds=20)
+    single = ("contact_group", "label", "user")
+    held = dict.fromkeys(single, 4 * HELD) if killed == "tasks" else dict.fromkeys(CREATES, 1.5 * HELD)
+    for kind, seconds in held.items():
+        api.fault("delay", CREATES[kind][0], seconds=seconds, times=-1)
     run = airflow.trigger("distributed_creates")
-    airflow.wait_until(lambda: api.journal.took_effect() >= 3, 120, "three creates", run)
-    running = [task for task, state in run.states().items() if state == "running"]
+
+    def are_made():
+        return all(api.journal.took_effect(CREATES[kind][0]) == 1 for kind in single)
+
+    airflow.wait_until(are_made, PATIENCE, "the creates", run)
     if killed == "worker":
+        wait_until_all_slots_are_taken(airflow, run)
         kill_a_worker(airflow, run)
     else:
-        for task in running[:2]:
-            run.kill(task, "runner")
+        for kind in single:
+            run.kill(kind, "runner")
     api.clear_faults()
     run.wait(PATIENCE)
+    if killed == "tasks":  # users and labels can be looked up
+        found = {kind: run.states()[kind] for kind in single}
+        assert found == {"contact_group": "failed", "label": "success", "user": "success"}
 
     made = {kind: set(getattr(api.state, table)) - before[kind] for kind, (_, table) in CREATES.items()}
     expected = {"contact": 5, "contact_group": 1, "label": 1, "user": 1}
@@ -124,18 +138,20 @@ def test_no_create_happens_twice(airflow, api, killed):
 def test_a_message_that_celery_delivers_twice_creates_once(airflow, api):
     """Both workers get the same task instance, as after Celery's visibility timeout."""
     api.reset()
-    api.fault("delay", "create_contact_group", seconds=10)
+    api.fault("delay", "create_contact_group", seconds=HELD / 2)
     for worker in WORKERS:
         airflow.pause(worker)
     time.sleep(2)  # a paused worker's last request for messages has timed out then
     run = airflow.trigger("distributed_creates", {"count": 0})
     broker = airflow.redis.connect()
-    airflow.wait_until(lambda: broker.llen(QUEUE) >= 3, 120, "the messages", run)
+    airflow.wait_until(lambda: broker.llen(QUEUE) >= 4, PATIENCE, "the messages", run)
     for message in broker.lrange(QUEUE, 0, -1):
         broker.lpush(QUEUE, message)
     for worker in WORKERS:
         airflow.resume(worker)
     assert run.wait(PATIENCE) == "success"
+    refused = "Task already running elsewhere, ignoring redelivered message"
+    assert any(refused in airflow.programs[worker].output() for worker in WORKERS)
     for endpoint in ("create_contact_group", "create_label", "create_system_user"):
         assert (api.journal.received(endpoint), api.journal.took_effect(endpoint)) == (1, 1)
     assert {task: tries for task, tries in run.tries().items() if tries > 1} == {}
@@ -146,15 +162,16 @@ def test_a_bulk_write_in_shards_is_whole(airflow, api, home, accident):
     """Each row has exactly one outcome in the reports, and the server has each label."""
     api.reset()
     (label_id,) = list(api.state.labels)[:1]
-    folder = home / "reports" / accident.replace(" ", "_")
+    folder = home / "reports" / str(time.time_ns())
     folder.mkdir(parents=True)
-    api.fault("delay", "assign_label", seconds=0.2)
+    hold_after_some(api, "assign_label")
     conf = {"label_id": label_id, "folder": folder.as_uri(), "subscriber_ids": SUBSCRIBERS}
     run = airflow.trigger("distributed_bulk", conf)
-    airflow.wait_until(lambda: api.journal.took_effect("assign_label") >= 40, 120, "the first labels", run)
+    airflow.wait_until(lambda: api.journal.received("assign_label") > ANSWERED, PATIENCE, "labels", run)
     if accident == "Redis restarts":
         airflow.restart_redis()
     else:
+        wait_until_all_slots_are_taken(airflow, run)
         kill_a_worker(airflow, run)
     api.clear_faults()
     assert run.wait(PATIENCE) == "success"
@@ -164,6 +181,25 @@ def test_a_bulk_write_in_shards_is_whole(airflow, api, home, accident):
     assert all(label_id in api.labels_of(each) for each in SUBSCRIBERS)
     counts = [run.xcom(f"assign[{shard}]")["counts"] for shard in range(8)]
     assert sum(sum(each.values()) for each in counts) == len(SUBSCRIBERS)
+
+
+def hold_after_some(api, endpoint):
+    """Answer some requests to an endpoint, and then withhold the answers."""
+    api.fault("delay", endpoint, seconds=0.05, times=ANSWERED)
+    api.fault("delay", endpoint, seconds=HELD, times=-1)
+
+
+def wait_until_all_slots_are_taken(airflow, run):
+    """
+    Wait until no worker can have received a task that it has not begun.
+
+    If it is killed then, Airflow waits for `[scheduler] task_queued_timeout` until it queues the task again.
+    """
+
+    def are_taken():
+        return sum(state == "running" for state in run.states().values()) == SLOTS * len(WORKERS)
+
+    airflow.wait_until(are_taken, PATIENCE, "tasks in all slots", run)
 
 
 def kill_a_worker(airflow, run):
@@ -182,12 +218,14 @@ def report_lines(folder):
 def test_a_contact_sync_whose_worker_is_killed_creates_no_contact_twice(airflow, api, home):
     """Creates without a stored result are held, at most twice `max_concurrency`; the others are done once."""
     api.reset()
-    folder = home / "reports" / "sync"
+    folder = home / "reports" / str(time.time_ns())
     folder.mkdir(parents=True)
     before = set(api.state.contacts)
-    api.fault("delay", "create_contact", seconds=0.2)
+    hold_after_some(api, "create_contact")
     run = airflow.trigger("distributed_sync", {"folder": folder.as_uri(), "count": 200})
-    airflow.wait_until(lambda: api.journal.took_effect("create_contact") >= 40, 120, "40 contacts", run)
+    airflow.wait_until(
+        lambda: api.journal.took_effect("create_contact") > ANSWERED, PATIENCE, "contacts", run
+    )
     kill_a_worker(airflow, run)
     api.clear_faults()
     run.wait(PATIENCE)
@@ -198,8 +236,8 @@ def test_a_contact_sync_whose_worker_is_killed_creates_no_contact_twice(airflow,
         "succeeded",
         "unchanged",
     }
-    assert len(ambiguous) <= 2 * 4
-    assert run.states()["sync"] == ("failed" if ambiguous else "success")
+    assert 1 <= len(ambiguous) <= 2 * 4
+    assert run.states()["sync"] == "failed"
     made = Counter(api.state.contacts[each]["email"] for each in set(api.state.contacts) - before)
     assert set(made.values()) == {1}
     assert {f"{key}@sync.example" for key in set(outcomes) - ambiguous} <= set(made)
@@ -218,6 +256,7 @@ def triggerers_of(airflow, run):
 
 
 def test_waits_survive_a_killed_and_a_paused_triggerer(airflow, api):
+    """Neither triggerer has places for 60 waits, but either has for 40."""
     api.reset()
     waited = SUBSCRIBERS[:60]
     run = airflow.trigger("distributed_waits", {"subscriber_ids": waited})
@@ -230,9 +269,7 @@ def test_waits_survive_a_killed_and_a_paused_triggerer(airflow, api):
     for each in waited[:20]:
         api.answer("9", each, "1", "Well")
     airflow.kill(TRIGGERERS[0])
-    airflow.wait_until(
-        lambda: len(triggerers_of(airflow, run)) <= 1, TRIGGERER_TIMEOUT * 4, "the takeover", run
-    )
+    airflow.wait_until(lambda: len(triggerers_of(airflow, run)) <= 1, PATIENCE, "the takeover", run)
     airflow.start(TRIGGERERS[0])
     for each in waited[20:40]:
         api.answer("9", each, "1", "Well")
@@ -257,7 +294,7 @@ def test_no_event_is_lost_when_its_triggerer_is_paused(airflow, api):
         return {each for run in runs if run.state == "success" for each in run.xcom("read") or ()}
 
     api.answer("8", SUBSCRIBERS[0], "1", "First")
-    airflow.wait_until(lambda: SUBSCRIBERS[0] in reported(), 120, "the first event")
+    airflow.wait_until(lambda: SUBSCRIBERS[0] in reported(), PATIENCE, "the first event")
     ((job,),) = airflow.query(
         "SELECT triggerer_id FROM trigger JOIN asset_watcher ON trigger_id = trigger.id"
         " JOIN asset ON asset.id = asset_id WHERE asset.name = 'distributed_answers'"
@@ -269,55 +306,3 @@ def test_no_event_is_lost_when_its_triggerer_is_paused(airflow, api):
     airflow.resume(paused)
     api.answer("8", SUBSCRIBERS[2], "1", "Third")
     airflow.wait_until(lambda: SUBSCRIBERS[2] in reported(), PATIENCE, "the third event")
-
-
-def forms(secret):
-    """Return a secret in every encoding in which it could be written."""
-    text = {
-        secret,
-        repr(secret)[1:-1],
-        json.dumps(secret)[1:-1],
-        json.dumps(json.dumps(secret))[3:-3],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        html.escape(secret),
-        quote(secret),
-        quote(secret, safe=""),
-        quote_plus(secret),
-        quote(quote(secret, safe=""), safe=""),
-        secret.encode().hex(),
-    }
-    found = {each.encode() for each in text}
-    for shift in range(3):  # base64 of any text that has the secret within
-        encoded = base64.b64encode(b"." * shift + secret.encode())
-        whole = encoded[4 if shift else 0 : len(encoded) // 4 * 4 - 4]
-        found |= {whole, whole.translate(bytes.maketrans(b"+/", b"-_"))}
-    return found
-
-
-@pytest.mark.parametrize("name", SECRETS)
-def test_each_encoding_of_a_secret_would_be_found(name):
-    secret = SECRETS[name]
-    written = [
-        secret,
-        f"key={quote_plus(secret)}&x=1",
-        f"/path/{quote(secret, safe='')}",
-        json.dumps({"password": secret}),
-        json.dumps(json.dumps({"password": secret})),
-        repr([secret]),
-        *(base64.b64encode(f"{'x' * before}{secret} and more".encode()).decode() for before in range(3)),
-    ]
-    for text in written:
-        assert any(form in text.encode() for form in forms(secret)), text
-
-
-def test_no_secret_is_written_anywhere(airflow):
-    written = airflow.written()
-    assert b"distributed_export" in written["the database"]
-    assert b"distributed_export" in written["Redis"]
-    found = [
-        f"the {name} in {place}"
-        for name, secret in SECRETS.items()
-        for place, content in written.items()
-        if any(form in content for form in forms(secret))
-    ]
-    assert found == []

@@ -115,7 +115,9 @@ def test_graph_and_manifest_of_a_run(airflow, run, page):
     page.goto(f"{url}/tasks/export/xcom")
     page.get_by_label("Show Grid").first.click()
     page.get_by_label("Expand all extra JSON").click()
-    expect(page.locator(".view-line").filter(has_text='"rows"')).to_contain_text("24")
+    page.screenshot(path="/tmp/ev.png")
+    print([each.inner_text() for each in page.locator(".view-line").all()])
+    expect(page.locator(".view-line").filter(has_text='"rows"')).to_contain_text("24", timeout=3000)
     screenshot(page, "export-manifest")
 
 
@@ -128,7 +130,13 @@ def test_asset_event_has_the_number_of_rows(airflow, run, page, store):
     page.locator(".monaco-editor").first.click()
     page.keyboard.press("Control+k")
     page.keyboard.press("Control+j")  # unfold all
-    expect(page.locator(".view-line").filter(has_text='"rows"')).to_contain_text("24")
+    page.keyboard.press("Control+Home")
+    rows = page.locator(".view-line").filter(has_text='"rows"')
+    for _ in range(100):  # only lines in view are there
+        if rows.count():
+            break
+        page.keyboard.press("ArrowDown")
+    expect(rows).to_contain_text("24")
     screenshot(page, "asset-event")
 
     (key,) = [each for each in store.objects() if each.endswith("day=2026-01-02/answers.parquet")]
@@ -175,15 +183,13 @@ def test_no_name_in_the_graph_is_cut(airflow, page, dag_id):
         cut = "each => each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight + 1"
         assert not name.evaluate(cut), name.inner_text()
         assert "…" not in name.inner_text()
-    screenshot(page, f"graph-{dag_id}")
 
 
 def test_mapped_tasks_have_names(airflow, run, page):
     made = run("cytechbot_contacts_from_a_list")
     page.goto(f"{airflow.url}/dags/{made.dag_id}/runs/{quote(made.run_id)}/tasks/create_contact/mapped")
-    for name in ("Lea", "Noor", "2"):
+    for name in ("Lea", "Noor", "Nobody"):
         expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
-    screenshot(page, "mapped-names")
 
 
 def test_the_form_for_a_run_has_titles(airflow, page):
@@ -192,4 +198,3 @@ def test_the_form_for_a_run_has_titles(airflow, page):
     page.get_by_role("button", name="Trigger").first.click()
     for title in ("Page", "Label", "Folder"):
         expect(page.get_by_role("dialog").get_by_role("group").get_by_text(title).first).to_be_visible()
-    screenshot(page, "form-titles")

@@ -56,6 +56,37 @@ def test_restore_stores_the_earlier_state(tries):
     assert STORE_KEY not in tries.store.entries
 
 
+def test_a_run_that_began_since_the_state_was_read_is_noticed(tries):
+    late, early = (TaskMemory(tries.context(), 1) for _ in range(2))
+    late.read_previous_try()
+    early.read_previous_try()
+    assert early.begin()
+    early.finish("7")
+    assert not late.begin()
+    assert tries.store.entries[STORE_KEY]["id"] == "7"
+
+
+def test_a_run_that_began_after_this_one_wrote_is_noticed(tries, monkeypatch):
+    first, second = (TaskMemory(tries.context(), 1) for _ in range(2))
+    first.read_previous_try()
+    real = tries.store.set
+    seen = []
+
+    def set_and_be_overwritten(*arguments):
+        real(*arguments)
+        monkeypatch.setattr(tries.store, "set", real)
+        # It has read before the first run wrote.
+        tries.store.entries.pop(STORE_KEY)
+        second.read_previous_try()
+        seen.append(second.begin())
+
+    monkeypatch.setattr(tries.store, "set", set_and_be_overwritten)
+    assert not first.begin()
+    assert seen == [True]
+    first.restore()
+    assert STORE_KEY in tries.store.entries
+
+
 def test_works_without_a_store(tries_without_store):
     memory = TaskMemory(tries_without_store.context(), 1)
     assert not memory.read_previous_try().was_cut_off

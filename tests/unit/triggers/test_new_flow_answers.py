@@ -332,11 +332,11 @@ def test_without_a_store_it_fires_for_later_answers_and_logs_that_once(server, r
 
 def test_on_airflow_2_only_the_event_trigger_cannot_be_imported(monkeypatch):
     package = "airflow_provider_cytechbot.triggers"
-    monkeypatch.delattr("airflow.triggers.base.BaseEventTrigger")
     for name in ("flow_answers", "new_flow_answers"):
-        module = sys.modules[f"{package}.{name}"]
+        module = importlib.import_module(f"{package}.{name}")
         monkeypatch.setattr(f"{package}.{name}", module)  # monkeypatch restores this module afterwards
         monkeypatch.delitem(sys.modules, f"{package}.{name}")
+    monkeypatch.delattr("airflow.triggers.base.BaseEventTrigger")
     rest = importlib.import_module(f"{package}.flow_answers")
     assert rest.CyTechBotFlowCampaignTrigger
     with pytest.raises(ImportError, match=r"needs Airflow 3\.0 or newer"):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.triggers.seen_subscribers import SeenSubscribers, StateError
 
@@ -33,6 +36,24 @@ def test_the_state_of_100000_subscribers_is_under_two_megabytes():
     assert SeenSubscribers.from_state(state).unseen([*MANY, "1"]) == ["1"]
 
 
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_a_union_has_the_subscribers_of_both_once(one, other):
+    union = SeenSubscribers(one).union(SeenSubscribers(other))
+    assert union.to_state() == SeenSubscribers(one | other).to_state()
+
+
+def test_a_few_new_among_many_take_little_memory():
+    seen = SeenSubscribers().with_also(MANY)
+    tracemalloc.start()
+    try:
+        both = seen.with_also(["1", "2", "1", MANY[0]])
+        _, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(both) == len(MANY) + 2
+    assert highest < 3 * 8 * len(MANY)
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -43,6 +64,8 @@ def test_the_state_of_100000_subscribers_is_under_two_megabytes():
         {"version": 1, "count": 1, "seen": ""},
         {"version": 1, "count": 0, "seen": "AAA"},
         {"version": 1, "count": 0},
+        {"version": 1, "count": 2, "seen": "AAAAAAAAAAIAAAAAAAAAAQ=="},
+        {"version": 1, "count": 2, "seen": "AAAAAAAAAAEAAAAAAAAAAQ=="},
     ],
 )
 def test_a_damaged_state_is_refused(state):
