@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.bulk import runner
 from airflow_provider_cytechbot.operators.users import CyTechBotUpdateUsersOperator
-from airflow_provider_cytechbot.transport import retry
 
 from ..kills.user_server import UserServer
 from .corpus import fuzz, saved
@@ -32,7 +32,7 @@ def server():
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         connection = {"conn_type": "cytechbot", "host": server.url, "password": "1-some-key"}
         patch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
-        patch.setattr(retry, "FIRST_WAIT", 0.01)
+        patch.setattr(runner, "_FIRST_WAIT", 0.01)
         server.delay = 0
         yield server
         server.shutdown()

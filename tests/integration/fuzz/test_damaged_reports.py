@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.bulk import runner
 from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
-from airflow_provider_cytechbot.transport import retry
 
 from ..kills.label_server import LabelServer
 from .corpus import fuzz, saved
@@ -32,7 +32,7 @@ def server():
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         connection = {"host": server.url, "password": "1-some-key", "extra": {"max_retries": 0}}
         patch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps({"conn_type": "cytechbot", **connection}))
-        patch.setattr(retry, "FIRST_WAIT", 0.01)
+        patch.setattr(runner, "_FIRST_WAIT", 0.01)
         yield server
         server.shutdown()
 
