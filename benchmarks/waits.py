@@ -1,5 +1,5 @@
 """
-Many triggers on one campaign and on many, in one event loop, beside as many of the HTTP provider's sensor.
+Many triggers on one campaign and on many, in one event loop, compared with the HTTP provider's sensor.
 
     python benchmarks/waits.py    (needs apache-airflow-providers-http too; takes ten minutes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -24,6 +25,9 @@ from airflow_provider_cytechbot.api.times import parse_day, parse_time
 RecordT = TypeVar("RecordT")
 
 log = logging.getLogger(__name__)
+
+#: Texts of numbers, not of ids: the digits were rounded, and different ids may have become one.
+_ROUNDED_ID = re.compile(r"-\d.*|\+?\d+[.]\d*(?:[eE][+-]?\d+)?|\+?\d+[eE][+]\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ def read_flow_answers(value: Any, context: ReadContext) -> FlowAnswers:
     if not isinstance(data, dict):
         raise wrong_shape(f"'data' should be an object of subscribers, not {json_type(data)}")
     subscribers = _without_empty(list(data), is_empty_id, "subscriber id")
+    for each in subscribers:
+        check_subscriber_id(each)
     answers = {clean(each): read_answers(data[each], context) for each in subscribers}
     return {**_read_requested_campaign(value, context), "data": answers}
 
@@ -216,9 +222,29 @@ def _member(value: Any, name: str) -> Any:
 def _read_id(name: str, value: Any, context: ReadContext) -> str:
     if not isinstance(value, str) or not value.strip():
         raise wrong_shape(f"{name!r} should be an id, not {json_type(value) if value != '' else 'empty'}")
-    if isinstance(value, FloatText) or value.lstrip().startswith("-"):
+    if isinstance(value, FloatText) or is_rounded_id(value):
         raise _rounded(name)
     return clean(value.strip())
+
+
+def is_rounded_id(text: str) -> bool:
+    """
+    Return whether an id of an answer is the text of a number with a sign, a fraction or an exponent.
+
+    :param text: The id.
+    """
+    return not text.isdigit() and bool(_ROUNDED_ID.fullmatch(text.strip()))
+
+
+def check_subscriber_id(subscriber_id: str) -> None:
+    """
+    Check the id of a subscriber that has answers.
+
+    :param subscriber_id: The id, which the server wrote as the name of a member.
+    :raises CyTechBotResponseError: Its digits were rounded.
+    """
+    if is_rounded_id(subscriber_id):
+        raise _rounded("subscriber_id")
 
 
 def _rounded(name: str) -> CyTechBotResponseError:

@@ -31,10 +31,18 @@ _BLANK = re.compile(
 _FLOAT_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.]\d*|[+-]?\d+,0+", re.ASCII)
 #: The same without fractions: a phone number can be written with a dot.
 _FLOAT_LIKE_PHONE = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+|[+-]?\d+[.,]0*", re.ASCII)
+#: What a spreadsheet adds to a cell, so that it counts as text, and what it writes for a formula that fails.
+_CELL_LIKE = re.compile(r"['\u2019=\"].*|#[A-Z/0!?]+|#N/A")
+#: Digits in groups of three. Phone numbers are also written with dots.
+_GROUPED = re.compile(r"\d{1,3}([.,'\u2019_])\d{3}(?:\1\d{3})+", re.ASCII)
+_GROUPED_PHONE = re.compile(r"\d{1,3}([,'\u2019_])\d{3}(?:\1\d{3})+", re.ASCII)
+#: Digits of another script, or full-width ones.
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 #: Texts of missing values, as pandas, databases and other programs write them.
 _MISSING = frozenset({"nan", "nat", "<na>", "none", "null", "undefined", "inf", "infinity"})
 #: A reason of a row, too, which ends before the value.
 _LOOKS_ROUNDED = "looks like a number that a spreadsheet or a float has rounded"
+_LOOKS_LIKE_CELL = "looks like a cell as a spreadsheet shows it"
 _ROUNDED = "Read the column as text: a spreadsheet or a float rounds the digits of long numbers."
 #: Python itself refuses to write down a number of thousands of digits.
 _TOO_LARGE = 10**100
@@ -149,6 +157,7 @@ def encode_phone_number(name: str, value: object) -> str:
         raise field_error(name, f"must be a phone number, not {text!r}")
     if _FLOAT_LIKE_PHONE.fullmatch(text.strip()):
         raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)
+    _refuse_cell(name, text.strip(), _GROUPED_PHONE)
     return _visible(name, text, text, _BLANK)
 
 
@@ -208,12 +217,21 @@ def encode_identifier(name: str, value: object) -> str:
         raise field_error(name, f"must be an id, not {text!r}")
     if _FLOAT_LIKE.fullmatch(text):
         raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)
+    _refuse_cell(name, text, _GROUPED)
     if character := _invisible(text, _BLANK):
         raise field_error(name, f"has the invisible character U+{ord(character):04X}", "Remove it.")
     # The space is the only printable one of the characters that separate words.
     if not text.isprintable() or " " in text or "," in text:
         raise field_error(name, f"must be one id without spaces and commas, not {text[:40]!r}")
     return text
+
+
+def _refuse_cell(name: str, text: str, grouped: re.Pattern[str]) -> None:
+    """Refuse an id or a phone number that has what a spreadsheet shows, and not the digits alone."""
+    if _CELL_LIKE.fullmatch(text) or grouped.fullmatch(text):
+        raise field_error(name, f"{_LOOKS_LIKE_CELL}: {text[:40]!r}", "Write the digits alone, as text.")
+    if _OTHER_DIGIT.search(text):
+        raise field_error(name, f"must be written with the digits 0 to 9, not {text[:40]!r}")
 
 
 def encode_number(name: str, value: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from airflow_provider_cytechbot.api.decoders import is_empty_id
+from airflow_provider_cytechbot.api.decoders import is_empty_id, is_rounded_id
 from airflow_provider_cytechbot.api.flow_answers import FlowAnswersParser, SubscriberAnswers
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class FlowAnswersBatchParser:
                 found = decoder.decode(b"{%b}" % subscribers)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-            if any(map(is_empty_id, found)):
+            if any(not each.isdigit() and (is_empty_id(each) or is_rounded_id(each)) for each in found):
                 return None
             # A dictionary keeps one of two subscribers with the same id: then it is smaller than the text.
             if len(found) == len(_BETWEEN_SUBSCRIBERS.findall(subscribers)) + 1:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_cytechbot.api.decoders import (
     ReadContext,
+    check_subscriber_id,
     is_empty_id,
     log_skipped,
     read_answers,
@@ -207,6 +208,7 @@ class FlowAnswersParser:
         if is_empty_id(subscriber_id):
             self._skipped += 1
         else:
+            check_subscriber_id(subscriber_id)
             self._has_found = True
             found.append((clean(subscriber_id), answers))
 

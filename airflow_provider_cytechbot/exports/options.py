@@ -137,3 +137,15 @@ def check_placeholders(field: str, path: str) -> None:
     for placeholder in _PLACEHOLDER.findall(path):
         if placeholder != CAMPAIGN_PLACEHOLDER:
             raise field_error(field, f"holds {placeholder}", f"Only {CAMPAIGN_PLACEHOLDER} is replaced.")
+
+
+def refuse_placeholders(field: str, path: str) -> None:
+    """
+    Check that a path has no placeholder.
+
+    :param field: The parameter.
+    :param path: The path.
+    :raises CyTechBotFieldError: It has one, which would stay in the name of the file.
+    """
+    if found := _PLACEHOLDER.search(path):
+        raise field_error(field, f"holds {found[0]}", "Nothing is replaced there. Use a template: {{ … }}.")

@@ -16,7 +16,7 @@ from airflow_provider_cytechbot.formats.table import Column, Same, Table, Value
 COMMA = ","
 SEPARATORS = (COMMA, ";", "\t")
 #: A formula begins with = + - @, also in full width, behind blanks or quotes.
-_FORMULA_START = r"(?=(?:[^\S\t\r\n]|[\0\"'])*[=+\-@\uff1d\uff0b\uff0d\uff20])"
+_FORMULA_START = r"(?=(?:[^\S\t\r\n]|[\0\"'\u00ad\u200b-\u200f\u2060\ufeff])*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 #: What some spreadsheets drop from the beginning of a field before they look for a formula.
 _DROPPED_STARTS = ("\t", "\r", "\n", "\0")
 _DIGITS = re.compile(r"\+?\d+", re.ASCII).fullmatch

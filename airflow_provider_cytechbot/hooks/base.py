@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_cytechbot.api.answers import decipher
 from airflow_provider_cytechbot.api.calls import build
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.frames import without_frames
 from airflow_provider_cytechbot.hooks.secrets import Secret, reveal
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ class CyTechBotBaseHook:
         from airflow_provider_cytechbot.hooks.connection_settings import read_settings
         from airflow_provider_cytechbot.hooks.masking import keep_secret
 
-        try:
+        def read() -> Settings:
             settings = read_settings(reveal(connection))
-        except CyTechBotError as error:
-            failure = error
-        else:
             keep_secret(settings)
             return settings
+
+        try:
+            return without_frames(read)
+        except CyTechBotError as error:
+            failure = error
         raise self.task_error(failure)
 
     def build_call(self, endpoint: Endpoint[T], fields: Mapping[str, object]) -> Call[T]:
@@ -52,7 +55,9 @@ class CyTechBotBaseHook:
         :param fields: Its fields, secrets hidden or not.
         :raises CyTechBotFieldError: A field is missing, unknown or cannot be sent as it is.
         """
-        return build(endpoint, **{name: reveal(value) for name, value in fields.items()})
+        return without_frames(
+            lambda: build(endpoint, **{name: reveal(value) for name, value in fields.items()})
+        )
 
     def decipher(
         self,
@@ -73,14 +78,16 @@ class CyTechBotBaseHook:
         :param is_resend: Whether the same call was sent before and its answer lost.
         """
         settings = self.settings
-        return decipher(
-            call,
-            status,
-            headers,
-            body,
-            api_key=settings.api_key,
-            zone=settings.server_timezone,
-            is_resend=is_resend,
+        return without_frames(
+            lambda: decipher(
+                call,
+                status,
+                headers,
+                body,
+                api_key=settings.api_key,
+                zone=settings.server_timezone,
+                is_resend=is_resend,
+            )
         )
 
     def task_error(self, error: CyTechBotError) -> CyTechBotError:

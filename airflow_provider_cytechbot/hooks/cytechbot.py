@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_cytechbot import connection_form
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.frames import without_frames
 from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks import lineage
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook, is_retried_after_long_wait
@@ -286,7 +287,8 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
     @cached_property
     def settings(self) -> Settings:  # type: ignore[override]
         """The connection's settings, read once. Their secrets are masked in logs from then on."""
-        return self.read_settings(hide(self.get_connection(self.cytechbot_conn_id)))
+        connection = without_frames(lambda: hide(self.get_connection(self.cytechbot_conn_id)))
+        return self.read_settings(connection)
 
     @cached_property
     def transport(self) -> RequestsTransport:
@@ -340,7 +342,10 @@ class CyTechBotHook(UserMethods, ContactMethods, CyTechBotBaseHook, BaseHook):
         try:
             call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            answer = send_with_retries(send, call, times, self.transport.limiter, is_retried_after_long_wait)
+            transport = self.transport
+            answer = without_frames(
+                lambda: send_with_retries(send, call, times, transport.limiter, is_retried_after_long_wait)
+            )
         except CyTechBotError as error:
             failure = error
         else:

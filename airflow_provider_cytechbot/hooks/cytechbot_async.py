@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_cytechbot.api import endpoints
 from airflow_provider_cytechbot.api.errors import CyTechBotError
+from airflow_provider_cytechbot.api.frames import without_frames_async
 from airflow_provider_cytechbot.hooks.base import CyTechBotBaseHook
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.hooks.flow_campaigns import QuestionIds, find_campaign
@@ -63,7 +64,10 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         """Fetch the connection and open the session."""
         from airflow.providers.common.compat.connection import get_async_connection
 
-        connection = hide(await get_async_connection(self.cytechbot_conn_id, hook=type(self)))
+        async def hidden_connection() -> Secret:
+            return cast("Secret", hide(await get_async_connection(self.cytechbot_conn_id, hook=type(self))))
+
+        connection = await without_frames_async(hidden_connection())
         try:
             # In a thread: aiohttp alone takes a quarter of a second to import, certificates are read from
             # disk, and masking sends a message to the supervisor.
@@ -183,7 +187,8 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         try:
             call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            return await send_with_retries_async(send, call, times, self.transport.limiter)
+            attempts = send_with_retries_async(send, call, times, self.transport.limiter)
+            return await without_frames_async(attempts)
         except CyTechBotError as error:
             failure = error
         raise self.task_error(failure)  # outside the except, so that its chain is empty

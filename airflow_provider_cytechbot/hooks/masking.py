@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider_cytechbot.api.frames import without_frames
 from airflow_provider_cytechbot.api.redaction import Redactor, forms
 from airflow_provider_cytechbot.hooks.secrets import Secret, hide, reveal
 
@@ -84,16 +85,11 @@ def mask_in_task_logs(secret: Secret) -> None:
     """
     from airflow.providers.common.compat.sdk import mask_secret
 
-    try:
-        for form in map(hide, forms(reveal(secret))):
-            mask_secret(reveal(form))
-    except Exception as error:  # noqa: BLE001 - raised again below
-        failure = error
-    else:
-        return
-    # The masker's own frames contain the secret, which an error tracker would show.
-    failure.__cause__ = failure.__context__ = None
-    raise failure.with_traceback(None)
+    def mask() -> None:
+        for form in forms(reveal(secret)):
+            mask_secret(form)
+
+    without_frames(mask)
 
 
 def _secrets_of(settings: Settings) -> set[str]:

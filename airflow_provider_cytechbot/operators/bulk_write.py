@@ -206,9 +206,9 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
             max_concurrency=self.checked(
                 partial(read_count, at_most=MAX_CONCURRENCY), "max_concurrency", self.max_concurrency
             ),
-            report_path=self._path("report_path"),
+            report_path=self._path("report_path", context),
             on_error=self.on_error,
-            state_path=self._path("state_path"),
+            state_path=self._path("state_path", context, may_share=not resource.finds_gone_keys),
             retry_report=self.retry_report or None,
             plan_only=self.checked(read_switch, "plan_only", self.plan_only),
             shard=self._read_shard(),
@@ -216,15 +216,29 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         )
         return BulkJob(self._open_source, resource, options, self.hook.settings, self.hook.cytechbot_conn_id)
 
-    def _path(self, name: str) -> str | None:
+    def _path(self, name: str, context: Context, *, may_share: bool = False) -> str | None:
+        """
+        Return a path as text.
+
+        :param name: The parameter.
+        :param context: The task's context.
+        :param may_share: Whether other tasks of a mapping may have the same. The state of a sync that deletes
+            what is not in its rows may only be shared by the shards of the same rows.
+        """
+        from airflow_provider_cytechbot.exports.options import refuse_placeholders
+        from airflow_provider_cytechbot.operators.mapped_paths import refuse_shared_file
         from airflow_provider_cytechbot.storage.locations import path_text
 
+        def read(field: str, value: object) -> str:
+            text = path_text(field, cast("str", value))
+            refuse_placeholders(field, text)
+            if not may_share:
+                differs_by = ("shards", "shard") if field == "state_path" else ()
+                refuse_shared_file(context, field, text, differs_by=differs_by)
+            return text
+
         path = getattr(self, name)
-        return (
-            None
-            if path is None or path == ""
-            else self.checked(lambda field, value: path_text(field, cast("str", value)), name, path)
-        )
+        return None if path is None or path == "" else self.checked(read, name, path)
 
     def _read_shard(self) -> Shard:
         from airflow_provider_cytechbot.bulk.shards import MAX_SHARDS, Shard

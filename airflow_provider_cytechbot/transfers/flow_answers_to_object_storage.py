@@ -237,8 +237,8 @@ class CyTechBotFlowAnswersToObjectStorageOperator(
     def _options(self, context: Context, hook: CyTechBotHook) -> tuple[ExportOptions, FileType]:
         """Return the checked options, and the type of the files."""
         from airflow_provider_cytechbot.exports.options import ExportOptions
+        from airflow_provider_cytechbot.operators.mapped_paths import refuse_shared_path
         from airflow_provider_cytechbot.storage.locations import path_text
-        from airflow_provider_cytechbot.transfers.mapped_paths import refuse_shared_path
 
         rows = self.max_rows_per_file
         try:

@@ -161,10 +161,10 @@ class CyTechBotFlowReportOperator(
     def _options(self, hook: CyTechBotHook, context: Context) -> ReportOptions:
         """Return how to report, or fail at once if a parameter cannot be used."""
         from airflow_provider_cytechbot.exports.options import check_placeholders
+        from airflow_provider_cytechbot.operators.mapped_paths import refuse_shared_path
         from airflow_provider_cytechbot.reports.flow_report import ReportOptions
         from airflow_provider_cytechbot.storage.locations import path_text
         from airflow_provider_cytechbot.storage.storage_options import check_storage_options
-        from airflow_provider_cytechbot.transfers.mapped_paths import refuse_shared_path
 
         try:
             check_storage_options(self.storage_options, str(self.path), str(self.history_path))

@@ -18,10 +18,12 @@ from yarl import URL
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.http_status import is_success
+from airflow_provider_cytechbot.transport.aiohttp_connections import Connector
 from airflow_provider_cytechbot.transport.answer_limits import (
     ERROR_PAGE_BYTES,
     MAX_TIMEOUTS,
     WINDOW_TIMEOUTS,
+    OversizedFramingError,
     ProgressWatch,
     SlowAnswerError,
     collect,
@@ -77,7 +79,7 @@ class AiohttpTransport:
         timeout = self._settings.timeout
         for keep_alive in (True, False):
             self._sessions[keep_alive] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=not keep_alive, limit=0),
+                connector=Connector(ssl=self._ssl, force_close=not keep_alive, limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
                 auto_decompress=False,
@@ -215,7 +217,9 @@ async def _sleep_all(waits: Iterable[float]) -> None:
 async def _watched_read(response: aiohttp.ClientResponse, watch: ProgressWatch) -> bytes:
     start = time.monotonic()
     received = await response.content.read(BLOCK_SIZE)
-    watch.received(len(received), time.monotonic() - start)
+    if received:
+        watch.progressed(len(received))
+        watch.waited(time.monotonic() - start)
     return received
 
 
@@ -264,6 +268,8 @@ def _transport_error(
         return failures.by_proxy()
     if found(SlowAnswerError):
         return failures.too_slow()
+    if found(OversizedFramingError):
+        return failures.too_much_framing()
     if found(ssl.SSLError):
         # aiohttp's own SSL error has no reason, only the error that it wraps has one.
         reasons = (getattr(cause, "reason", None) for cause in causes if isinstance(cause, ssl.SSLError))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
+from airflow_provider_cytechbot.transport.answer_limits import MAX_FRAMING_BYTES
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -91,6 +92,15 @@ class TransportFailures:
         return CyTechBotTransportError(
             f"the answer is larger than {limit // 2**20} MiB.",
             hint or "No answer of this call should be: check the server.",
+            is_transient=False,
+        )
+
+    def too_much_framing(self) -> CyTechBotTransportError:
+        """Return the error for an answer with too many headers, interim answers or trailers."""
+        return CyTechBotTransportError(
+            f"the answer has more than {MAX_FRAMING_BYTES // 1024} KiB beside its body (headers, interim "
+            "answers, chunk sizes or trailers).",
+            "Check the server, and any proxy in front of it.",
             is_transient=False,
         )
 

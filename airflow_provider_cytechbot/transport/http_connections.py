@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from airflow_provider_cytechbot.transport.answer_limits import ProgressWatch
+from airflow_provider_cytechbot.transport.answer_limits import FramingAllowance, ProgressWatch
 from airflow_provider_cytechbot.transport.content_coding import BLOCK_SIZE
 
 #: How many interim answers (1xx) may come before the final one.
@@ -24,15 +25,16 @@ class FinalResponse(http.client.HTTPResponse):
     """
     The final answer to a request. Interim ones are skipped, of which ``http.client`` skips 100 only.
 
-    All that is read from the socket, headers included, must arrive at the lowest rate of `ProgressWatch`.
+    All that is read from the socket, headers included, must arrive at the lowest rate of `ProgressWatch` and
+    within a `FramingAllowance`.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        if timeout := sock.gettimeout():
-            stream = self.fp.detach()
-            watched = _WatchedStream(stream, ProgressWatch(timeout))
-            self.fp = io.BufferedReader(cast("io.RawIOBase", watched), BLOCK_SIZE)
+        self._watch = ProgressWatch(sock.gettimeout() or math.inf)
+        self._allowance = FramingAllowance()
+        watched = _WatchedStream(self.fp.detach(), self._watch, self._allowance)
+        self.fp = io.BufferedReader(cast("io.RawIOBase", watched), BLOCK_SIZE)
 
     def begin(self) -> None:
         """Read status and headers of the final answer."""
@@ -44,19 +46,38 @@ class FinalResponse(http.client.HTTPResponse):
             super().begin()
         raise http.client.BadStatusLine("too many interim answers")
 
+    def read(self, amt: int | None = None) -> bytes:
+        """Read the body, or some of it."""
+        blocks, left = [], math.inf if amt is None or amt < 0 else amt
+        while left and (block := self.read1(int(min(left, BLOCK_SIZE)))):
+            blocks.append(block)
+            left -= len(block)
+        return b"".join(blocks)
+
+    def read1(self, n: int = -1) -> bytes:
+        """Read what has arrived of the body."""
+        block = super().read1(n)
+        if self.chunked is True and (self.chunk_left or 0) < 0:  # Python reads "-1" as the size of a chunk
+            raise http.client.IncompleteRead(b"")
+        self._watch.progressed(len(block))
+        self._allowance.count(body=len(block))
+        return block
+
 
 class _WatchedStream(io.RawIOBase):
     """
-    A socket's stream with a lowest rate.
+    A socket's stream with a lowest rate and a limit for what is not part of the body.
 
     :param stream: The stream.
     :param watch: Measures it.
+    :param allowance: Limits it.
     """
 
-    def __init__(self, stream: io.RawIOBase, watch: ProgressWatch) -> None:
+    def __init__(self, stream: io.RawIOBase, watch: ProgressWatch, allowance: FramingAllowance) -> None:
         super().__init__()
         self._stream = stream
         self._watch = watch
+        self._allowance = allowance
 
     def readable(self) -> bool:
         return True
@@ -64,7 +85,9 @@ class _WatchedStream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         start = time.monotonic()
         size = self._stream.readinto(buffer)
-        self._watch.received(size or 0, time.monotonic() - start)
+        if size:
+            self._allowance.count(received=size)
+            self._watch.waited(time.monotonic() - start)
         return size
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_cytechbot.api.http_status import is_success
 from airflow_provider_cytechbot.transport.answer_limits import (
     ERROR_PAGE_BYTES,
     MAX_TIMEOUTS,
+    OversizedFramingError,
     SlowAnswerError,
     collect,
     max_bytes,
@@ -193,6 +194,8 @@ def _transport_error(causes: list[BaseException], failures: TransportFailures) -
         return failures.untrusted(verify_message(causes))
     if found(SlowAnswerError):
         return failures.too_slow()
+    if found(OversizedFramingError):
+        return failures.too_much_framing()
     not_connected = found(
         of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout
     )

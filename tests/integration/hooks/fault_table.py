@@ -45,6 +45,8 @@ FAULTS = {
     "interim 103": interim(103),
     "interim 102, 199, 100": interim(102, 199, 100),
     "endless interim answers": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000),
+    "endless trailers": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 500_000),
+    "a chunk of -1": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}"),
     "101": ok("", status="101 Switching Protocols"),
     "103 as the final answer": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     **{f"{status}": ok("", "Location: /x", status=f"{status} Moved") for status in (301, 302, 303, 307, 304)},

@@ -74,6 +74,63 @@ def test_an_answer_in_drops_fails_in_time(endpoint, head, drop, fault_server, an
     assert time.monotonic() - start < 4
 
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+#: What a server repeats for ever, after the beginning of an answer: nothing of it belongs to the body.
+FLOODS = {
+    "trailers": (b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"1\r\n[\r\n0\r\n", b"X-A: b\r\n"),
+    "one trailer": (b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"1\r\n[\r\n0\r\nX-A: ", b"bbbb"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+    "one header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"bbbb"),
+    "long headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"b" * 8000 + b"\r\n"),
+    "a status line": (b"HTTP/1.1 200 O", b"O"),
+    "103": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    "100": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "one extension": (b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"1;", b"x"),
+    "extensions": (b"HTTP/1.1 200 OK\r\n" + CHUNKED, b"1;" + b"x" * 4000 + b"\r\n \r\n"),
+    "digits of a size": (b"HTTP/1.1 200 OK\r\n" + CHUNKED, b"0"),
+    "a chunk of -1": (b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"-1\r\n", b" "),
+    "empty lines": (b"", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("endpoint", [endpoints.GET_FLOW_CAMPAIGN, endpoints.GET_FLOW_ANSWERS])
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_beside_the_body_ends_early(flood, endpoint, fault_server, connect):
+    begin, again = FLOODS[flood]
+    block = again * (60_000 // len(again))
+    sent = []
+
+    def answer(connection, server):
+        connection.sendall(begin)
+        sent.append(0)
+        while not server.stopping.is_set():
+            connection.sendall(block)
+            sent[-1] += len(block)
+
+    fault_server.will(answer)
+    hook = connect(fault_server.base_url, timeout=20, max_retries=0)
+    start = time.monotonic()
+    for send in (
+        lambda: hook.call(endpoint, flow_campaign_id=1),
+        lambda: asyncio.run(call(endpoint, flow_campaign_id=1)),
+    ):
+        with pytest.raises(CyTechBotTransportError):
+            send()
+    assert time.monotonic() - start < 10  # by size, not by time
+    assert max(sent) < 2**25  # with what the sockets hold
+
+
+def test_many_small_chunks_are_no_flood(fault_server, answers, connect):
+    body = json.dumps([{"id": str(each), "flow_name": "F" * 50} for each in range(3000)]).encode()
+    chunks = b"".join(b"1;a=b\r\n%c\r\n" % each for each in body) + b"0\r\nX-Sum: 5\r\n\r\n"
+    fault_server.will(answers.raw(b"HTTP/1.1 200 OK\r\n" + CHUNKED + chunks, goes_on=True))
+    hook = connect(fault_server.base_url)
+    for _ in range(2):
+        assert len(hook.get_flow_campaigns()) == 3000
+    assert len(asyncio.run(call(endpoints.GET_FLOW_CAMPAIGNS))) == 3000
+    assert len({request.connection for request in fault_server.requests}) == 2
+
+
 def test_a_stream_in_drops_fails_in_time(fault_server, answers, connect):
     head = b'HTTP/1.1 200 OK\r\n\r\n{"id":"1","flow_name":"F","data":{"31":[],"32":['
     fault_server.will(answers.raw(head, *[b" "] * 400, seconds=0.05))

@@ -316,3 +316,21 @@ def test_a_question_id_that_went_through_a_float_is_refused():
     item = loads('[{"question_id": 4.5e1, "question": "Q", "answer": "A"}]')
     with pytest.raises(CyTechBotResponseError, match="'question_id'"):
         d.read_answers(item, CONTEXT)
+
+
+ROUNDED = ["24994546735000201.0", "5.", "2.4994546735E+16", "2.5e16", "25e+15", "-5", " 5.0 "]
+
+
+@pytest.mark.parametrize("text", ROUNDED)
+def test_the_text_of_a_rounded_number_is_no_id(text):
+    for read in (
+        lambda: d.record(r.ContactGroup)({"id": text}, CONTEXT),
+        lambda: d.read_flow_answers({"id": "7", "flow_name": "F", "data": {text: []}}, CONTEXT),
+    ):
+        with pytest.raises(CyTechBotResponseError, match="a sign, a fraction or an exponent"):
+            read()
+
+
+@pytest.mark.parametrize("text", ["25e15", "1e3f", "a.5", "5.a", "v1.0", "007", "\uff11\uff12"])
+def test_text_ids_of_other_channels_are_read(text):
+    assert d.record(r.ContactGroup)({"id": text}, CONTEXT)["id"] == text

@@ -147,6 +147,43 @@ def test_a_rounded_phone_number_is_refused(value):
     assert "has rounded" in refusal(encode_phone_number, value)
 
 
+CELLS = [
+    "'123",
+    '="123"',
+    "=123",
+    '"123"',
+    "\u2019123",
+    "#N/A",
+    "#REF!",
+    "#VALUE!",
+    "24,994,546",
+    "24'994'546",
+]
+
+
+@pytest.mark.parametrize("value", CELLS)
+def test_what_a_spreadsheet_shows_is_no_id_and_no_phone_number(value):
+    for encode in (encode_identifier, encode_number, encode_phone_number):
+        refusal(encode, value)
+    assert "as a spreadsheet shows it" in refusal(encode_phone_number, value)
+
+
+@pytest.mark.parametrize("value", ["\uff11\uff12", "\u0663\u0664", "1\u06634", "+\uff14\uff19 30"])
+def test_digits_of_another_script_are_refused(value):
+    for encode in (encode_identifier, encode_number, encode_phone_number):
+        refusal(encode, value)
+
+
+def test_dots_group_a_phone_number_and_no_id():
+    assert encode_phone_number("phone_number", "24.994.546") == "24.994.546"
+    assert "as a spreadsheet shows it" in refusal(encode_identifier, "24.994.546")
+
+
+@pytest.mark.parametrize("value", ["psid:123", "U4af4980629", "12e", "a.b.c", "_1_2", "1-2"])
+def test_text_of_other_channels_stays_an_id(value):
+    assert encode_identifier("subscriber_id", value) == value
+
+
 @pytest.mark.parametrize("value", ["+49 151 1234", "030.1234567", "01.23.45.67", "(555) 010-1234", "", "5e"])
 def test_a_phone_number_is_sent_as_it_is_written(value):
     assert encode_phone_number("phone_number", value) == value

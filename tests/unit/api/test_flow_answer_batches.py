@@ -8,8 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_cytechbot.api.decoders import ReadContext
-from airflow_provider_cytechbot.api.errors import CyTechBotTransportError, CyTechBotUnansweredError
+from airflow_provider_cytechbot.api.decoders import ReadContext, is_rounded_id
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotResponseError,
+    CyTechBotTransportError,
+    CyTechBotUnansweredError,
+)
 from airflow_provider_cytechbot.api.flow_answer_batches import FlowAnswersBatchParser
 
 TRAPS = [
@@ -46,7 +50,8 @@ odd = st.lists(
 )
 subscribers = st.lists(
     st.tuples(
-        st.sampled_from(["1", "24994546734902201", '],"', "ü"]) | texts.filter(str.strip),
+        st.sampled_from(["1", "24994546734902201", '],"', "ü"])
+        | texts.filter(lambda text: text.strip() and not is_rounded_id(text)),
         plain | plain | odd | st.none(),
     ),
     max_size=12,
@@ -197,3 +202,14 @@ def test_subscribers_without_an_id_are_skipped(size, caplog):
     found += batches.close()
     assert [subscriber_id for subscriber_id, _ in found] == [str(number) for number in range(1, 10)]
     assert "Skipped elements of the answer without subscriber id: 1." in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "subscriber_id", ["24994546735000201.0", "2.4994546735E+16", "2.5e16", "25e+15", "-5"]
+)
+@pytest.mark.parametrize("size", [30, 10_000])
+def test_a_rounded_subscriber_id_is_an_error(subscriber_id, size):
+    data = {str(each): [{"id": "1", "question": "q", "answer": "a"}] for each in range(1, 30)}
+    data[subscriber_id] = data["5"]
+    with pytest.raises(CyTechBotResponseError, match="a sign, a fraction or an exponent"):
+        read(json.dumps({"id": "1", "flow_name": "F", "data": data}).encode(), size)

@@ -574,6 +574,14 @@ class TestRows:
         manifest = run(assign(label_ids="5", rows=["1"], **{name: path}))
         assert f"{tmp_path}/there.csv" in manifest[name.replace("path", "uri")]
 
+    @pytest.mark.parametrize("name", ["report_path", "state_path"])
+    @pytest.mark.parametrize("text", ["{flow_campaign_id}", "{shard}", "{}", "{{ }", "a{ds}b"])
+    def test_a_placeholder_in_a_path_is_refused(self, run, hook, tmp_path, name, text):
+        with pytest.raises(CyTechBotError, match=rf"{name}' holds .*Nothing is replaced there"):
+            run(assign(label_ids="5", rows=["1"], **{name: f"{tmp_path}/{text}.csv"}))
+        assert sent(hook) == []
+        assert not list(tmp_path.iterdir())
+
     @pytest.mark.parametrize("name", ["path", "report_path", "state_path"])
     def test_options_of_a_path_are_refused(self, run, hook, tmp_path, name):
         path = ObjectStoragePath(f"file://{tmp_path}/there.csv", auto_mkdir=True)

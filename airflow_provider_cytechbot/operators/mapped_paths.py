@@ -1,4 +1,4 @@
-"""Paths of mapped exports: whether several tasks of one mapping would write to the same one."""
+"""Paths of mapped tasks: whether several tasks of one mapping would write to the same one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_cytechbot.api.fields import field_error
 from airflow_provider_cytechbot.exports.options import CAMPAIGN_PLACEHOLDER
 
+CAMPAIGN_FIELD = "flow_campaign_id"
 #: Names in templates whose values are the same in all tasks of a mapping.
 _SAME_NAME = re.compile(
     r"[dt]s(_nodash(_with_tz)?)?|(prev|next|tomorrow|yesterday)_\w+|data_interval_\w+|partition_\w+"
@@ -28,11 +29,11 @@ _SAME_ATTRIBUTES = {
 
 def refuse_shared_path(context: Mapping[str, Any], path: str) -> None:
     """
-    Check that no other task of the same mapping has the path of this one, as far as the DAG shows it.
+    Check that no other task of the same mapping exports to the path of this one, as far as the DAG shows it.
 
     :param context: The context of the running task.
     :param path: The rendered path of the task.
-    :raises CyTechBotFieldError: Another one has.
+    :raises CyTechBotFieldError: Another one does.
     """
     if is_shared_path(context, path):
         raise field_error(
@@ -42,12 +43,36 @@ def refuse_shared_path(context: Mapping[str, Any], path: str) -> None:
         )
 
 
-def is_shared_path(context: Mapping[str, Any], path: str) -> bool:
+def refuse_shared_file(
+    context: Mapping[str, Any], field: str, path: str, *, differs_by: Sequence[str] = ()
+) -> None:
+    """
+    Check that no other task of the same mapping uses the file or folder of this one for its rows.
+
+    :param context: The context of the running task.
+    :param field: The parameter that names the file or folder.
+    :param path: Its rendered value.
+    :param differs_by: Parameters that give each of the tasks a part of the folder.
+    :raises CyTechBotFieldError: Another one does, as far as the DAG shows it.
+    """
+    if is_shared_path(context, path, field, differs_by):
+        raise field_error(
+            field,
+            "is the same for several tasks of the mapping, each of which would take it for its own",
+            "Put {{ ti.map_index }} into it.",
+        )
+
+
+def is_shared_path(
+    context: Mapping[str, Any], path: str, field: str = "path", differs_by: Sequence[str] = ()
+) -> bool:
     """
     Return whether another task of the same mapping has the path of this one, as far as the DAG shows it.
 
     :param context: The context of the running task.
     :param path: The rendered path of the task.
+    :param field: The parameter that names it.
+    :param differs_by: Parameters with which one path belongs to several tasks.
     """
     ti, dag = context.get("ti"), context.get("dag")
     index = getattr(ti, "map_index", None)
@@ -55,18 +80,19 @@ def is_shared_path(context: Mapping[str, Any], path: str) -> bool:
         return False
     definition = dag.get_task(ti.task_id)
     if not hasattr(definition, "partial_kwargs"):  # it is in a mapped task group
-        arguments = {"path": definition.path, "flow_campaign_id": definition.flow_campaign_id}
-        return bool(_files(arguments, frozenset()))
+        used = (field, CAMPAIGN_FIELD, *differs_by)
+        arguments = {name: getattr(definition, name, None) for name in used}
+        return bool(_files(arguments, frozenset(), field, differs_by))
     fixed, expanded = dict(definition.partial_kwargs), definition._get_specified_expand_input().value
-    if _is_output(fixed.get("path")):
-        fixed["path"] = path  # the same output of another task for all tasks of the mapping
+    if _is_output(fixed.get(field)):
+        fixed[field] = path  # the same output of another task for all tasks of the mapping
     tasks = _arguments_of_tasks(expanded)
     if tasks is None:
         # Any argument that is not fixed can be among those that another task returns.
         names = frozenset(expanded) if isinstance(expanded, Mapping) else frozenset({"params"})
-        return bool(_files(fixed, names))
+        return bool(_files(fixed, names, field, differs_by))
     names = frozenset(name for arguments in tasks for name in arguments)
-    files = [set(_files({**fixed, **arguments}, names)) for arguments in tasks]
+    files = [set(_files({**fixed, **arguments}, names, field, differs_by)) for arguments in tasks]
     own = files.pop(index) if index < len(files) else set()
     return any(not own.isdisjoint(others) for others in files)
 
@@ -82,16 +108,23 @@ def _arguments_of_tasks(expanded: object) -> list[Mapping[str, Any]] | None:
     return None
 
 
-def _files(arguments: Mapping[str, Any], varying: Collection[str]) -> list[str]:
+def _files(
+    arguments: Mapping[str, Any], varying: Collection[str], field: str, differs_by: Sequence[str]
+) -> list[str]:
     """
     Return the paths of a task's files before templates are rendered; none if they differ from task to task.
 
     :param arguments: The arguments of the task.
     :param varying: The names of the arguments that differ from task to task.
+    :param field: The parameter that names the path.
+    :param differs_by: Parameters with which one path belongs to several tasks.
     """
-    path, ids = arguments.get("path"), arguments.get("flow_campaign_id")
-    if not _is_known(path, varying):
+    path, ids = arguments.get(field), arguments.get(CAMPAIGN_FIELD)
+    parts = [arguments.get(name, "") for name in differs_by]
+    if not path or not all(_is_known(each, varying) for each in (path, *parts)):
         return []
+    if parts:
+        return [f"{path} {parts}"]
     if CAMPAIGN_PLACEHOLDER not in str(path):
         return [str(path)]
     if not _is_known(ids, varying):

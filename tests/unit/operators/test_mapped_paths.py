@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, ObjectStoragePath, XComArg, task_group
 
+from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
+from airflow_provider_cytechbot.operators.mapped_paths import is_shared_path, refuse_shared_file
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
-from airflow_provider_cytechbot.transfers.mapped_paths import is_shared_path
 
 
 def is_shared(dag, index=1, *, task_id="export", path="rendered.csv"):
@@ -150,3 +152,71 @@ def test_a_task_that_is_not_mapped_shares_nothing(dag):
     ExportOperator(task_id="export", flow_campaign_id="1", path="a.csv")
     assert not is_shared(dag, -1)
     assert not is_shared_path({}, "a.csv")
+
+
+class TestBulkWrites:
+    """Reports and states of mapped bulk writes."""
+
+    def is_shared(self, dag, index=0, *, field="report_path", differs_by=()):
+        context = {"dag": dag, "ti": SimpleNamespace(map_index=index, task_id="assign")}
+        return is_shared_path(context, "rendered", field, differs_by)
+
+    def partial(self, **arguments):
+        return CyTechBotAssignLabelsOperator.partial(task_id="assign", **arguments)
+
+    @pytest.mark.parametrize("path", SAME, ids=str)
+    def test_one_report_of_several_tasks_is_shared(self, dag, path):
+        self.partial(page_id="1", label_ids=["2"], report_path=path).expand(rows=[["31"], ["32"]])
+        assert self.is_shared(dag)
+
+    @pytest.mark.parametrize("path", [each for each in DIFFERENT if "campaign" not in each])
+    def test_reports_by_template_are_not_shared(self, dag, path):
+        self.partial(page_id="1", label_ids=["2"], report_path=path).expand(rows=[["31"], ["32"]])
+        assert not self.is_shared(dag)
+
+    def test_without_a_report_nothing_is_shared(self, dag):
+        self.partial(page_id="1", label_ids=["2"]).expand(rows=[["31"], ["32"]])
+        assert not self.is_shared(dag)
+
+    def test_shards_share_a_state_and_no_report(self, dag):
+        same = {
+            "page_id": "1",
+            "label_ids": ["2"],
+            "sql": "q",
+            "shards": 2,
+            "report_path": "a",
+            "state_path": "s",
+        }
+        self.partial(**same).expand(shard=[0, 1])
+        assert self.is_shared(dag)
+        assert not self.is_shared(dag, field="state_path", differs_by=("shards", "shard"))
+
+    def test_rows_of_one_state_are_shared(self, dag):
+        self.partial(page_id="1", label_ids=["2"], state_path="s").expand(rows=[["31"], ["32"]])
+        assert self.is_shared(dag, field="state_path", differs_by=("shards", "shard"))
+
+    def test_in_a_mapped_task_group(self, dag):
+        @task_group
+        def group(rows):
+            for name, path in (("same", "a.csv"), ("index", "{{ ti.map_index }}.csv"), ("none", None)):
+                CyTechBotAssignLabelsOperator(
+                    task_id=name, page_id="1", label_ids=["2"], rows=rows, report_path=path
+                )
+
+        group.expand(rows=[["31"], ["32"]])
+        found = [
+            is_shared_path(
+                {"dag": dag, "ti": SimpleNamespace(map_index=0, task_id=f"group.{name}")}, "x", "report_path"
+            )
+            for name in ("same", "index", "none")
+        ]
+        assert found == [True, False, False]
+
+
+def test_the_error_names_the_parameter(dag):
+    CyTechBotAssignLabelsOperator.partial(
+        task_id="assign", page_id="1", label_ids=["2"], report_path="a.csv"
+    ).expand(rows=[["31"], ["32"]])
+    context = {"dag": dag, "ti": SimpleNamespace(map_index=0, task_id="assign")}
+    with pytest.raises(CyTechBotFieldError, match="'report_path' is the same for several tasks"):
+        refuse_shared_file(context, "report_path", "a.csv")
