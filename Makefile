@@ -36,7 +36,7 @@ gauntlet: .venv/.test ## each endpoint and bulk write with each fault, hundreds 
 test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes the first time (VERSIONS="2.11.2 3.3.2")
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
-test-distributed: needed-programs .venvs/distributed/.made ## kills in an Airflow on Celery, 10 minutes (needs postgresql, redis-server)
+test-distributed: needed-programs .venvs/distributed/.made ## kills in an Airflow on Celery, 12 minutes (needs postgresql, redis-server)
 # An interrupt after 40 minutes: pytest still stops all servers. In the foreground, so that Ctrl-C reaches it, too.
 	@timeout --foreground --signal=INT --kill-after=60 40m \
 		.venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)

@@ -35,7 +35,6 @@ TRIGGERERS = ("triggerer-1", "triggerer-2")
 JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 #: Airflow's queue of messages, a list in Redis.
 QUEUE = "default"
-SLOTS = 3
 #: Seconds without a heartbeat after which a task counts as lost. With fewer, a busy machine loses tasks.
 HEARTBEAT_TIMEOUT = 40
 #: Seconds after which a task is queued again that a worker had received, but not begun when it was killed.
@@ -58,10 +57,12 @@ class Cluster:
     :param dags_folder: The folder with its DAGs.
     :param home: A new folder for all that it writes, to which PostgreSQL's user has access.
     :param env: Connections, variables and further settings of all its components.
+    :param slots: The number of tasks that a worker runs at once.
     """
 
-    def __init__(self, dags_folder: Path, home: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, dags_folder: Path, home: Path, env: Mapping[str, str], slots: int = 3) -> None:
         self.home = home
+        self.slots = slots
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.postgres = Postgres(home)
@@ -146,7 +147,7 @@ class Cluster:
             "celery": {
                 "broker_url": self.redis.url,
                 "result_backend": f"db+postgresql://{self.postgres.url}",
-                "worker_concurrency": SLOTS,
+                "worker_concurrency": self.slots,
                 "worker_enable_remote_control": False,
             },
             "api": {"secret_key": secrets.token_hex(16), "host": "127.0.0.1", "port": self.port},
@@ -193,7 +194,14 @@ class Cluster:
             return (component, "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1")
         if component in WORKERS:
             return (
-                *("celery", "worker", "--concurrency", str(SLOTS), "--celery-hostname", f"{component}@tests"),
+                *(
+                    "celery",
+                    "worker",
+                    "--concurrency",
+                    str(self.slots),
+                    "--celery-hostname",
+                    f"{component}@tests",
+                ),
                 *("--skip-serve-logs", "--without-mingle", "--without-gossip"),
                 *("--pid", str(self.home / f"{component}.pid")),
             )

@@ -25,6 +25,8 @@ PASSWORD = 'pass w/o"rd+%&=ß'
 EXAMPLE_PASSWORD = "s3cret+of the/example"
 SECRETS = {"API key": API_KEY, "password": PASSWORD, "example's password": EXAMPLE_PASSWORD, "S3": SECRET_KEY}
 EXPORTED_SUBSCRIBERS = 100_000
+#: Eight in both workers: enough for all tasks that wait when one worker is killed. None is in between then.
+SLOTS = 4
 #: Subscribers without answers, for waits, events and labels.
 SUBSCRIBERS = [f"2499454673500{number:04d}" for number in range(1, 401)]
 DAGS = Path(__file__).parent / "dags"
@@ -93,7 +95,8 @@ def airflow(api, store, post, home):
     for file in DAGS.glob("*.py"):
         shutil.copy(file, dags)
     env = {
-        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": api.connection_json(),
+        # The server withholds answers for a while.
+        "AIRFLOW_CONN_CYTECHBOT_DEFAULT": api.connection_json(timeout=300),
         "AIRFLOW_CONN_AWS_DEFAULT": store.connection(),
         "AIRFLOW_CONN_SMTP_DEFAULT": post.connection(),
         "AIRFLOW_VAR_NEW_PASSWORD": PASSWORD,
@@ -112,5 +115,5 @@ def airflow(api, store, post, home):
             env[name.replace("CONN_WAREHOUSE", f"CONN_WAREHOUSE_{dag_id.upper()}")] = value
     env["AIRFLOW_VAR_CYTECHBOT_INITIAL_PASSWORD"] = EXAMPLE_PASSWORD
     assert json.loads(env["AIRFLOW_CONN_CYTECHBOT_DEFAULT"])["password"] == API_KEY
-    with Cluster(dags, home, env) as cluster:
+    with Cluster(dags, home, env, slots=SLOTS) as cluster:
         yield cluster
