@@ -30,6 +30,10 @@ _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:[ \t]*(?:\r?\n|\\r|\\n)+[ \t]*[
 _HEX_BYTE = re.compile(r"(?:0x|\\x?0{0,4})?([0-9A-Fa-f]{2})")
 _HEX_RUN = re.compile(rf"{_HEX_BYTE.pattern}(?:[\s:,;.-]{{0,2}}{_HEX_BYTE.pattern}){{5,}}")
 _DECIMAL_RUN = re.compile(r"\d{1,3}(?:[\s,;]{1,2}\d{1,3}){5,}")
+_BASE32_RUN = re.compile(
+    r"(?:[A-Z2-7]{13,}|[a-z2-7]{13,})"
+    r"(?:[ \t]*[\r\n]+[ \t]*(?:[A-Z2-7]{4,}|[a-z2-7]{4,}|[A-Za-z2-7]{1,7}(?==)))*=*"
+)
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]|\\[rn]")
 #: How often base64 or hex is decoded that is encoded in another one.
 _MAX_DEPTH = 2
@@ -202,6 +206,13 @@ def _from_base64(text: str) -> Iterator[str]:
         yield _text_of(base64.b64decode(whole + "=" * (-len(whole) % 4)))
 
 
+def _from_base32(text: str) -> Iterator[str]:
+    digits = "".join(text.split()).rstrip("=")
+    while len(digits) % 8 in (1, 3, 6):  # the length of no base32
+        digits = digits[:-1]
+    yield _text_of(base64.b32decode(digits + "=" * (-len(digits) % 8), casefold=True))
+
+
 def _from_hex(text: str) -> Iterator[str]:
     yield _text_of(bytes.fromhex("".join(_HEX_BYTE.findall(text))))
 
@@ -210,7 +221,12 @@ def _from_decimals(text: str) -> Iterator[str]:
     yield _text_of(bytes(min(int(number), 255) for number in re.findall(r"\d+", text)))
 
 
-_RUNS = ((_BASE64_RUN, _from_base64), (_HEX_RUN, _from_hex), (_DECIMAL_RUN, _from_decimals))
+_RUNS = (
+    (_BASE64_RUN, _from_base64),
+    (_BASE32_RUN, _from_base32),
+    (_HEX_RUN, _from_hex),
+    (_DECIMAL_RUN, _from_decimals),
+)
 
 
 def _text_of(content: bytes) -> str:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageRefusedError
+from airflow_provider_cytechbot.bulk import runner
 from airflow_provider_cytechbot.operators.users import CyTechBotUpdateUsersOperator
-from airflow_provider_cytechbot.transport import retry
 
 from ..kills.user_server import UserServer
 from .corpus import fuzz, saved
@@ -32,7 +32,7 @@ def server():
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         connection = {"conn_type": "cytechbot", "host": server.url, "password": "1-some-key"}
         patch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", json.dumps(connection))
-        patch.setattr(retry, "FIRST_WAIT", 0.01)
+        patch.setattr(runner, "_FIRST_WAIT", 0.01)
         server.delay = 0
         yield server
         server.shutdown()
@@ -86,7 +86,7 @@ def snapshots(server, tmp_path_factory):
     return before, taken
 
 
-@fuzz(examples=60, longest=1_500)
+@fuzz(examples=30, longest=1_500)
 @saved("journals")
 @given(kind=st.sampled_from(["killed", "stopped"]), damages=DAMAGES)
 def test_a_damaged_journal_renews_no_user_twice(server, snapshots, tmp_path_factory, kind, damages):

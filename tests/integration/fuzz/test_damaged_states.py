@@ -76,7 +76,7 @@ def snapshots(server, tmp_path_factory):
     return taken
 
 
-@fuzz(examples=60, longest=1_500)
+@fuzz(examples=30, longest=1_500)
 @saved("states")
 @given(kind=st.sampled_from(["killed", "finished"]), damages=DAMAGES, is_retry=st.booleans())
 def test_a_damaged_state_never_doubles_a_contact(

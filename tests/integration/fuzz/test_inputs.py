@@ -28,7 +28,7 @@ from airflow_provider_cytechbot.formats.table import Column, Table
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.transport.settings import Settings
 
-from .corpus import fuzz, saved
+from .corpus import forget_secrets, fuzz, saved
 
 KEY = "1-k-e-y-of-the-fuzz-tests"
 #: Any JSON, without halves of surrogate pairs, which no text of a file or environment has.
@@ -50,6 +50,7 @@ def read_or_refuse(text):
             found = CyTechBotHook().settings
         except (CyTechBotError, AirflowNotFoundException) as error:
             found = error  # Airflow's own, where it cannot parse the text at all
+    forget_secrets()
     if isinstance(found, Settings):
         assert found.timeout > 0
         assert found.max_retries >= 0

@@ -15,7 +15,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.transport import retry
 
 from ..kills.worker import OPERATORS
-from .corpus import fuzz, saved
+from .corpus import forget_secrets, fuzz, saved
 
 #: By operator: parameters with which it would send a call.
 GOOD = {
@@ -86,3 +86,4 @@ def test_any_rendered_value_is_used_or_refused(kind, field, value):
     # Airflow's own error is that of a connection's id that it does not have.
     with suppress(CyTechBotError, AirflowNotFoundException):
         operator.execute({"ti": task_instance})
+    forget_secrets()

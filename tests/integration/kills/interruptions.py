@@ -43,6 +43,7 @@ class Interruptions:
     def __init__(self, name):
         print(f"CYTECHBOT_SEED={SEED}")  # a test that fails shows it
         self.chance = random.Random(f"{SEED} {name}")
+        self._ways: list[str] = []
 
     def interrupt(self, attempt, is_reached):
         """
@@ -52,7 +53,9 @@ class Interruptions:
         :param is_reached: Whether it is far enough.
         """
         chance = self.chance
-        how, pause, second_pause = chance.choice(HOWS), chance.random() * 0.02, chance.random() * 0.05
+        # Each way once before any comes again: of three tries, one at least is killed in the middle.
+        self._ways = self._ways or chance.sample(HOWS, len(HOWS))
+        how, pause, second_pause = self._ways.pop(), chance.random() * 0.02, chance.random() * 0.05
         print(f"{how} at process {attempt.pid}")
         wait_until(lambda: is_reached() or attempt.has_result())
         time.sleep(pause)

@@ -242,3 +242,18 @@ def test_forms_are_what_fixed_maskers_need_longest_first():
 )
 def test_addresses_are_masked_and_ids_are_not(text, masked):
     assert mask_addresses(text) == masked
+
+
+RARE = {
+    "base32": lambda text: base64.b32encode(text).decode(),
+    "base32 in lower case": lambda text: base64.b32encode(text).decode().lower().rstrip("="),
+    "base32 wrapped": lambda text: "\r\n ".join(re.findall(".{1,16}", base64.b32encode(text).decode())),
+    "variation selectors": lambda text: "\ufe0f".join(text.decode()),
+    "grapheme joiners": lambda text: "\u034f".join(text.decode()),
+}
+
+
+@pytest.mark.parametrize("encode", RARE.values(), ids=RARE)
+@pytest.mark.parametrize("secret", [b"1234-AbCdEf", b"12+/%&<>'z", b"1-s3cr3tKEYabcXYZ"])
+def test_a_key_is_found_in_rare_forms(encode, secret):
+    assert Redactor([secret.decode()])(f"[before] {encode(secret)} [after]") == f"[before] {MASK} [after]"
