@@ -153,6 +153,15 @@ def wrong_shape(problem: str) -> CyTechBotResponseError:
     )
 
 
+def not_utf8() -> CyTechBotResponseError:
+    """Return the error for an answer whose characters are lost."""
+    return CyTechBotResponseError(
+        "the answer has text that is not UTF-8.",
+        "Let the server send UTF-8, or name ISO-8859-1 or Windows-1252 in its Content-Type.",
+        is_transient=False,
+    )
+
+
 def _kinds_of(shape: type) -> Callable[[], dict[str, str]]:
     """Return a function that returns the kind of each field. It is slow, and so not called by DAG files."""
 
