@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api import http_status
-from airflow_provider_cytechbot.api.decoders import ReadContext, wrong_shape
+from airflow_provider_cytechbot.api.decoders import ReadContext, not_utf8, wrong_shape
 from airflow_provider_cytechbot.api.endpoints import Answer, Repeat
 from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
@@ -20,7 +20,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotUnansweredError,
 )
 from airflow_provider_cytechbot.api.facebook_errors import find_facebook_error, is_facebook_error
-from airflow_provider_cytechbot.api.json_text import decode, find_root, loads
+from airflow_provider_cytechbot.api.json_text import decode, find_root, is_utf8, loads
 from airflow_provider_cytechbot.api.matching import check_echo, check_match
 from airflow_provider_cytechbot.api.messages import (
     MAX_MASKED,
@@ -107,9 +107,14 @@ def _decipher(
     value = _json(headers, body)
     failure: CyTechBotError
     try:
-        return _read(call, value, headers, zone, is_resend)
+        result = _read(call, value, headers, zone, is_resend)
     except CyTechBotResponseError as error:
         failure = error
+    else:
+        # A message may lose characters: to raise for it would hide a refusal, or that a write was done.
+        if call.endpoint.verb == "GET" and not is_utf8(body):
+            raise not_utf8()
+        return result
     # Not the API's words for a refusal, but perhaps those of Facebook.
     raise _passed_on_error(call, value, headers) or failure
 

@@ -68,7 +68,8 @@ def records(shape: type[RecordT]) -> Decoder[list[RecordT]]:
     """
     Return a decoder of a JSON list of records; ``null`` is read as an empty list.
 
-    Elements without an id, such as rows that a join of the server left empty, are skipped and logged.
+    Elements without an id, such as rows that a join of the server left empty, are skipped and logged. PHP
+    writes an empty row as ``[]``, and one that was not found as ``false``.
 
     :param shape: A ``TypedDict`` of :mod:`.records`.
     """
@@ -117,17 +118,17 @@ def read_flow_answers(value: Any, context: ReadContext) -> FlowAnswers:
 
 def read_answers(value: Any, context: ReadContext) -> list[FlowAnswer]:
     """Read a list of answers, whose question ids come as ``question_id`` or as ``id``."""
-    items = _without_empty(_list(value), lambda item: item is None, "answer")
+    items = _without_empty(_list(value), _is_empty_row, "answer")
     return [_read_answer(item, context) for item in items]
 
 
 def is_empty_id(value: Any) -> bool:
     """
-    Return whether an id of an answer is ``null`` or blank. PHP writes the key of a ``null`` as an empty text.
+    Return whether an id of an answer is ``null``, ``false`` or blank. PHP writes ``null`` as a key as "".
 
     :param value: The JSON value.
     """
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or value is False or (isinstance(value, str) and not value.strip())
 
 
 def log_skipped(count: int, member: str) -> None:
@@ -149,6 +150,15 @@ def wrong_shape(problem: str) -> CyTechBotResponseError:
     return CyTechBotResponseError(
         f"the answer has the wrong shape: {problem}.",
         "If this goes on, the server has another version of the API.",
+        is_transient=False,
+    )
+
+
+def not_utf8() -> CyTechBotResponseError:
+    """Return the error for an answer whose characters are lost."""
+    return CyTechBotResponseError(
+        "the answer has text that is not UTF-8.",
+        "Let the server send UTF-8, or name ISO-8859-1 or Windows-1252 in its Content-Type.",
         is_transient=False,
     )
 
@@ -186,7 +196,11 @@ def _without_empty(items: list[Any], is_empty: Callable[[Any], bool], member: st
 
 
 def _has_no_id(item: Any, id_name: str) -> bool:
-    return item is None or (isinstance(item, dict) and is_empty_id(item.get(id_name)))
+    return _is_empty_row(item) or (isinstance(item, dict) and is_empty_id(item.get(id_name)))
+
+
+def _is_empty_row(item: Any) -> bool:
+    return item in (None, False, "", [])
 
 
 def _read_answer(value: Any, context: ReadContext) -> FlowAnswer:

@@ -12,11 +12,12 @@ from airflow_provider_cytechbot.api.decoders import (
     check_subscriber_id,
     is_empty_id,
     log_skipped,
+    not_utf8,
     read_answers,
     wrong_shape,
 )
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, clean, find_root
+from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, clean, find_root, is_text
 from airflow_provider_cytechbot.api.matching import is_same, mismatch
 from airflow_provider_cytechbot.api.records import FlowAnswer
 
@@ -65,7 +66,9 @@ class FlowAnswersParser:
         self.flow_name: str | None = None
         self._flow_campaign_id = ""
         self._context = context
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        #: Whether bytes that are not UTF-8 have arrived, perhaps in a notice, and in a member of the answer.
+        self._has_other_bytes = self._has_lost_text = False
         self._text = ""
         self._at = 0
         #: Joined only before reading, because text that grows block by block is copied each time.
@@ -86,7 +89,7 @@ class FlowAnswersParser:
         """
         if not self.is_streaming:
             self.head += block
-        self._take(self._decoder.decode(block))
+        self._take(self._decode(block))
         return self._read() if self._length >= self._try_at_length else []
 
     def close(self) -> list[SubscriberAnswers]:
@@ -96,7 +99,7 @@ class FlowAnswersParser:
         :raises CyTechBotTransportError: The answer ended early.
         :raises CyTechBotResponseError: The answer has the wrong shape.
         """
-        self._take(self._decoder.decode(b"", final=True))
+        self._take(self._decode(b"", final=True))
         found = self._read()
         if self.is_streaming and self._place is not _Place.AFTER_ROOT:
             raise CyTechBotTransportError("the answer was cut off, or damaged, before its end.")
@@ -114,11 +117,21 @@ class FlowAnswersParser:
         """
         if self._place is not _Place.SUBSCRIBER:
             return None
-        unread = "".join([self._text[self._at :], *self._waiting]).encode() + self._decoder.getstate()[0]
+        text = "".join([self._text[self._at :], *self._waiting])
+        unread = text.encode(errors="surrogateescape") + self._decoder.getstate()[0]
         self._decoder.reset()
         self._waiting.clear()
         self._text, self._at, self._length, self._try_at_length = "", 0, 0, 0
         return unread
+
+    def _decode(self, block: bytes, *, final: bool = False) -> str:
+        try:
+            return self._decoder.decode(block, final)
+        except UnicodeDecodeError:
+            block = self._decoder.getstate()[0] + block
+        self._has_other_bytes = True
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        return self._decoder.decode(block, final)
 
     def _take(self, text: str) -> None:
         self._waiting.append(text)
@@ -178,6 +191,7 @@ class FlowAnswersParser:
             self._check_campaign()
             self._at, self._place, self._is_first = at + 1, _Place.SUBSCRIBER, True
             self.is_streaming = True
+            self._refuse_lost_text()
             self.head.clear()
             return
         value, at = self._read_value(at)
@@ -232,9 +246,16 @@ class FlowAnswersParser:
         match = _COMMA_OR_END.match(self._text, at)
         if not match:
             raise _NeedMoreError
+        if self._has_other_bytes and not is_text(self._text[self._at : at]):
+            self._has_lost_text = True
+            self._refuse_lost_text()
         self._at = match.end()
         self._place = after_comma if match[1] == "," else after_end
         self._is_first = False
+
+    def _refuse_lost_text(self) -> None:
+        if self._has_lost_text and self.is_streaming:
+            raise not_utf8()
 
     def _read_name(self) -> tuple[str, int]:
         at = self._skip_space(self._at)

@@ -25,9 +25,36 @@ def decode(body: bytes) -> str:
     """
     Return the text of a body, without byte order marks.
 
-    :param body: The body. Invalid UTF-8, which only a notice can have, becomes U+FFFD.
+    :param body: The body. Invalid UTF-8 becomes U+FFFD; :func:`is_utf8` finds it in a record.
     """
     return body.decode(errors="replace").lstrip("\ufeff")
+
+
+def is_utf8(body: bytes) -> bool:
+    """
+    Return whether the JSON of a body is UTF-8. The notices before it need not be.
+
+    :param body: The body, which has JSON.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        text = body.decode(errors="surrogateescape")
+        return is_text(text[find_root(text) or 0 :])
+    return True
+
+
+def is_text(text: str) -> bool:
+    """
+    Return whether text has no half a surrogate pair, which also stands for a byte that is not UTF-8.
+
+    :param text: The text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -94,11 +121,7 @@ def clean(text: str) -> str:
 
     :param text: Text from JSON, which can hold half an emoji, cut off by the width of a database column.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return text if is_text(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def json_type(value: Any) -> str:

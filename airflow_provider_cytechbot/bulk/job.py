@@ -331,14 +331,13 @@ async def _open_hook(
     from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
     hook = CyTechBotAsyncHook(conn_id)
-    hook.settings = settings
-    hook.transport = AiohttpTransport(settings)
-    hook.transport.take_turn = take_turn
-    hook.transport.open_session()
+    transport = AiohttpTransport(settings)
+    transport.take_turn = take_turn
+    hook.open(settings, transport)
     try:
         yield hook
     finally:
-        await hook.transport.close()
+        await hook.close()
 
 
 class _KeySteps:

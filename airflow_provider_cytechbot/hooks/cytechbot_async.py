@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -34,6 +35,14 @@ R = TypeVar("R")
 IN_THREAD_BYTES = 64 * 1024
 
 
+@dataclass
+class _Opened:
+    """A transport with an open session, and the number of tasks that use it."""
+
+    transport: AiohttpTransport
+    users: int = 0
+
+
 class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
     """
     Calls the API without blocking: an asynchronous context manager.
@@ -42,6 +51,9 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
 
         async with CyTechBotAsyncHook() as hook:
             campaign = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+
+    Several tasks and event loops can share a hook, each within its own ``async with``. Sockets belong to an
+    event loop, so that each loop has a session of its own; the last task to leave closes it.
 
     Connection, errors, retries and masking are those of
     :class:`~airflow_provider_cytechbot.hooks.cytechbot.CyTechBotHook`.
@@ -58,7 +70,39 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         super().__init__(**kwargs)
         self.cytechbot_conn_id = cytechbot_conn_id
         self.settings: Settings
-        self.transport: AiohttpTransport
+        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+
+    @property
+    def transport(self) -> AiohttpTransport:
+        """The transport of the running event loop."""
+        if opened := self._opened.get(asyncio.get_running_loop()):
+            return opened.transport
+        raise RuntimeError(
+            "The hook is not open in this event loop: use it within 'async with CyTechBotAsyncHook()'."
+        )
+
+    def open(self, settings: Settings, transport: AiohttpTransport) -> None:
+        """
+        Open the session, if this event loop has none yet. Each call needs one of :meth:`close`.
+
+        :param settings: The connection's settings.
+        :param transport: The transport to use if there is none.
+        """
+        loop = asyncio.get_running_loop()
+        self.settings = settings
+        if loop not in self._opened:
+            transport.open_session()
+            self._opened[loop] = _Opened(transport)
+        self._opened[loop].users += 1
+
+    async def close(self) -> None:
+        """Close the session and its sockets, unless another task of this event loop still uses them."""
+        loop = asyncio.get_running_loop()
+        opened = self._opened[loop]
+        opened.users -= 1
+        if not opened.users:
+            del self._opened[loop]
+            await opened.transport.close()
 
     async def __aenter__(self) -> CyTechBotAsyncHook:
         """Fetch the connection and open the session."""
@@ -71,19 +115,19 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         try:
             # In a thread: aiohttp alone takes a quarter of a second to import, certificates are read from
             # disk, and masking sends a message to the supervisor.
-            await asyncio.to_thread(self._prepare, connection)
+            prepared = await asyncio.to_thread(self._prepare, connection)
         except CyTechBotError as error:
             failure = error
         else:
-            self.transport.open_session()
+            self.open(*prepared)
             return self
         raise failure.with_traceback(None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the session and its sockets."""
-        await self.transport.close()
+        """Close the session, unless another task of this event loop still uses it."""
+        await self.close()
 
     async def call(self, endpoint: Endpoint[T], *, max_retries: int | None = None, **fields: object) -> T:
         """
@@ -155,17 +199,15 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
                 max_retries,
             )
 
-    def _prepare(self, connection: Secret) -> None:
+    def _prepare(self, connection: Secret) -> tuple[Settings, AiohttpTransport]:
         import airflow_provider_cytechbot.transport.retry  # noqa: F401 (slow to import, and used below)
         from airflow_provider_cytechbot.transport.aiohttp_transport import AiohttpTransport
 
-        self.settings = self.read_settings(connection)
+        settings = self.read_settings(connection)
         try:
-            self.transport = AiohttpTransport(self.settings)
+            return settings, AiohttpTransport(settings)
         except CyTechBotError as error:
             failure = error
-        else:
-            return
         raise self.task_error(failure)
 
     async def _send(self, call: Call[T], is_resend: bool) -> T:
@@ -184,10 +226,11 @@ class CyTechBotAsyncHook(CyTechBotBaseHook, BaseHook):
         """Build a call and send it with retries; raise its error as a task should."""
         from airflow_provider_cytechbot.transport.retry import send_with_retries_async
 
+        limiter = self.transport.limiter
         try:
             call = self.build_call(endpoint, fields)
             times = self.settings.max_retries if max_retries is None else max_retries
-            attempts = send_with_retries_async(send, call, times, self.transport.limiter)
+            attempts = send_with_retries_async(send, call, times, limiter)
             return await without_frames_async(attempts)
         except CyTechBotError as error:
             failure = error

@@ -172,14 +172,15 @@ class AiohttpTransport:
         :raises CyTechBotTransportError: The body ended early.
         """
         failures = TransportFailures(call, self._settings)
-        decoder = ContentDecoder(response.headers.get("Content-Encoding"), failures)
+        decoder = ContentDecoder(response.headers, failures)
         watch = ProgressWatch(self._settings.timeout)
         # A chunk's extension is no part of the body: in drops, it lets no read return, and none time out.
         within = WINDOW_TIMEOUTS * self._settings.timeout
         while received := await self._translate_errors(call, _watched_read(response, watch), within=within):
             for block in decoder.decode(received):
                 yield block
-        decoder.finish()
+        if rest := decoder.finish():
+            yield rest
 
     async def _translate_errors(
         self, call: Call[Any], operation: Awaitable[T], *, within: float | None = None

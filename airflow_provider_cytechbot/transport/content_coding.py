@@ -1,10 +1,12 @@
-"""Decompression of a body that also checks that the body is complete."""
+"""Decompression of a body that also checks that the body is complete, and its conversion to UTF-8."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from airflow_provider_cytechbot.transport.charsets import CharsetDecoder
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.transport.failures import TransportFailures
@@ -25,20 +27,21 @@ _GZIP_OR_ZLIB = 47
 
 class ContentDecoder:
     """
-    Decompresses a body block by block, with blocks of limited size.
+    Decompresses a body block by block, with blocks of limited size, and converts it to UTF-8.
 
     HTTP libraries accept a gzip stream without its check sum or its end as complete.
 
-    :param coding: The answer's ``Content-Encoding``, if it has one.
+    :param headers: The answer's headers, with names in any case.
     :param failures: Makes the errors of the call that is answered.
     :raises CyTechBotTransportError: There is no decoder for it.
     """
 
-    def __init__(self, coding: str | None, failures: TransportFailures) -> None:
-        name = (coding or "").strip().lower()
+    def __init__(self, headers: Mapping[str, str], failures: TransportFailures) -> None:
+        name = headers.get("Content-Encoding", "").strip().lower()
         if name not in _PLAIN | _COMPRESSED:
             raise failures.unknown_coding()
         self._stream = None if name in _PLAIN else zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._charset = CharsetDecoder(headers.get("Content-Type"))
         self._failures = failures
         self._is_empty = True
         self._has_content = False
@@ -51,6 +54,19 @@ class ContentDecoder:
         :param data: Some bytes, cut anywhere.
         :raises CyTechBotTransportError: They are damaged.
         """
+        yield from filter(None, map(self._charset.decode, self._decompress(data)))
+
+    def finish(self) -> bytes:
+        """
+        Check that the body may end here, and return the end of its last block, which is mostly empty.
+
+        :raises CyTechBotTransportError: It may not end here.
+        """
+        if self._stream is not None and not self._stream.eof and not self._is_empty:
+            raise self._failures.compression_cut_off()
+        return self._charset.finish()
+
+    def _decompress(self, data: bytes) -> Iterator[bytes]:
         self._is_empty = False
         if self._stream is None:
             yield data
@@ -74,12 +90,3 @@ class ContentDecoder:
         else:
             return
         raise self._failures.damaged()
-
-    def finish(self) -> None:
-        """
-        Check that the body may end here.
-
-        :raises CyTechBotTransportError: It may not end here.
-        """
-        if self._stream is not None and not self._stream.eof and not self._is_empty:
-            raise self._failures.compression_cut_off()

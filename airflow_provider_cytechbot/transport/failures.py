@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.transport.answer_limits import MAX_FRAMING_BYTES
+from airflow_provider_cytechbot.transport.client_config import proxies
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
@@ -32,8 +33,10 @@ class TransportFailures:
 
         :param reason: The reason that the TLS library gives.
         """
+        has_tls_proxy = any(url.startswith("https://") for url in proxies(self._settings).values())
+        server = f"the proxy or of {self._server}" if has_tls_proxy else self._server
         return CyTechBotTransportError(
-            f"the TLS certificate of {self._server} is not trusted: {reason.rstrip('.')}.",
+            f"the TLS certificate of {server} is not trusted: {reason.rstrip('.')}.",
             "Check the host, or name the file of your own authority in the extra 'ca_bundle'.",
             was_sent=False,
             is_transient=False,

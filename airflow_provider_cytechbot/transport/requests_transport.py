@@ -154,10 +154,11 @@ class RequestsTransport:
         self, call: Call[Any], response: requests.Response, read: Callable[..., bytes]
     ) -> Iterator[bytes]:
         settings = self._settings
-        decoder = ContentDecoder(response.headers.get("Content-Encoding"), TransportFailures(call, settings))
+        decoder = ContentDecoder(response.headers, TransportFailures(call, settings))
         while received := _translate_errors(call, settings, lambda: read(BLOCK_SIZE, decode_content=False)):
             yield from decoder.decode(received)
-        decoder.finish()
+        if rest := decoder.finish():
+            yield rest
 
 
 def _translate_errors(call: Call[Any], settings: Settings, operation: Callable[[], T]) -> T:

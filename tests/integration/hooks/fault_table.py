@@ -79,6 +79,7 @@ FAULTS = {
     "NaN": ok('{"status":"success","id":NaN}'),
     "huge number": ok('{"status":"success","id":' + "9" * 10_000 + "}"),
     "invalid UTF-8": ok(b'{"status":"error","message":"\xff\xfe"}'),
+    "Latin-1": ok(b'{"status":"success","message":"caf\xe9","id":"1","data":[]}'),
     "gzip that is none": ok("text", "Content-Encoding: gzip"),
     "gzip cut off": ok(gzip.compress(GOOD.encode())[:-8], "Content-Encoding: gzip"),
     "unknown coding": ok(GOOD, "Content-Encoding: br"),

@@ -236,3 +236,65 @@ class TestProxies:
         proxy.will(answers.ok("", status="407 Proxy Authentication Required"))
         hook = connect("https://bot.example", proxy=f"http://127.0.0.1:{proxy.port}", max_retries=0)
         assert "would not connect to bot.example" in same_error(hook)
+
+
+def test_two_event_loops_share_a_hook(fault_server, answers, connect):
+    fault_server.will(answers.ok(CAMPAIGN))
+    connect(fault_server.base_url)
+    hook = CyTechBotAsyncHook()
+
+    async def read():
+        async with hook:
+            return await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+
+    async def read_in_both():
+        async with hook:
+            before = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+            beside = await asyncio.to_thread(asyncio.run, read())
+            after = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+        return [before, beside, after]
+
+    first, *others = [*asyncio.run(read_in_both()), asyncio.run(read())]
+    assert first["flow_name"] == "Feedback"
+    assert others == [first] * 3
+
+
+def test_two_tasks_share_a_hook(fault_server, answers, connect):
+    fault_server.will(answers.ok(CAMPAIGN))
+    connect(fault_server.base_url)
+    hook = CyTechBotAsyncHook()
+    sessions = set()
+
+    async def read(number):
+        async with hook:
+            sessions.update(hook.transport._sessions.values())
+            await asyncio.sleep(0.02 * number)  # each leaves at another time
+            found = await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+            async with hook:
+                pass
+            return found, await hook.call(endpoints.GET_FLOW_CAMPAIGN, flow_campaign_id="1")
+
+    async def read_all():
+        return await asyncio.gather(*map(read, range(4)))
+
+    found = [each for pair in asyncio.run(read_all()) for each in pair]
+    assert [each["flow_name"] for each in found] == ["Feedback"] * 8
+    assert all(session.closed for session in sessions)
+    assert len(sessions) == 2
+
+
+def test_a_hook_that_is_not_open_in_the_event_loop(fault_server, connect):
+    connect(fault_server.base_url)
+    hook = CyTechBotAsyncHook()
+
+    async def call():
+        await hook.call(endpoints.GET_FLOW_CAMPAIGNS)
+
+    async def call_in_another():
+        async with hook:
+            await asyncio.to_thread(asyncio.run, call())
+
+    for run in (call, call_in_another):
+        with pytest.raises(RuntimeError, match="not open in this event loop: use it within 'async with"):
+            asyncio.run(run())
+    assert not fault_server.requests

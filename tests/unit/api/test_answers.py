@@ -331,6 +331,21 @@ def test_an_empty_object_is_refused(name):
     assert type(failure(name, "{}")) is errors.CyTechBotResponseError
 
 
+@pytest.mark.parametrize("before", [b"", b"Notice: caf\xe9 on line 5\n"])
+@pytest.mark.parametrize("name", ["caf\xe9", "\xed\xa0\x80", "\xff"])
+def test_a_record_whose_text_is_not_utf8_is_refused(name, before):
+    body = b'[{"id":"1","flow_name":"' + name.encode("latin-1") + b'"}]'
+    with pytest.raises(errors.CyTechBotResponseError, match="has text that is not UTF-8") as caught:
+        decipher(CALLS["get_flow_campaigns"], 200, {}, before + body)
+    assert not caught.value.is_transient
+
+
+def test_a_notice_need_not_be_utf8():
+    body = b"Notice: caf\xe9 on line 5\n" + '[{"id":"1","flow_name":"café"}]'.encode()
+    found = decipher(CALLS["get_flow_campaigns"], 200, {}, body)
+    assert found == [{"id": "1", "flow_name": "café"}]
+
+
 def test_null_for_a_list_is_an_empty_one():
     assert answer("get_flow_campaigns", "null") == []
     assert answer("get_all_packages", {"status": "success", "packages": None}) == []

@@ -164,28 +164,29 @@ def test_answers_and_questions_that_php_wrote_as_objects():
     assert len(d.read_answers({"12": {"answer": "a"}, "15": {"answer": "b"}}, CONTEXT)) == 2
 
 
-@pytest.mark.parametrize("empty", [None, "", " "], ids=repr)
+@pytest.mark.parametrize("empty", [None, "", " ", False], ids=repr)
 @pytest.mark.parametrize(("shape", "id_name"), LISTS)
 def test_elements_without_an_id_are_skipped_and_logged(shape, id_name, empty, caplog):
-    value = [{id_name: empty}, {id_name: "5"}, {}, None, {id_name: "6"}]
+    value = [{id_name: empty}, {id_name: "5"}, {}, None, [], {id_name: "6"}, False, ""]
     assert [each[id_name] for each in d.records(shape)(value, CONTEXT)] == ["5", "6"]
-    assert caplog.messages == ["Skipped elements of the answer without id: 3."]
+    assert caplog.messages == ["Skipped elements of the answer without id: 6."]
 
 
-@pytest.mark.parametrize("value", [[None], [{}], [{"label_id": None, "label_name": None}], {"0": None}])
+@pytest.mark.parametrize("value", [[None], [{}], [[]], [{"label_id": None, "label_name": None}], {"0": None}])
 def test_a_list_of_elements_without_an_id_alone_is_a_wrong_shape(value):
     with pytest.raises(CyTechBotResponseError, match="no element of a list has the id"):
         d.records(r.Label)(value, CONTEXT)
 
 
-@pytest.mark.parametrize("bad", [True, [], "x", {"label_id": True}, {"label_id": []}])
+@pytest.mark.parametrize("bad", [True, [[]], "x", {"label_id": True}, {"label_id": []}])
 def test_a_wrong_element_among_good_ones_is_a_wrong_shape(bad):
     with pytest.raises(CyTechBotResponseError, match="wrong shape"):
         d.records(r.Label)([{"label_id": "1"}, bad], CONTEXT)
 
 
 def test_empty_answers_and_subscribers_without_an_id_are_skipped(caplog):
-    value = {"id": "1", "data": {"": [{"answer": "x"}], "17": [None, {"answer": "a"}], " ": []}}
+    answers = [None, {"answer": "a"}, [], False, ""]
+    value = {"id": "1", "data": {"": [{"answer": "x"}], "17": answers, " ": []}}
     data = d.read_flow_answers(value, CONTEXT)["data"]
     assert {key: [each["answer"] for each in answers] for key, answers in data.items()} == {"17": ["a"]}
     assert len(caplog.messages) == 2

@@ -291,6 +291,39 @@ def test_text_is_joined_across_blocks_and_half_characters_are_replaced():
     assert read(body, 1) == {"\ufffd": [{"question_id": None, "question": None, "answer": "é\U0001f600"}]}
 
 
+@pytest.mark.parametrize("parser", [FlowAnswersParser, FlowAnswersBatchParser])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"flow_name":"caf\xe9","data":{"1":[],"2":[]}}',
+        b'{"data":{"1":[],"2":[]},"flow_name":"caf\xe9"}',
+        b'{"data":{"1":[],"\xff":[],"2":[]}}',
+        b'{"data":{"1":[],"2":[{"answer":"\xed\xa0\x80"}]}}',
+        b'{"data":{"1":[{"question":"\xc0\x80"}],"2":[]}}',
+        b'Notice: caf\xe9 on line 5\n{"data":{"1":[{"answer":"\xe9"}],"2":[]}}',
+    ],
+)
+def test_text_that_is_not_utf8_is_refused(parser, size, body):
+    reader = parser(ReadContext(UTC, CALL.fields))
+
+    def feed():
+        for block in blocks_of(body, [size]):
+            reader.feed(block)
+        reader.close()
+
+    with pytest.raises(CyTechBotResponseError, match="has text that is not UTF-8"):
+        feed()
+    with pytest.raises(CyTechBotResponseError, match="has text that is not UTF-8"):
+        decipher(CALL, 200, {}, body)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_notice_need_not_be_utf8(size):
+    body = 'Notice: café on line 5\n{"data":{"1":[{"answer":"'.encode("latin-1") + 'é"}]}}'.encode()
+    assert read(body, size) == {"1": [{"question_id": None, "question": None, "answer": "é"}]}
+
+
 @pytest.mark.parametrize(
     "body",
     [

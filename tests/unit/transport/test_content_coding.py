@@ -20,10 +20,9 @@ GZIP = gzip.compress(BODY)
 
 def decode(coding, body, *, cut=100):
     """Return the blocks of a body that comes in pieces of some size."""
-    decoder = ContentDecoder(coding, FAILURES)
+    decoder = ContentDecoder({} if coding is None else {"Content-Encoding": coding}, FAILURES)
     blocks = [block for at in range(0, len(body), cut) for block in decoder.decode(body[at : at + cut])]
-    decoder.finish()
-    return blocks
+    return [*blocks, *filter(None, [decoder.finish()])]
 
 
 @pytest.mark.parametrize("cut", [1, 7, 1000, 10**6])
@@ -84,3 +83,12 @@ def test_encodings_without_a_checksum_are_not_accepted(coding):
     with pytest.raises(CyTechBotTransportError, match="did not accept") as caught:
         decode(coding, BODY)
     assert not caught.value.is_transient
+
+
+@pytest.mark.parametrize("cut", [1, 7, 10**6])
+def test_converts_to_utf8_after_decompression(cut):
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json; charset=iso-8859-1"}
+    decoder = ContentDecoder(headers, FAILURES)
+    body = gzip.compress('"caf\xe9"'.encode("latin-1"))
+    blocks = [block for at in range(0, len(body), cut) for block in decoder.decode(body[at : at + cut])]
+    assert b"".join([*blocks, decoder.finish()]) == '"caf\xe9"'.encode()

@@ -41,3 +41,24 @@ def test_the_reason_of_the_tls_library_is_found_below_a_wrapper():
     inner.verify_message = "certificate has expired"
     assert verify_message([ssl.SSLCertVerificationError(), inner]) == "certificate has expired"
     assert verify_message([ValueError()]) == "verification failed"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "whose"),
+    [
+        (None, "certificate of cytechbot.com is"),
+        ("http://proxy:3128", "certificate of cytechbot.com is"),
+        ("https://proxy:3128", "certificate of the proxy or of cytechbot.com is"),
+    ],
+)
+def test_a_certificate_can_be_that_of_the_proxy(proxy, whose, monkeypatch):
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("ALL_PROXY", raising=False)
+    monkeypatch.delenv("all_proxy", raising=False)
+    settings = Settings("mine", "https://cytechbot.com/api", "1-the-api-key", proxy=proxy)
+    failures = TransportFailures(build(endpoints.GET_FLOW_CAMPAIGNS), settings)
+    assert whose in str(failures.untrusted("expired"))
+    if not proxy:
+        monkeypatch.setenv("HTTPS_PROXY", "https://proxy:3128")
+        assert "of the proxy or of" in str(failures.untrusted("expired"))
