@@ -149,6 +149,14 @@ class PollResult:
     progress: Mapping[str, Progress] = field(repr=False)
     has_all_subscribers: bool = False
 
+    def subscribers_with(self, required: Progress) -> list[str]:
+        """
+        Return the subscribers that have at least some progress.
+
+        :param required: The progress.
+        """
+        return [each for each, reached in self.progress.items() if reached >= required]
+
 
 class Waiter:
     """
@@ -234,7 +242,7 @@ class EventWaiter(Waiter):
     def __init__(self, schedule: PollSchedule, required: Progress) -> None:
         super().__init__(schedule, needs_all_subscribers=True)
         self._required = required
-        self._answers: NewAnswers | None = None
+        self._result: tuple[PollResult, ProgressCounts] | None = None
         self._error: CyTechBotError | None = None
         self._changed = asyncio.Event()
 
@@ -244,25 +252,21 @@ class EventWaiter(Waiter):
 
         :raises CyTechBotError: The waiter was aborted.
         """
-        while self._answers is None:
+        while self._result is None:
             if self._error is not None:
                 raise self._error
             self._changed.clear()
             await self._changed.wait()
-        answers, self._answers = self._answers, None
-        return answers
+        (result, counts), self._result = self._result, None
+        # In a thread: the subscribers of a large campaign would block the event loop.
+        subscriber_ids = await asyncio.to_thread(result.subscribers_with, self._required)
+        return NewAnswers(subscriber_ids, result.flow_name, counts.answered, counts.completed)
 
     def on_result(self, poll_result: PollResult) -> None:
         """Keep the result until :meth:`next` fetches it."""
-        if poll_result.counts is None or not poll_result.has_all_subscribers:
-            return
-        self._answers = NewAnswers(
-            [each for each, progress in poll_result.progress.items() if progress >= self._required],
-            poll_result.flow_name,
-            poll_result.counts.answered,
-            poll_result.counts.completed,
-        )
-        self._changed.set()
+        if poll_result.counts is not None and poll_result.has_all_subscribers:
+            self._result = poll_result, poll_result.counts
+            self._changed.set()
 
     def on_error(self, error: CyTechBotError) -> None:
         """Go on: there is no task to fail, and somebody may correct the connection."""
