@@ -59,7 +59,7 @@ with DAG(
         shards=SHARDS,
     ).expand(shard=list(range(SHARDS)))
 
-    @task
+    @task(multiple_outputs=False)  # one XCom, not one for each outcome
     def sum_up(manifests: Iterable[dict[str, Any]]) -> dict[str, int]:
         """Add the counts of all shards."""
         counts: Counter[str] = Counter()

@@ -86,6 +86,31 @@ def test_links_of_the_repository_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+#: A task that returns a dict, after its decorator: Airflow makes an XCom of each key.
+SPLIT_RESULT = re.compile(
+    r"@task(?:\.\w+)?(?P<arguments>\([^)]*\))?[^\n]*\n *(?:async )?def \w+\(.*?\) -> (?:dict|Mapping)\b"
+)
+
+
+def splits_its_result(text):
+    """Return whether a text has a task whose returned dict becomes an XCom for each of its keys."""
+    found = SPLIT_RESULT.finditer(text)
+    return any("multiple_outputs=False" not in (each["arguments"] or "") for each in found)
+
+
+def test_no_task_makes_an_xcom_of_each_question():
+    pages = [README, *DOCS.rglob("*.rst"), *(ROOT / "example_dags").glob("*.py")]
+    assert [page.name for page in pages if splits_its_result(page.read_text())] == []
+    task = "    @task{}\n    def count() -> dict[str, int]:"
+    assert [
+        splits_its_result(task.format(each)) for each in ("", "(retries=1)", "(multiple_outputs=False)")
+    ] == [
+        True,
+        True,
+        False,
+    ]
+
+
 # What the pages list is all there is.
 
 
