@@ -202,7 +202,10 @@ def read_parquet(file: IO[bytes]) -> Iterator[dict[str, object]]:
             left = parquet.metadata.num_rows
             for batch in parquet.iter_batches(batch_size=rows, use_threads=False):
                 left -= batch.num_rows
-                columns = [_values(column) for column in batch.columns]
+                try:
+                    columns = [_values(column) for column in batch.columns]
+                except pa.ArrowException as error:  # its kind of error for a time zone, where pytz is missing
+                    raise ValueError(error) from None
                 for values in zip(*columns, strict=True):
                     yield dict(zip(names, values, strict=True))
             if left:  # checksums do not cover the headers of pages
