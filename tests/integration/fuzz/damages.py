@@ -20,6 +20,9 @@ DAMAGES = st.lists(
     max_size=2,
 )
 
+#: How often a folder is copied that changes meanwhile.
+TRIES = 50
+
 
 def damaged(content, how, at, bits):
     """Return some content with one damage."""
@@ -62,7 +65,14 @@ class Snapshot:
     """
 
     def __init__(self, source, target, **beside):
-        shutil.copytree(source, target)
+        for _ in range(TRIES):
+            try:
+                shutil.copytree(source, target)
+                break
+            except shutil.Error:  # the run has renamed or removed a file meanwhile
+                shutil.rmtree(target)
+        else:
+            raise AssertionError(f"{source} changes all the time")
         self.folder, self.beside = target, beside
 
     def copy(self, target):
