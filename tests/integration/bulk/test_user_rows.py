@@ -17,6 +17,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.bulk import pause, runner
 from airflow_provider_cytechbot.operators.users import CyTechBotUpdateUsersOperator
+from tests.task_instance import task_instance
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,11 @@ def update(connect, tmp_path):
     def update(*, run_id="run 1", try_number=1, **fields):
         report = tmp_path / "report.csv"
         task = CyTechBotUpdateUsersOperator(task_id="renew", report_path=str(report), **fields)
-        context = context_of(run_id, try_number, task)
+        logical_date = datetime(2027, 1, 31, tzinfo=UTC)
+        context = {
+            "ti": task_instance(run_id=run_id, try_number=try_number),
+            "dag_run": SimpleNamespace(logical_date=logical_date),
+        }
         try:
             update.manifest = task.execute(context)
             update.error = None
@@ -53,21 +58,6 @@ def update(connect, tmp_path):
             return {line["key"]: line["outcome"] for line in csv.DictReader(file)}
 
     return update
-
-
-def context_of(run_id, try_number, task):
-    ti = SimpleNamespace(
-        dag_id="d",
-        task_id=task.task_id,
-        run_id=run_id,
-        map_index=-1,
-        try_number=try_number,
-        max_tries=2,
-        task=task,
-        xcom_push=lambda key, value: None,
-    )
-    run = SimpleNamespace(dag_id="d", run_id=run_id, logical_date=datetime(2027, 1, 31, tzinfo=UTC))
-    return {"ti": ti, "dag_run": run, "run_id": run_id}
 
 
 @pytest.fixture

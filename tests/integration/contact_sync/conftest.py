@@ -7,7 +7,6 @@ import json
 import os
 import threading
 import traceback
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +17,7 @@ import airflow_provider_cytechbot.transport.aiohttp_transport
 import airflow_provider_cytechbot.transport.retry  # noqa: F401
 from airflow_provider_cytechbot.bulk import pause, runner
 from airflow_provider_cytechbot.operators.contacts import CyTechBotSyncContactsOperator
+from tests.task_instance import task_instance
 
 from .contact_server import ContactServer
 
@@ -144,15 +144,13 @@ class Nights:
 
     def _context(self, pushed):
         return {
-            "ti": SimpleNamespace(
+            "ti": task_instance(
+                pushed,
                 dag_id="contacts",
                 task_id="sync",
                 run_id=f"night-{self.number}",
-                map_index=-1,
                 try_number=self.try_number,
-                max_tries=self.first_try + 2,  # the first try since a clear is max_tries - retries + 1
-                task=SimpleNamespace(retries=3),
-                xcom_push=lambda key, value: pushed.update({key: value}),
+                first_try=self.first_try,
             )
         }
 

@@ -73,7 +73,7 @@ class ContactServer(ThreadingHTTPServer):
         return sorted(map(self.values, self.contacts))
 
     def id_of(self, email: str) -> str:
-        """Return the id of the only contact with an address; ids follow the order in which creates arrived."""
+        """Return the id of the one contact with an address: ids follow the order in which creates arrive."""
         (contact_id,) = (each["id"] for each in self.contacts.values() if each["email"] == email)
         return contact_id
 

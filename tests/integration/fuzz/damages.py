@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from types import SimpleNamespace
 
 from hypothesis import strategies as st
 
@@ -79,18 +78,3 @@ class Snapshot:
         """Copy the folder again."""
         shutil.copytree(self.folder, target)
         return target
-
-
-def context_of_try(run_id, number, pushed):
-    """Return the context of a try that may be retried, whose XComs go into a mapping."""
-    task_instance = SimpleNamespace(
-        dag_id="d",
-        task_id="t",
-        run_id=run_id,
-        map_index=-1,
-        try_number=number,
-        max_tries=9,
-        task=SimpleNamespace(retries=9),
-        xcom_push=lambda key, value: pushed.update({key: value}),
-    )
-    return {"ti": task_instance}

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStorageRefusedError
 from airflow_provider_cytechbot.bulk import runner
 from airflow_provider_cytechbot.operators.users import CyTechBotUpdateUsersOperator
+from tests.task_instance import task_instance
 
 from ..kills.user_server import UserServer
 from .corpus import fuzz, saved
-from .damages import DAMAGES, Snapshot, context_of_try, damage
+from .damages import DAMAGES, Snapshot, damage
 
 USERS = 24
 #: The update at which the folder is as a killed run leaves it, or at which the run is stopped.
@@ -51,7 +52,7 @@ def renew(folder, users, try_number, begun=lambda task: None):
     )
     begun(task)
     try:
-        return task.execute(context_of_try("r", try_number, pushed)), None
+        return task.execute({"ti": task_instance(pushed, try_number=try_number)}), None
     except CyTechBotError as error:
         return pushed.get("return_value"), error
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.operators.contacts import CyTechBotSyncContactsOperator
+from tests.task_instance import task_instance
 
 from ..contact_sync.contact_server import ContactServer
 from .corpus import fuzz, saved
-from .damages import DAMAGES, Snapshot, context_of_try, damage
+from .damages import DAMAGES, Snapshot, damage
 
 ROWS = [
     {"id": f"k{each}", "email": f"k{each}@example.com", "first_name": "Ann", "last_name": f"k{each}"}
@@ -49,7 +50,7 @@ def sync(folder, run_id, try_number=1, **fields):
         **fields,
     )
     try:
-        return task.execute(context_of_try(run_id, try_number, pushed))
+        return task.execute({"ti": task_instance(pushed, run_id=run_id, try_number=try_number)})
     except CyTechBotError:
         return pushed.get("return_value")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotError
 from airflow_provider_cytechbot.transport import retry
+from tests.task_instance import task_instance
 
 from ..kills.worker import OPERATORS
 from .corpus import forget_secrets, fuzz, saved
@@ -73,17 +73,7 @@ def test_any_rendered_value_is_used_or_refused(kind, field, value):
     operator = OPERATORS[kind](task_id="t", **GOOD[kind])
     names = sorted(operator.template_fields)
     setattr(operator, names[field % len(names)], value)
-    task_instance = SimpleNamespace(
-        dag_id="d",
-        task_id="t",
-        run_id="r",
-        map_index=-1,
-        try_number=1,
-        max_tries=0,
-        task=SimpleNamespace(retries=0),
-        xcom_push=lambda key, value: None,
-    )
     # Airflow's own error is that of a connection's id that it does not have.
     with suppress(CyTechBotError, AirflowNotFoundException):
-        operator.execute({"ti": task_instance})
+        operator.execute({"ti": task_instance(retries=0)})
     forget_secrets()

@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +20,7 @@ from airflow_provider_cytechbot.operators.contacts import CyTechBotSyncContactsO
 from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
 from airflow_provider_cytechbot.operators.users import CyTechBotUpdateUsersOperator
 from airflow_provider_cytechbot.transport import rate_limiter
+from tests.task_instance import task_instance
 
 from .answers import ok
 from .fault_server import FaultServer
@@ -125,21 +125,12 @@ def run(kind, folder, try_number=1, run_id="run"):
     """Run a try of a task, and return its error, its manifest and its report."""
     operator, fields, _, _ = WRITES[kind]
     pushed = {}
-    task_instance = SimpleNamespace(
-        dag_id="d",
-        task_id="t",
-        run_id=run_id,
-        map_index=-1,
-        try_number=try_number,
-        max_tries=3,
-        task=SimpleNamespace(retries=3),
-        xcom_push=lambda key, value: pushed.update({key: value}),
-    )
     report = folder / f"report-{run_id}-{try_number}.csv"
     task = operator(task_id="t", state_path=str(folder / "state"), report_path=str(report), **fields)
     error = None
     try:
-        pushed["return_value"] = task.execute({"ti": task_instance})
+        context = {"ti": task_instance(pushed, run_id=run_id, try_number=try_number)}
+        pushed["return_value"] = task.execute(context)
     except CyTechBotError as raised:
         error = raised
     text = report.read_text()

@@ -15,7 +15,6 @@ import tempfile
 import traceback
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, io
 
@@ -43,6 +42,7 @@ from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import 
     CyTechBotFlowAnswersToObjectStorageOperator,
 )
 from airflow_provider_cytechbot.transport import aiohttp_transport  # noqa: F401
+from tests.task_instance import task_instance
 
 
 class Creates:
@@ -145,18 +145,15 @@ def context_of(command: dict, pushed: dict) -> dict:
         context["task_state_store"] = FileStore(command["store"])
     if command["try"] is None:
         return context
-    retries = 20
-    task_instance = SimpleNamespace(
-        dag_id="d",
-        task_id="t",
+    context["ti"] = task_instance(
+        pushed,
         run_id=command.get("run", "r"),
         map_index=command.get("map_index", -1),
         try_number=command["try"],
-        max_tries=command.get("first_try", 1) - 1 + retries,
-        task=SimpleNamespace(retries=retries),
-        xcom_push=lambda key, value: pushed.update({key: value}),
+        first_try=command.get("first_try", 1),
+        retries=20,
     )
-    return {**context, "ti": task_instance}
+    return context
 
 
 def handle_signals(task, command: dict) -> None:

@@ -13,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_cytechbot.transport import retry
+from tests.task_instance import task_instance
 
 
 class Task:
@@ -28,12 +29,7 @@ class Task:
 
     @property
     def _context(self):
-        ti = SimpleNamespace(
-            try_number=self.tries,
-            max_tries=self.retries,
-            task=SimpleNamespace(retries=self.retries),
-            xcom_push=lambda key, value: self.xcoms.update({key: value}),
-        )
+        ti = task_instance(self.xcoms, try_number=self.tries, retries=self.retries)
         store = SimpleNamespace(
             get=self._entries.get,
             set=self._entries.__setitem__,

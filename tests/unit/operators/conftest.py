@@ -16,6 +16,7 @@ from airflow_provider_cytechbot.api.errors import (
 from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
+from tests.task_instance import task_instance
 
 
 class ScriptedHook(CyTechBotHook):
@@ -86,12 +87,7 @@ class Tries:
         self.retries = retries
         self.store = store
         self.xcoms = {}
-        self.ti = SimpleNamespace(
-            try_number=1,
-            max_tries=retries,
-            task=SimpleNamespace(retries=retries),
-            xcom_push=lambda key, value: self.xcoms.update({key: value}),
-        )
+        self.ti = task_instance(self.xcoms, retries=retries)
 
     def context(self):
         return {"ti": self.ti} | ({"task_state_store": self.store} if self.store else {})

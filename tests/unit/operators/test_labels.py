@@ -519,16 +519,19 @@ class TestRows:
             run(assign(label_ids=["5"], rows=["1"], do_xcom_push=False))
         assert tries.xcoms == {}
 
-    def test_labels_of_an_earlier_run_are_not_assigned_again(self, run, hook, tmp_path):
+    def test_labels_of_an_earlier_run_are_not_assigned_again(self, run, hook, tries, tmp_path):
         fields = {"rows": ["1", "2"], "state_path": str(tmp_path / "state")}
         run(assign(label_ids=["5"], **fields))
         hook.calls.clear()
+        tries.ti.run_id = "run 2"
         manifest = run(assign(label_ids="5", **fields))
         assert self.counts(manifest) == {"unchanged": 2}
         assert manifest["state_uri"] == str(tmp_path / "state")
         assert sent(hook) == []
+        tries.ti.run_id = "run 3"
         assert self.counts(run(assign(label_ids=["5", "10"], **fields))) == {"succeeded": 2}
         hook.calls.clear()
+        tries.ti.run_id = "run 4"
         assert self.counts(run(assign(label_ids=["5", "10"], full_refresh=True, **fields))) == {
             "succeeded": 2
         }
