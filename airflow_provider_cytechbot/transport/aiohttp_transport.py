@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,18 +16,13 @@ import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
-from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.api.http_status import is_success
 from airflow_provider_cytechbot.transport.aiohttp_connections import Connector
+from airflow_provider_cytechbot.transport.answer_body import AnswerBody
 from airflow_provider_cytechbot.transport.answer_limits import (
-    ERROR_PAGE_BYTES,
-    MAX_TIMEOUTS,
     WINDOW_TIMEOUTS,
     OversizedFramingError,
     ProgressWatch,
     SlowAnswerError,
-    collect,
-    max_bytes,
 )
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
@@ -37,6 +32,7 @@ from airflow_provider_cytechbot.transport.requests_transport import CONNECT_TIME
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
     from airflow_provider_cytechbot.transport.settings import Settings
 
 T = TypeVar("T")
@@ -145,23 +141,12 @@ class AiohttpTransport:
         :param response: The answer from :meth:`open`.
         :raises CyTechBotTransportError: The body ended early, is too large or too slow.
         """
-        is_error_page = not is_success(response.status)
-        failures = TransportFailures(call, self._settings)
-        deadline = time.monotonic() + MAX_TIMEOUTS * self._settings.timeout
-        body = bytearray()
-        try:
+        body = AnswerBody(call, self._settings, response.status)
+        with suppress(*body.ignored_errors):
             async for block in self.blocks(call, response):
-                if not collect(body, block, ERROR_PAGE_BYTES if is_error_page else max_bytes(call)):
-                    if is_error_page:
-                        break
-                    raise failures.too_large(max_bytes(call))
-                if time.monotonic() > deadline:
-                    raise failures.too_slow()
-        except CyTechBotTransportError:
-            if not is_error_page:
-                raise
-        # The beginning of an error page and its status are enough.
-        return bytes(body)
+                if not body.add(block):
+                    break
+        return bytes(body.content)
 
     async def blocks(self, call: Call[Any], response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """

@@ -35,19 +35,6 @@ def max_bytes(call: Call[Any]) -> int:
     return READ_BYTES if call.endpoint.verb == "GET" else WRITE_BYTES
 
 
-def collect(body: bytearray, block: bytes, limit: int) -> bool:
-    """
-    Append a block to a body; return whether the body is within the limit.
-
-    :param body: The body so far.
-    :param block: The next block.
-    :param limit: The maximum size of the body in bytes. The rest is dropped.
-    """
-    room = limit - len(body)
-    body += block[:room]
-    return len(block) <= room
-
-
 class SlowAnswerError(TimeoutError):
     """The answer arrives more slowly than the lowest allowed rate."""
 

@@ -7,20 +7,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
-from airflow_provider_cytechbot.api.http_status import is_success
-from airflow_provider_cytechbot.transport.answer_limits import (
-    ERROR_PAGE_BYTES,
-    MAX_TIMEOUTS,
-    OversizedFramingError,
-    SlowAnswerError,
-    collect,
-    max_bytes,
-)
+from airflow_provider_cytechbot.transport.answer_body import AnswerBody
+from airflow_provider_cytechbot.transport.answer_limits import OversizedFramingError, SlowAnswerError
 from airflow_provider_cytechbot.transport.client_config import ca_bundle, proxies, user_agent
 from airflow_provider_cytechbot.transport.content_coding import ACCEPTED, BLOCK_SIZE, ContentDecoder
 from airflow_provider_cytechbot.transport.failures import TransportFailures, verify_message
@@ -30,6 +22,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_cytechbot.api.calls import Call
+    from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
     from airflow_provider_cytechbot.transport.settings import Settings
 
 T = TypeVar("T")
@@ -122,23 +115,12 @@ class RequestsTransport:
         :param response: The answer from :meth:`open`.
         :raises CyTechBotTransportError: The body ended early, is too large or too slow.
         """
-        is_error_page = not is_success(response.status_code)
-        failures = TransportFailures(call, self._settings)
-        deadline = time.monotonic() + MAX_TIMEOUTS * self._settings.timeout
-        body = bytearray()
-        try:
+        body = AnswerBody(call, self._settings, response.status_code)
+        with suppress(*body.ignored_errors):
             for block in self._blocks(call, response, getattr(response.raw, "read1", response.raw.read)):
-                if not collect(body, block, ERROR_PAGE_BYTES if is_error_page else max_bytes(call)):
-                    if is_error_page:
-                        break
-                    raise failures.too_large(max_bytes(call))
-                if time.monotonic() > deadline:
-                    raise failures.too_slow()
-        except CyTechBotTransportError:
-            if not is_error_page:
-                raise
-        # The beginning of an error page and its status are enough.
-        return bytes(body)
+                if not body.add(block):
+                    break
+        return bytes(body.content)
 
     def blocks(self, call: Call[Any], response: requests.Response) -> Iterator[bytes]:
         """

@@ -11,17 +11,8 @@ from airflow_provider_cytechbot.transport.answer_limits import (
     OversizedFramingError,
     ProgressWatch,
     SlowAnswerError,
-    collect,
     max_bytes,
 )
-
-
-def test_a_body_is_collected_up_to_its_limit():
-    body = bytearray()
-    assert collect(body, b"abc", 5)
-    assert collect(body, b"de", 5)
-    assert not collect(body, b"f", 5)
-    assert body == b"abcde"
 
 
 def test_answers_of_a_whole_campaign_may_be_largest():
