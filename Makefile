@@ -41,8 +41,8 @@ test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes th
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
 test-distributed: needed-programs .venvs/distributed/.made ## kills in an Airflow on Celery, 12 minutes (needs postgresql, redis-server)
-# An interrupt after 40 minutes: pytest still stops all servers. In the foreground, so that Ctrl-C reaches it, too.
-	@timeout --foreground --signal=INT --kill-after=60 40m \
+# An interrupt after 25 minutes: pytest still stops all servers. In the foreground, so that Ctrl-C reaches it, too.
+	@timeout --foreground --signal=INT --kill-after=60 25m \
 		.venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)
 
 .PHONY: needed-programs
