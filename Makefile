@@ -25,13 +25,15 @@ help: ## list these targets
 demo: .venv/.runtime ## export a flow campaign's answers with a real DAG run, from a sandbox into files
 	@$(PY) scripts/demo.py
 
-test: lint typecheck ## all that CI checks: lint, types, unit and integration tests (PYTEST_ARGS="--cov")
+test: lint typecheck ## lint, types, unit and integration tests (PYTEST_ARGS="--cov")
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 gauntlet: .venv/.test ## each endpoint and bulk write with each fault, 900 kills, long fuzzing: half an hour on two cores
 # Single tests are distributed, as long ones take minutes. An interrupt after an hour: pytest still stops all servers.
-	@CYTECHBOT_GAUNTLET=1 timeout --signal=INT --kill-after=60 60m $(PY) -m pytest -n 2 --dist worksteal --durations=10 \
+# In the foreground, so that Ctrl-C reaches it, too.
+	@CYTECHBOT_GAUNTLET=1 timeout --foreground --signal=INT --kill-after=60 60m \
+		$(PY) -m pytest -n 2 --dist worksteal --durations=10 \
 		tests/integration/hooks/test_fault_matrix.py tests/integration/hooks/test_bulk_fault_matrix.py \
 		tests/integration/kills tests/integration/fuzz $(PYTEST_ARGS)
 
@@ -39,8 +41,8 @@ test-matrix: ## unit tests and DAG runs on each supported Airflow, 20 minutes th
 	@python=$$(sh scripts/find-python) && exec "$$python" scripts/matrix.py $(VERSIONS)
 
 test-distributed: needed-programs .venvs/distributed/.made ## kills in an Airflow on Celery, 12 minutes (needs postgresql, redis-server)
-# An interrupt after 40 minutes: pytest still stops all servers. In the foreground, so that Ctrl-C reaches it, too.
-	@timeout --foreground --signal=INT --kill-after=60 40m \
+# An interrupt after 25 minutes: pytest still stops all servers. In the foreground, so that Ctrl-C reaches it, too.
+	@timeout --foreground --signal=INT --kill-after=60 25m \
 		.venvs/distributed/bin/python -m pytest tests/distributed $(PYTEST_ARGS)
 
 .PHONY: needed-programs

@@ -1,8 +1,8 @@
 """
 The software bill of materials (CycloneDX), and the audit of its packages: licences and known vulnerabilities.
 
-Both are about what an installation of the wheel brings along, with all extras for users, in the versions that
-the tests use. Test tools are not part of it.
+Both are about what an installation of the wheel brings along, in the versions that the tests use, with those
+extras for users that are installed here: the bill names the others. Test tools are not part of it.
 
     python scripts/supply_chain.py sbom dist/
     python scripts/supply_chain.py audit
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,12 @@ def main(arguments: list[str]) -> int:
             path = Path(folder) / f"{NAME.replace('-', '_')}-{version()}.cdx.json"
             path.write_text(json.dumps(bill_of_materials(), indent=2, sort_keys=True) + "\n")
             print(f"Wrote {path}")
+            print_extras_left_out()
             return 0
         case ["audit"]:
             components = bill_of_materials()["components"]
             problems = [*licence_problems(components), *vulnerability_problems(components)]
+            print_extras_left_out()
             for problem in problems:
                 print(f"PROBLEM: {problem}")
             return int(bool(problems))
@@ -61,6 +64,32 @@ def version() -> str:
     """Return the provider's version."""
     text = (ROOT / "airflow_provider_cytechbot" / "__init__.py").read_text()
     return re.findall(r'^__version__ = "(.+)"', text, re.MULTILINE)[0]
+
+
+def extras_for_users() -> tuple[list[str], list[str]]:
+    """Return the extras for users that are installed here, and those that are not."""
+    installed: list[str] = []
+    left_out: list[str] = []
+    for extra in sorted(PROJECT["optional-dependencies"]):
+        if not OF_DEVELOPERS.fullmatch(extra):
+            needed = {each.name for each in requirements_of(NAME, extra)}
+            (installed if all(map(is_installed, needed)) else left_out).append(extra)
+    return installed, left_out
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a distribution is installed here."""
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def print_extras_left_out() -> None:
+    """Print the extras that the bill does not cover."""
+    if left_out := extras_for_users()[1]:
+        print(f"Left out, as they are not installed here: the extras {', '.join(left_out)}")
 
 
 def bill_of_materials() -> dict[str, Any]:
@@ -89,7 +118,10 @@ def restrict(bill: dict[str, Any]) -> dict[str, Any]:
     """
     root = bill["metadata"]["component"]
     root |= {"version": version(), "purl": f"pkg:pypi/{NAME}@{version()}"}
-    extras = sorted(extra for extra in PROJECT["optional-dependencies"] if not OF_DEVELOPERS.fullmatch(extra))
+    extras, left_out = extras_for_users()
+    bill["metadata"].setdefault("properties", []).append(
+        {"name": f"{NAME}:extras-left-out", "value": ", ".join(left_out)}
+    )
     always = brought_along(NAME)
     wanted = brought_along(f"{NAME}[{','.join(extras)}]") - {NAME}
     references = {
@@ -125,13 +157,24 @@ def licences(component: Component) -> str:
     return "; ".join(dict.fromkeys(names)) or STATED_ELSEWHERE.get(canonicalize_name(component["name"]), "")
 
 
+def is_allowed(stated: str) -> bool:
+    """Return whether one of the stated licences is allowed. Where an expression has AND, all have to be."""
+    return any(all(map(ALLOWED.search, each.split(" AND "))) for each in _choices(stated))
+
+
+def _choices(stated: str) -> list[str]:
+    """Return the alternatives; with both AND and parentheses there is one, which has all licences."""
+    has_both = " AND " in stated and "(" in stated
+    return [stated.replace(" OR ", " AND ")] if has_both else re.split(" OR |; ", stated)
+
+
 def licence_problems(components: list[Component]) -> list[str]:
     """Print the licences, and return the packages without an allowed one."""
     problems = []
     for each in sorted(components, key=lambda each: str(each["name"]).lower()):
         licence = licences(each)
         print(f"{each['name']:45} {each['version']:20} {each['scope']:10} {licence}")
-        if not ALLOWED.search(licence):
+        if not is_allowed(licence):
             problems.append(f"{each['name']}: licence {licence!r} is not among those that are allowed")
     return problems
 

@@ -225,6 +225,12 @@ def test_bill_of_materials_lists_what_an_installation_brings_along(bill):
     assert {"pytest", "ruff", "sphinx"} & set(scopes) == set()
 
 
+def test_bill_of_materials_names_the_extras_that_it_leaves_out(bill):
+    properties = {each["name"]: each["value"] for each in bill["metadata"]["properties"]}
+    assert properties[f"{NAME}:extras-left-out"] == "azure, gcs"
+    assert "the extras azure, gcs" in audit("supply_chain.print_extras_left_out()")
+
+
 def test_bill_of_materials_is_whole(bill):
     assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", NAME)
     assert bill["metadata"]["component"]["version"] == airflow_provider_cytechbot.__version__
@@ -257,6 +263,8 @@ def test_all_licences_are_allowed(bill):
         [{"license": {"id": "GPL-3.0-only"}}],
         [{"license": {"name": "License :: Other/Proprietary License"}}],
         [{"expression": "AGPL-3.0-or-later"}],
+        [{"expression": "MIT AND AGPL-3.0-or-later"}],
+        [{"expression": "AGPL-3.0-or-later AND (MIT OR Apache-2.0)"}],
     ],
 )
 def test_other_licences_are_a_problem(licences):

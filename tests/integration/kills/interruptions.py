@@ -16,7 +16,9 @@ ROUNDS = 20 if IS_LONG else 1
 KILLS = 3
 #: Repeats a failure, together with the test's name.
 SEED = os.environ.get("CYTECHBOT_SEED") or (secrets.token_hex(4) if IS_LONG else "1")
-HOWS = ("KILL", "TERM twice", "TERM, then KILL", "execution_timeout")
+#: What ends a try at once, and what it can react to.
+DEADLY = ("KILL", "TERM, then KILL")
+ORDERLY = ("TERM twice", "execution_timeout")
 
 
 def wait_until(condition, seconds=60):
@@ -44,6 +46,8 @@ class Interruptions:
         print(f"CYTECHBOT_SEED={SEED}")  # a test that fails shows it
         self.chance = random.Random(f"{SEED} {name}")
         self._ways: list[str] = []
+        #: How many tries were interrupted, and how many of them were in the middle of their work.
+        self.tries = self.hits = 0
 
     def interrupt(self, attempt, is_reached):
         """
@@ -53,12 +57,16 @@ class Interruptions:
         :param is_reached: Whether it is far enough.
         """
         chance = self.chance
-        # Each way once before any comes again: of three tries, one at least is killed in the middle.
-        self._ways = self._ways or chance.sample(HOWS, len(HOWS))
+        if not self._ways:
+            # Each way once before any comes again, and by turns: of three tries, one at least is killed.
+            pairs = zip(chance.sample(DEADLY, 2), chance.sample(ORDERLY, 2), strict=True)
+            self._ways = [each for pair in pairs for each in pair]
         how, pause, second_pause = self._ways.pop(), chance.random() * 0.02, chance.random() * 0.05
         print(f"{how} at process {attempt.pid}")
         wait_until(lambda: is_reached() or attempt.has_result())
         time.sleep(pause)
+        self.tries += 1
+        self.hits += not attempt.has_result()
         if how == "KILL":
             attempt.kill()
         elif how == "execution_timeout":
