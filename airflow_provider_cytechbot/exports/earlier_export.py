@@ -28,7 +28,8 @@ class EarlierExport:
     """
     Finds and removes the files of an earlier export to the same path.
 
-    A manifest is not needed to find parts: a run that was killed among its parts has left none.
+    A manifest is not needed to find parts: a run that was killed among its parts has left none. Parts are
+    found behind a missing one, too: readers of the folder would take old ones for new rows.
 
     :param location: The path of the export.
     :param file_type: The type of its files.
@@ -56,6 +57,8 @@ class EarlierExport:
         """
         for location in (self._file, self.manifest, self.part(1)):
             location.refuse_existing()
+        for part in self._parts():
+            part.refuse_existing()
 
     def has_answers(self, subscriber_fields: Collection[str] = ()) -> bool:
         """
@@ -81,7 +84,7 @@ class EarlierExport:
 
     def remove_parts(self, after: int) -> None:
         """
-        Remove the parts with higher numbers, the last one first: their numbers never have a gap.
+        Remove the parts with higher numbers, the last one first.
 
         :param after: The number of the last part to keep.
         """
@@ -90,23 +93,43 @@ class EarlierExport:
 
     def _parts(self, after: int = 0) -> Iterator[StorageLocation]:
         number = after + 1
+        for listed in self._listed_parts():
+            if listed >= number and _is_file(part := self.part(listed)):
+                yield part
+                number = listed + 1
+        # Credentials that do not allow to list a folder may allow to look at a file.
         while _is_file(part := self.part(number)):
             yield part
             number += 1
 
+    def _listed_parts(self) -> list[int]:
+        """Return the sorted numbers of the parts in the folder; none if it cannot be listed."""
+        stem, dot, suffixes = self._file.path.name.partition(".")
+        name = re.compile(rf"{re.escape(stem)}-(\d{{5,}}){re.escape(dot + suffixes)}", re.ASCII)
+        with suppress(CyTechBotStorageRefusedError):
+            return sorted(int(match[1]) for each in self._folder.names() if (match := name.fullmatch(each)))
+        return []
+
+    @property
+    def _folder(self) -> StorageLocation:
+        return self._file._replace(path=self._file.path.parent)
+
     def _is_listed(self) -> bool:
+        """Return whether the manifest lists rows. One that cannot be read counts as one that does."""
         if not _is_file(self.manifest):
             return False
-        with suppress(CyTechBotStorageRefusedError, ValueError, RecursionError), self.manifest.open() as file:
-            found = json.loads(file.read())
-            return isinstance(found, dict) and found.get("rows") not in (0, None)
-        return False
+        with suppress(CyTechBotStorageRefusedError, ValueError, RecursionError):
+            with self.manifest.open() as file, self.manifest.failures.translate_errors():
+                content = file.read()
+            found = json.loads(content)
+            return not (isinstance(found, dict) and found.get("rows") == 0)
+        return True
 
     def _has_answer(self, file: StorageLocation, no_answers: Collection[str]) -> bool:
         file_format, codec = self._file_type
         try:
-            if not file.size():
-                return False
+            if not file.size():  # only plain lines of JSON have such files
+                return (file_format, codec) != ("jsonl", compression.NONE)
             if file_format == RAW:
                 return _body_has_answers(file, codec)
             with closing(
