@@ -94,7 +94,7 @@ class StoredState:
         with self._open() as source:
             reader = _BlockReader(source)
             self._head_block = reader.read()
-            self.head = self._head(self._head_block, campaign)
+            self.head = self._head(self._head_block)
             digest, check = blake2b(digest_size=16), _ContentCheck(self.head, self._head_block)
             for number in range(BUCKETS):
                 block = reader.read()
@@ -103,6 +103,7 @@ class StoredState:
             is_whole = digest.hexdigest() == self.head.digest
             if not is_whole or reader.digest() != read_block(source) or source.read(1):
                 raise ValueError("the content does not match its digests")
+        self._refuse_foreign(campaign)
         if problem := check.problem():
             raise self._location.failures.refused(
                 f"holds an impossible state: {problem}. No export has written it like that.",
@@ -150,13 +151,16 @@ class StoredState:
         except (struct.error, IndexError):  # damaged since it was checked
             self._refuse_damaged()
 
-    def _head(self, block: bytes, campaign: str) -> StateHead:
+    def _head(self, block: bytes) -> StateHead:
         if msgspec.json.decode(block, type=_Version).version != VERSION:
             raise self._location.failures.refused(
                 "holds a state of another version of this provider.",
                 "Remove it to compare with the one before it.",
             )
-        head = msgspec.json.decode(block, type=StateHead)
+        return msgspec.json.decode(block, type=StateHead)
+
+    def _refuse_foreign(self, campaign: str) -> None:
+        head = self.head
         if head.campaign != campaign:
             raise self._location.failures.refused(
                 f"holds a state of {head.campaign[:200]!r}, but this task exports {campaign!r}.",
@@ -167,7 +171,6 @@ class StoredState:
                 f"holds the state {head.interval[:100]!r}: it was renamed or copied.",
                 "Remove it to compare with the one before it.",
             )
-        return head
 
     def _refuse_damaged(self) -> NoReturn:
         raise self._location.failures.refused(
