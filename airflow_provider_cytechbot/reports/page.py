@@ -68,11 +68,11 @@ class _QuestionRow(NamedTuple):
 
 def has_answers(page: bytes) -> bool:
     """
-    Return whether a page is a report with answers. A damaged one counts as one that has.
+    Return whether a page is a report with answers. A damaged one counts as one, an empty file does not.
 
     :param page: The beginning of a page.
     """
-    return _HAS_NO_ANSWERS.search(page) is None
+    return bool(page) and _HAS_NO_ANSWERS.search(page) is None
 
 
 def render_page(

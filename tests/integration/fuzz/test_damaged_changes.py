@@ -1,4 +1,4 @@
-"""States of `export_mode="changes"` that are damaged or forged: an error that names the file, or the right rows."""
+"""States of `export_mode="changes"`, damaged or forged: an error that names the file, or the right rows."""
 
 from __future__ import annotations
 
@@ -125,18 +125,20 @@ def check(server, exported, folder, day):
         if (states_of(folder) / name_of(each)).exists()
     }
     basis = compared_with(folder, day)
+    error = None
     try:
         manifest = export(server, folder, day)
-    except CyTechBotStorageRefusedError as error:
+    except CyTechBotStorageRefusedError as caught:
+        error = str(caught)
+    if error:
         assert content_of(folder) == before
-        needed = {day, basis} & intact.keys()
-        if basis < 0:
-            assert "keeps no state before" in str(error) or not intact.get(day, True), error
+        damaged = [each for each in {day, basis} & intact.keys() if not intact[each]]
+        if basis < 0 and "keeps no state before" in error:
             return None
-        damaged = [each for each in needed if not intact[each]]
-        assert any(name_of(each) in str(error) for each in damaged), error
-        assert "Remove it" in str(error)
-        return next(each for each in damaged if name_of(each) in str(error))
+        assert "Remove it" in error
+        named = [each for each in damaged if name_of(each) in error]
+        assert len(named) == 1, error
+        return named[0]
     assert basis >= 0
     assert rows_of(folder, day) == difference(basis, day)
     assert manifest["rows"] == rows_of(folder, day).total()

@@ -98,19 +98,41 @@ class TestRemove:
             assert set(names_in(tmp_path)) == set(self.NAMES) - removed
 
     @pytest.mark.parametrize("lost", [(1,), (2,), (1, 2)], ids=str)
-    def test_finds_parts_behind_lost_ones(self, tmp_path, lost):
+    @pytest.mark.parametrize("listed", [3, 0], ids=["listed", "not listed"])
+    def test_removes_parts_behind_lost_ones_if_they_were_listed(self, tmp_path, lost, listed):
         for number in lost:
             (tmp_path / f"a-{number:05d}.csv").unlink()
-        earlier(tmp_path).remove_parts(after=0)
-        assert set(names_in(tmp_path)) == {"a.csv", "_a.csv.manifest.json", "b.csv"}
+        uris = [f"s3://b/a-{number:05d}.csv" for number in range(1, listed + 1)]
+        write(tmp_path, "_a.csv.manifest.json", content=json.dumps({"uris": uris}).encode())
+        write(tmp_path, "a-00009.csv")
+        found = earlier(tmp_path)
+        found.remove_manifest()
+        found.remove_parts(after=0)
+        kept = set(names_in(tmp_path)) - {"a.csv", "b.csv"}
+        assert "a-00009.csv" in kept  # somebody else's
+        assert ("a-00003.csv" in kept) == (not listed)
 
-    def test_parts_are_found_in_a_folder_that_cannot_be_listed(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"[", b"null", b'{"uris": 5}', b'{"uris": [5, null, "a-1.csv", "a-0000000000000001.csv"]}'],
+        ids=["empty", "cut", "null", "number", "other names"],
+    )
+    def test_a_damaged_manifest_lists_nothing(self, tmp_path, content):
+        write(tmp_path, "_a.csv.manifest.json", content=content)
+        found = earlier(tmp_path)
+        found.remove_manifest()
+        found.remove_parts(after=0)
+        assert set(names_in(tmp_path)) == {"a.csv", "b.csv"}
+
+    def test_a_folder_that_cannot_be_listed_is_no_error(self, tmp_path, monkeypatch):
         def refuse(location):
             raise location.failures.refused("cannot be listed.", "")
 
         monkeypatch.setattr(StorageLocation, "names", refuse)
-        earlier(tmp_path).remove_parts(after=1)
-        assert set(names_in(tmp_path)) == {"a.csv", "a-00001.csv", "_a.csv.manifest.json", "b.csv"}
+        with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
+            earlier(tmp_path).refuse()
+        write(tmp_path, "a-00003.csv", content=csv_of(ROW))
+        assert earlier(tmp_path).has_answers()
 
     def test_a_folder_of_the_name_is_left_alone(self, tmp_path):
         (tmp_path / "a.csv").unlink()
@@ -197,11 +219,6 @@ class TestHasAnswers:
         name = "a.json" if compress is bytes else "a.json.gz"
         write(tmp_path, name, content=compress(body))
         assert earlier(tmp_path, name).has_answers() == expected
-
-    @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.jsonl.gz", "a.json"])
-    def test_if_a_file_has_lost_its_content(self, tmp_path, name):
-        write(tmp_path, name, content=b"")
-        assert earlier(tmp_path, name).has_answers()
 
     def test_if_the_first_part_is_lost(self, tmp_path):
         write(tmp_path, "a-00003.csv", content=csv_of(ROW))
