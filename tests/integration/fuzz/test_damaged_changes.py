@@ -136,7 +136,7 @@ def check(server, exported, folder, day):
         if basis < 0 and "keeps no state before" in error:
             return None
         assert "Remove it" in error
-        named = [each for each in damaged if name_of(each) in error]
+        named = [each for each in damaged if f"{name_of(each)}, holds" in error]
         assert len(named) == 1, error
         return named[0]
     assert basis >= 0
