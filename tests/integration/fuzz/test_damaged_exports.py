@@ -134,6 +134,8 @@ def test_after_a_damaged_export_the_next_is_right_or_refused(
         else:
             assert isinstance(error, CyTechBotResponseError)
         manifest = export(server, folder, name, answers, allow_empty=True, **options | {"overwrite": True})
+    elif then == "no overwrite":
+        assert not before
     elif then == "no answers":
         assert not any(map(has_answers, before.items())), before
     expected = {uri.rpartition("/")[2] for uri in manifest["uris"]}
