@@ -29,7 +29,7 @@ test: lint typecheck ## all that CI checks: lint, types, unit and integration te
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-gauntlet: .venv/.test ## each endpoint and bulk write with each fault, 900 kills, long fuzzing: half an hour on two cores
+gauntlet: .venv/.test ## each endpoint and bulk write with each fault, 1,020 kills, long fuzzing: half an hour on two cores
 # Single tests are distributed, as long ones take minutes. An interrupt after an hour: pytest still stops all servers.
 	@CYTECHBOT_GAUNTLET=1 timeout --signal=INT --kill-after=60 60m $(PY) -m pytest -n 2 --dist worksteal --durations=10 \
 		tests/integration/hooks/test_fault_matrix.py tests/integration/hooks/test_bulk_fault_matrix.py \
