@@ -15,9 +15,10 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotStorageRefusedError,
 )
 from airflow_provider_cytechbot.transfers.flow_report import CyTechBotFlowReportOperator
+from tests.task_instance import task_instance
 
 from .corpus import fuzz, saved
-from .damages import DAMAGES, context_of_try, damage
+from .damages import DAMAGES, damage
 from .flow_server import CAMPAIGN, flow_server
 
 HISTORY, PAGE = NAMES = ["history.jsonl", "report.html"]
@@ -45,7 +46,7 @@ def report(server, folder, run, answers=None):
     task = CyTechBotFlowReportOperator(
         task_id="t", flow_campaign_id=CAMPAIGN, path=str(folder / PAGE), history_path=str(folder / HISTORY)
     )
-    return task.execute(context_of_try(run, 1, {}))
+    return task.execute({"ti": task_instance(run_id=run)})
 
 
 def counts_of(folder):
