@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -154,7 +154,8 @@ class ChangeLog:
         """
         Yield subscribers with their changed answers, and for each answer the kind of change.
 
-        :raises CyTechBotStorageError: Another run has stored a state since this one began.
+        :raises CyTechBotStorageError: Another run has stored a state since this one began, a new one or in
+            the place of the earlier one.
         """
         self._refuse_states_of_other_runs()
         earlier = self._before
@@ -163,11 +164,11 @@ class ChangeLog:
         old_questions = earlier.head.questions if earlier else []
         is_comparable = old_questions == self._spool.questions[: len(old_questions)]
         self._blocks.seek(0)
-        for number, places in enumerate(self._places):
+        for places in self._places:
             old_block, new_block = next(old_blocks, b""), read_block(self._blocks)
             if is_comparable and old_block == new_block:
                 continue
-            old = earlier.subscribers(number, old_block) if earlier else {}
+            old = earlier.subscribers(old_block) if earlier else {}
             new = msgspec.msgpack.decode(new_block, type=dict[str, bytes])
             differing = {each for each in {*old, *new} if not is_comparable or old.get(each) != new.get(each)}
             new_answers = _bucket(map(self._spool.read, places))
@@ -230,10 +231,13 @@ class ChangeLog:
                 f"The last {KEPT_STATES} intervals can be run again.",
             )
         if not self._own and self._states and self._states[-1] > self._name:
+            hint = "Export intervals in their order. One that has a state can be run again."
+            if self._states[-1] > state_name(datetime.now(UTC)):
+                hint += " That state is of the future: remove it if no run has such an interval."
             raise self._folder.failures.refused(
                 f"keeps no state before or of {self._name}, but the newer {self._states[-1]}: "
                 "an export of an older interval would contradict the newer ones.",
-                "Export intervals in their order. One that has a state can be run again.",
+                hint,
             )
 
     def _put_into_buckets(self) -> None:

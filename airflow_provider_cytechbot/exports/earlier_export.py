@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, cast
 
@@ -28,7 +28,9 @@ class EarlierExport:
     """
     Finds and removes the files of an earlier export to the same path.
 
-    A manifest is not needed to find parts: a run that was killed among its parts has left none.
+    A manifest is not needed to find parts: a run that was killed among its parts has left none. It is needed
+    behind a part that was lost, where a file of such a name can be somebody else's: only those that it lists
+    are removed.
 
     :param location: The path of the export.
     :param file_type: The type of its files.
@@ -37,6 +39,7 @@ class EarlierExport:
     def __init__(self, location: StorageLocation, file_type: FileType) -> None:
         self._file = location
         self._file_type = file_type
+        self._listed: set[int] = set()
 
     @property
     def manifest(self) -> StorageLocation:
@@ -56,6 +59,8 @@ class EarlierExport:
         """
         for location in (self._file, self.manifest, self.part(1)):
             location.refuse_existing()
+        for part in self._present_parts():
+            part.refuse_existing()
 
     def has_answers(self, subscriber_fields: Collection[str] = ()) -> bool:
         """
@@ -64,7 +69,7 @@ class EarlierExport:
         :param subscriber_fields: The columns that hold fields of the subscriber, and no answers.
         """
         no_answers = {column.name for column in COLUMNS_OF_EACH_ROW} | set(subscriber_fields)
-        parts = list(self._parts())
+        parts = self._present_parts()
         files = [*([self._file] if _is_file(self._file) else []), *parts]
         # Without parts, they were moved elsewhere, and their manifest is what is left of them.
         return any(self._has_answer(file, no_answers) for file in files) or (not parts and self._is_listed())
@@ -75,32 +80,70 @@ class EarlierExport:
             self._file.remove()
 
     def remove_manifest(self) -> None:
-        """Remove the manifest. Without one, no reader takes old and new parts for one export."""
+        """
+        Remove the manifest. Without one, no reader takes old and new parts for one export.
+
+        The parts that it lists are remembered for :meth:`remove_parts`.
+        """
         if _is_file(self.manifest):
+            self._listed = self._listed_parts()
             self.manifest.remove()
 
     def remove_parts(self, after: int) -> None:
         """
-        Remove the parts with higher numbers, the last one first: their numbers never have a gap.
+        Remove the parts with higher numbers, the last one first.
 
         :param after: The number of the last part to keep.
         """
         for part in reversed(list(self._parts(after))):
             part.remove()
 
-    def _parts(self, after: int = 0) -> Iterator[StorageLocation]:
+    def _parts(self, after: int) -> Iterator[StorageLocation]:
+        """Yield the parts up to a gap in their numbers, then those that the manifest listed."""
         number = after + 1
         while _is_file(part := self.part(number)):
             yield part
             number += 1
+        for listed in sorted(self._listed):
+            if listed > number and _is_file(part := self.part(listed)):
+                yield part
+
+    def _present_parts(self) -> list[StorageLocation]:
+        """Return all files that have the name of a part."""
+        numbers: set[int] = set()
+        folder = self._file._replace(path=self._file.path.parent)
+        # Credentials that do not allow to list a folder may allow to look at a file.
+        with suppress(CyTechBotStorageRefusedError):
+            numbers = self._numbers(folder.names())
+        first = list(self._parts(after=0))
+        return first + [part for number in sorted(numbers) if (part := self.part(number)) not in first]
+
+    def _listed_parts(self) -> set[int]:
+        manifest = self._read_manifest()
+        uris = manifest.get("uris") if isinstance(manifest, dict) else None
+        names = uris if isinstance(uris, list) else []
+        return self._numbers(each.rpartition("/")[2] for each in names if isinstance(each, str))
+
+    def _numbers(self, names: Iterable[str]) -> set[int]:
+        """Return the numbers of names of parts."""
+        stem, dot, suffixes = self._file.path.name.partition(".")
+        name = re.compile(rf"{re.escape(stem)}-(\d{{5,9}}){re.escape(dot + suffixes)}", re.ASCII)
+        return {int(match[1]) for each in names if (match := name.fullmatch(each))}
 
     def _is_listed(self) -> bool:
+        """Return whether the manifest lists rows. One that cannot be read counts as one that does."""
         if not _is_file(self.manifest):
             return False
-        with suppress(CyTechBotStorageRefusedError, ValueError, RecursionError), self.manifest.open() as file:
-            found = json.loads(file.read())
-            return isinstance(found, dict) and found.get("rows") not in (0, None)
-        return False
+        manifest = self._read_manifest()
+        return not (isinstance(manifest, dict) and manifest.get("rows") == 0)
+
+    def _read_manifest(self) -> object:
+        """Return the content of the manifest; ``None`` if it cannot be read."""
+        with suppress(CyTechBotStorageRefusedError, ValueError, RecursionError):
+            with self.manifest.open() as file, self.manifest.failures.translate_errors():
+                content = file.read()
+            return json.loads(content)
+        return None
 
     def _has_answer(self, file: StorageLocation, no_answers: Collection[str]) -> bool:
         file_format, codec = self._file_type

@@ -8,12 +8,15 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
+
+from airflow_provider_cytechbot.api.decoders import is_empty_id, is_rounded_id
+from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.layouts import Question
@@ -24,6 +27,8 @@ SUFFIX = ".state.gz"
 
 #: Subscribers are compared a bucket at a time, so that memory holds the 256th part of a campaign.
 BUCKETS = 256
+#: How far the clocks of workers may differ.
+_CLOCK_DIFFERENCE = timedelta(days=1)
 #: The largest block in bytes. Reading a file from elsewhere takes no more memory.
 MAX_BLOCK_SIZE = 256 * 1024 * 1024
 # A question's number, which gzip shrinks to almost nothing, and six bytes of BLAKE2b: a change is missed with
@@ -76,63 +81,86 @@ class StoredState:
     """
     A stored state: its head, then a block for each bucket, then a digest of everything before.
 
+    The digests find damage. Content that no export can have is refused, too, although its digests match.
+
     :param location: The file.
     :param campaign: The URI of the campaign that it must be of.
-    :raises CyTechBotStorageRefusedError: It is damaged, or of another version, campaign, server or interval.
+    :raises CyTechBotStorageRefusedError: It is damaged or impossible, or of another version, campaign, server
+        or interval.
     """
 
     def __init__(self, location: StorageLocation, campaign: str) -> None:
         self._location = location
         with self._open() as source:
             reader = _BlockReader(source)
-            self.head = self._head(reader.read(), campaign)
-            digest = blake2b(digest_size=16)
-            for _ in range(BUCKETS):
-                digest.update(reader.read())
+            self._head_block = reader.read()
+            self.head = self._head(self._head_block)
+            digest, check = blake2b(digest_size=16), _ContentCheck(self.head, self._head_block)
+            for number in range(BUCKETS):
+                block = reader.read()
+                digest.update(block)
+                check.add(number, block)
             is_whole = digest.hexdigest() == self.head.digest
             if not is_whole or reader.digest() != read_block(source) or source.read(1):
                 raise ValueError("the content does not match its digests")
+        self._refuse_foreign(campaign)
+        if problem := check.problem():
+            raise self._location.failures.refused(
+                f"holds an impossible state: {problem}. No export has written it like that.",
+                "Remove it to compare with the one before it.",
+            )
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the block of each bucket."""
-        with self._open() as source:
-            read_block(source)
-            for _ in range(BUCKETS):
-                yield read_block(source)
+        """
+        Yield the block of each bucket, the last one when all are known to be those that were checked.
 
-    def subscribers(self, number: int, block: bytes) -> dict[str, bytes]:
+        :raises CyTechBotStorageError: The file was replaced since it was checked.
+        """
+        digest = blake2b(digest_size=16)
+        with self._open() as source:
+            is_same = read_block(source) == self._head_block
+            for number in range(BUCKETS):
+                block = read_block(source)
+                digest.update(block)
+                if number == BUCKETS - 1:
+                    is_same = is_same and digest.hexdigest() == self.head.digest
+                if not is_same:
+                    raise CyTechBotStorageError(
+                        f"{self._location.path} was replaced by a run at the same time.",
+                        "The next try compares with it. Let one run at a time export: max_active_runs=1.",
+                    )
+                yield block
+
+    def subscribers(self, block: bytes) -> dict[str, bytes]:
         """
         Return the entries of each subscriber of a bucket.
 
-        :param number: The number of the bucket.
         :param block: Its block.
         """
         try:
-            found = msgspec.msgpack.decode(block, type=dict[str, bytes])
+            return msgspec.msgpack.decode(block, type=dict[str, bytes])
         except _BAD_CONTENT:
             self._refuse_damaged()
-        for subscriber_id, entries in found.items():
-            if bucket_of(subscriber_id) != number or len(entries) % _ENTRY.size:
-                self._refuse_damaged()
-        return found
 
     def answers(self, entries: bytes) -> Iterator[tuple[Question, bytes]]:
         """Yield the question and the digest of each answer of a subscriber."""
         questions = self.head.questions
-        for number, digest in _ENTRY.iter_unpack(entries):
-            if number >= len(questions):
-                self._refuse_damaged()
-            yield questions[number], digest
+        try:
+            for number, digest in _ENTRY.iter_unpack(entries):
+                yield questions[number], digest
+        except (struct.error, IndexError):  # damaged since it was checked
+            self._refuse_damaged()
 
-    def _head(self, block: bytes, campaign: str) -> StateHead:
+    def _head(self, block: bytes) -> StateHead:
         if msgspec.json.decode(block, type=_Version).version != VERSION:
             raise self._location.failures.refused(
                 "holds a state of another version of this provider.",
                 "Remove it to compare with the one before it.",
             )
-        head = msgspec.json.decode(block, type=StateHead)
-        if datetime.fromisoformat(head.extracted_at).tzinfo is None:
-            raise ValueError("the time has no offset")
+        return msgspec.json.decode(block, type=StateHead)
+
+    def _refuse_foreign(self, campaign: str) -> None:
+        head = self.head
         if head.campaign != campaign:
             raise self._location.failures.refused(
                 f"holds a state of {head.campaign[:200]!r}, but this task exports {campaign!r}.",
@@ -143,7 +171,6 @@ class StoredState:
                 f"holds the state {head.interval[:100]!r}: it was renamed or copied.",
                 "Remove it to compare with the one before it.",
             )
-        return head
 
     def _refuse_damaged(self) -> NoReturn:
         raise self._location.failures.refused(
@@ -158,6 +185,81 @@ class StoredState:
                     yield cast("IO[bytes]", source)
             except _BAD_CONTENT:
                 self._refuse_damaged()
+
+
+class _ContentCheck:
+    """
+    Looks for content that no export can have.
+
+    What an export writes has one form: whatever encodes to other bytes than were read, such as a subscriber
+    that occurs twice, is something else.
+
+    :param head: The head.
+    :param head_block: Its block.
+    """
+
+    def __init__(self, head: StateHead, head_block: bytes) -> None:
+        self._head = head
+        self._answers = 0
+        self._numbers: set[int] = set()
+        self._problem = (
+            "" if encode_head(head) == head_block else "its head has members that do not belong there"
+        )
+
+    def add(self, number: int, block: bytes) -> None:
+        """
+        Check a bucket.
+
+        :param number: Its number.
+        :param block: Its block.
+        """
+        self._problem = self._problem or self._problem_of(number, block)
+
+    def problem(self) -> str:
+        """Return what was found, after the last bucket; empty if everything is possible."""
+        return self._problem or self._problem_of_head()
+
+    def _problem_of(self, number: int, block: bytes) -> str:
+        try:
+            found = msgspec.msgpack.decode(block, type=dict[str, bytes])
+        except _BAD_CONTENT:
+            return f"bucket {number} cannot be read"
+        if msgspec.msgpack.encode(found) != block or list(found) != sorted(found):
+            return f"bucket {number} has a subscriber twice, or its subscribers out of order"
+        for subscriber_id, entries in found.items():
+            if bucket_of(subscriber_id) != number:
+                return f"bucket {number} has a subscriber of another bucket"
+            if not subscriber_id.isdigit() and (is_empty_id(subscriber_id) or is_rounded_id(subscriber_id)):
+                return f"{subscriber_id[:40]!r} is not the id of a subscriber"
+            if len(entries) % _ENTRY.size:
+                return f"an answer in bucket {number} is cut short"
+        entries = b"".join(found.values())
+        self._answers += len(entries) // _ENTRY.size
+        self._numbers.update([question for question, _ in _ENTRY.iter_unpack(entries)])
+        return ""
+
+    def _problem_of_head(self) -> str:
+        head = self._head
+        for name, found in (("question", head.questions), ("column", head.columns)):
+            if len(set(found)) < len(found):
+                return f"it has a {name} twice"
+        if self._numbers != set(range(len(head.questions))):
+            return f"its answers do not belong to its {len(head.questions)} questions"
+        if self._answers != head.answers:
+            return f"it has {self._answers} answers and counts {head.answers}"
+        return _problem_of_time(head.extracted_at)
+
+
+def _problem_of_time(text: str) -> str:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return f"{text[:40]!r} is not a time"
+    if time.tzinfo is None or time.isoformat() != text:
+        return f"{text[:40]!r} is not a time as exports write it"
+    if time > datetime.now(UTC) + _CLOCK_DIFFERENCE:
+        return f"it was extracted at {text}, which is in the future"
+    return ""
 
 
 class _BlockReader:
@@ -186,9 +288,14 @@ def write_state(sink: Any, head: StateHead, blocks: Iterable[bytes]) -> None:
     """
     digest = blake2b(digest_size=16)
     with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=sink, mtime=0) as file:
-        for block in chain([json.dumps(msgspec.structs.asdict(head)).encode()], blocks):
+        for block in chain([encode_head(head)], blocks):
             digest.update(write_block(file, block))
         write_block(file, digest.digest())
+
+
+def encode_head(head: StateHead) -> bytes:
+    """Return the block of a head."""
+    return json.dumps(msgspec.structs.asdict(head)).encode()
 
 
 def state_name(interval: datetime) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 MAX_REPORTS = 520
 #: The largest history that is read, in bytes.
 MAX_SIZE = 32 * 1024 * 1024
+
+#: How far the clocks of workers may differ.
+_CLOCK_DIFFERENCE = timedelta(days=1)
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -55,6 +59,16 @@ class EarlierReport(msgspec.Struct):
     completed: Count
     questions: list[EarlierQuestion]
 
+    def problem(self) -> str:
+        """Return why no report can have these figures; empty if one can."""
+        if self.extracted_at > datetime.now(UTC) + _CLOCK_DIFFERENCE:
+            return "is of the future"
+        if self.completed > self.answered:
+            return "has more subscribers that completed the campaign than that answered"
+        if any(each.answered > self.answered for each in self.questions):
+            return "has more answers to a question than subscribers"
+        return ""
+
     def answered_before(self, question_id: str | None, question: str) -> int | None:
         """
         Return how many subscribers had answered a question; ``None`` if this report does not have it.
@@ -69,6 +83,17 @@ class EarlierReport(msgspec.Struct):
             if None in (each.question_id, question_id) and each.question == question:
                 return each.answered
         return None
+
+
+class _Line(EarlierReport):
+    """
+    A line of the file.
+
+    :param digest: The digest of all reports of the file, the same in each line: so a line that is changed,
+        lost or added anywhere is noticed, and every line is of the same kind.
+    """
+
+    digest: str
 
 
 def as_earlier_report(figures: Figures, campaign: str, run: str, extracted_at: str) -> EarlierReport:
@@ -122,8 +147,11 @@ class History:
         return _encoded([*others, *own, report])
 
 
-def _encoded(reports: Iterable[EarlierReport]) -> bytes:
-    return b"".join(msgspec.json.encode(each) + b"\n" for each in reports)
+def _encoded(reports: Sequence[EarlierReport]) -> bytes:
+    """Return the content of the file."""
+    encoded = list(map(msgspec.json.encode, reports))
+    digest = blake2b(b"\n".join(encoded), digest_size=16).hexdigest()
+    return b"".join(b'%b,"digest":"%b"}\n' % (each[:-1], digest.encode()) for each in encoded)
 
 
 def _read(location: StorageLocation) -> Sequence[EarlierReport]:
@@ -133,19 +161,33 @@ def _read(location: StorageLocation) -> Sequence[EarlierReport]:
         content = file.read(MAX_SIZE + 1)
     if len(content) > MAX_SIZE:
         raise _not_a_history(location, f"is larger than {MAX_SIZE // 1024**2} MB")
-    decoder = msgspec.json.Decoder(EarlierReport)
-    reports = []
+    if not content:
+        raise _not_a_history(location, "is empty")
+    decoder = msgspec.json.Decoder(_Line)
+    reports, runs = [], set()
     for number, line in enumerate(content.splitlines(), start=1):
-        report = None
+        found = None
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            report = decoder.decode(line)
-        if report is None or report.extracted_at.tzinfo is None:
+            found = decoder.decode(line)
+        if found is None or found.extracted_at.tzinfo is None:
             raise _not_a_history(location, f"has something else in line {number}")
-        reports.append(report)
+        if problem := found.problem():
+            raise _not_a_history(location, f"{problem}, in line {number}")
+        if (found.campaign, found.run) in runs:
+            raise _not_a_history(location, f"has a run twice, in line {number}")
+        runs.add((found.campaign, found.run))
+        reports.append(_without_digest(found))
+    if _encoded(reports) != content:
+        raise _not_a_history(location, "was damaged or changed after it was written")
     return reports
+
+
+def _without_digest(line: _Line) -> EarlierReport:
+    return EarlierReport(*(getattr(line, name) for name in EarlierReport.__struct_fields__))
 
 
 def _not_a_history(location: StorageLocation, problem: str) -> CyTechBotStorageError:
     return location.failures.refused(
-        f"is not a history of reports: it {problem}.", "Choose another path, or move the file away."
+        f"is not a history of reports: it {problem}.",
+        "Put back an earlier version of it, move it away to begin a new one, or choose another path.",
     )

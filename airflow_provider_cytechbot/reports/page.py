@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: With many questions, fewer answers of each are listed, or the page would grow too large to mail.
 _MAX_ANSWERS_OF_ALL_QUESTIONS = 400
-_HAS_ANSWERS = re.compile(rb'<meta name="cytechbot-answered" content="[1-9]')
+_HAS_NO_ANSWERS = re.compile(rb'<meta name="cytechbot-answered" content="0">')
 #: How many reports the line over time shows.
 _MAX_POINTS = 60
 # Not from strftime: the worker's locale would translate them.
@@ -68,11 +68,11 @@ class _QuestionRow(NamedTuple):
 
 def has_answers(page: bytes) -> bool:
     """
-    Return whether a page is a report with answers.
+    Return whether a page is a report with answers. A damaged one counts as one, an empty file does not.
 
     :param page: The beginning of a page.
     """
-    return _HAS_ANSWERS.search(page) is not None
+    return bool(page) and _HAS_NO_ANSWERS.search(page) is None
 
 
 def render_page(

@@ -326,6 +326,45 @@ def test_an_export_of_changes_gives_the_same_after_kills(worker, interruptions, 
         assert {row["answer"] for row in rows} == {f"another of day {day}"}
 
 
+@pytest.mark.parametrize(
+    "target", [each for (each,) in in_short_form(("file", True), ("s3", False))], indirect=True
+)
+def test_a_history_has_each_run_once_after_kills(worker, interruptions, sandbox, target):
+    fields = {
+        "flow_campaign_id": LARGE,
+        "path": f"{target.uri}/report.html",
+        "history_path": f"{target.uri}/history.jsonl",
+    }
+
+    def history():
+        if "history.jsonl" not in target.names():
+            return []
+        return [json.loads(line)["run"].split()[-1] for line in target.read("history.jsonl").splitlines()]
+
+    def is_whole():
+        return target.read("report.html").rstrip().endswith(b"</html>")
+
+    began = time.monotonic()
+    worker.run("report", 1, fields, run="run-0")
+    seconds = time.monotonic() - began
+    for number in range(1, ROUNDS + 1):
+        before = [f"run-{each}" for each in range(number)]
+        run = f"run-{number}"
+        for attempt_number in range(1, KILLS + 1):
+            # Every second try is interrupted near its end, where both files appear.
+            least = 0.8 * seconds if attempt_number % 2 else 0
+            moment = time.monotonic() + interruptions.chance.uniform(least, seconds)
+            attempt = worker.begin("report", attempt_number, fields, run=run)
+            how, _ = interruptions.interrupt(attempt, lambda at=moment: time.monotonic() >= at)
+            assert history() in (before, [*before, run]), how
+            assert is_whole(), how
+        found = worker.run("report", KILLS + 1, fields, run=run)
+        assert found["manifest"]["answered"] == SUBSCRIBERS
+        assert (found["manifest"]["change"]["answered"], found["manifest"]["change"]["completed"]) == (0, 0)
+        assert history() == [*before, run]
+        assert is_whole()
+
+
 #: By operator: its parameters, its endpoint, and the fields that differ from round to round.
 CREATES = {
     "contact": ({"contact_type_id": "1"}, "create_contact", ("contact_email",)),

@@ -38,9 +38,11 @@ from airflow_provider_cytechbot.operators.users import (
     CyTechBotCreateUserOperator,
     CyTechBotUpdateUsersOperator,
 )
+from airflow_provider_cytechbot.reports import flow_report  # noqa: F401
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator,
 )
+from airflow_provider_cytechbot.transfers.flow_report import CyTechBotFlowReportOperator
 from airflow_provider_cytechbot.transport import aiohttp_transport  # noqa: F401
 from tests.task_instance import task_instance
 
@@ -108,6 +110,7 @@ OPERATORS = {
     "create": CreateOperator,
     "export": CyTechBotFlowAnswersToObjectStorageOperator,
     "label": CyTechBotCreateLabelOperator,
+    "report": CyTechBotFlowReportOperator,
     "sync": CyTechBotSyncContactsOperator,
     "update": CyTechBotUpdateUsersOperator,
     "user": CyTechBotCreateUserOperator,

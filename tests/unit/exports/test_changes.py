@@ -21,7 +21,7 @@ from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 DAY = timedelta(days=1)
-NOW, THEN, LATER = (f"2026-11-20T0{hour}:00:00+00:00" for hour in (1, 2, 3))
+NOW, THEN, LATER = (f"2025-11-20T0{hour}:00:00+00:00" for hour in (1, 2, 3))
 SERVER = "https://cytechbot.com/api"
 
 
@@ -308,6 +308,25 @@ def test_a_state_of_a_run_at_the_same_time_is_not_passed_over(tmp_path):
                 list(log.changes())
         assert caught.value.retryable
         next(tmp_path.rglob(f"{state_name(other)}")).unlink()
+
+
+def test_an_earlier_interval_that_is_run_again_at_the_same_time_is_not_mixed_in(tmp_path):
+    run(tmp_path, MONDAY, FIRST)
+    with open_log(tmp_path, MONDAY + DAY) as log:
+        log.fill(batches(SECOND))
+        run(tmp_path, MONDAY, {"9": {"7": "z"}, **FIRST})
+        with pytest.raises(CyTechBotStorageError, match="replaced by a run at the same time") as caught:
+            list(log.changes())
+    assert caught.value.retryable
+
+
+def test_the_error_of_a_newer_state_has_a_hint_if_it_is_of_the_future(tmp_path):
+    tomorrow = datetime.now(UTC) + 2 * DAY
+    for interval, is_future in ((datetime.now(UTC) - DAY, False), (tomorrow, True)):
+        run(tmp_path, interval, FIRST)
+        with pytest.raises(CyTechBotStorageRefusedError) as caught:
+            open_log(tmp_path, interval - 30 * DAY)
+        assert ("remove it if no run has such an interval" in str(caught.value)) == is_future
 
 
 def test_states_lie_where_readers_of_data_do_not_look(tmp_path):

@@ -63,7 +63,7 @@ class TestNames:
 
 
 class TestRefuse:
-    @pytest.mark.parametrize("name", ["a.csv", "a-00001.csv", "_a.csv.manifest.json"])
+    @pytest.mark.parametrize("name", ["a.csv", "a-00001.csv", "a-00007.csv", "_a.csv.manifest.json"])
     def test_refuses_each_file_of_an_earlier_export(self, tmp_path, name):
         write(tmp_path, name)
         with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
@@ -71,6 +71,7 @@ class TestRefuse:
 
     def test_accepts_files_of_other_exports(self, tmp_path):
         write(tmp_path, "b.csv", "a.jsonl", "a-00001.jsonl", "_b.csv.manifest.json")
+        write(tmp_path, "a-1.csv", "a-00001.csv.bak", "ba-00001.csv", "a-0000x.csv")
         earlier(tmp_path).refuse()
 
 
@@ -95,6 +96,43 @@ class TestRemove:
         for _ in range(2):  # the second time, there is nothing to remove
             getattr(earlier(tmp_path), method)(**arguments)
             assert set(names_in(tmp_path)) == set(self.NAMES) - removed
+
+    @pytest.mark.parametrize("lost", [(1,), (2,), (1, 2)], ids=str)
+    @pytest.mark.parametrize("listed", [3, 0], ids=["listed", "not listed"])
+    def test_removes_parts_behind_lost_ones_if_they_were_listed(self, tmp_path, lost, listed):
+        for number in lost:
+            (tmp_path / f"a-{number:05d}.csv").unlink()
+        uris = [f"s3://b/a-{number:05d}.csv" for number in range(1, listed + 1)]
+        write(tmp_path, "_a.csv.manifest.json", content=json.dumps({"uris": uris}).encode())
+        write(tmp_path, "a-00009.csv")
+        found = earlier(tmp_path)
+        found.remove_manifest()
+        found.remove_parts(after=0)
+        kept = set(names_in(tmp_path)) - {"a.csv", "b.csv"}
+        assert "a-00009.csv" in kept  # somebody else's
+        assert ("a-00003.csv" in kept) == (not listed)
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"[", b"null", b'{"uris": 5}', b'{"uris": [5, null, "a-1.csv", "a-0000000000000001.csv"]}'],
+        ids=["empty", "cut", "null", "number", "other names"],
+    )
+    def test_a_damaged_manifest_lists_nothing(self, tmp_path, content):
+        write(tmp_path, "_a.csv.manifest.json", content=content)
+        found = earlier(tmp_path)
+        found.remove_manifest()
+        found.remove_parts(after=0)
+        assert set(names_in(tmp_path)) == {"a.csv", "b.csv"}
+
+    def test_a_folder_that_cannot_be_listed_is_no_error(self, tmp_path, monkeypatch):
+        def refuse(location):
+            raise location.failures.refused("cannot be listed.", "")
+
+        monkeypatch.setattr(StorageLocation, "names", refuse)
+        with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
+            earlier(tmp_path).refuse()
+        write(tmp_path, "a-00003.csv", content=csv_of(ROW))
+        assert earlier(tmp_path).has_answers()
 
     def test_a_folder_of_the_name_is_left_alone(self, tmp_path):
         (tmp_path / "a.csv").unlink()
@@ -150,9 +188,11 @@ class TestHasAnswers:
         [
             (b'{"rows": 2}', True),
             (b'{"rows": 0}', False),
-            (b"{}", False),
-            (b"[", False),
-            (b"[" * 9999, False),
+            (b"{}", True),
+            (b"[", True),
+            (b"[" * 9999, True),
+            (b"\xff", True),
+            (b"", True),
         ],
     )
     def test_by_the_manifest_of_parts_that_are_elsewhere(self, tmp_path, content, expected):
@@ -179,6 +219,10 @@ class TestHasAnswers:
         name = "a.json" if compress is bytes else "a.json.gz"
         write(tmp_path, name, content=compress(body))
         assert earlier(tmp_path, name).has_answers() == expected
+
+    def test_if_the_first_part_is_lost(self, tmp_path):
+        write(tmp_path, "a-00003.csv", content=csv_of(ROW))
+        assert earlier(tmp_path).has_answers()
 
     @pytest.mark.parametrize("name", ["a.csv.gz", "a.parquet", "a.jsonl", "a.json.gz"])
     def test_if_a_file_cannot_be_read(self, tmp_path, name):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -19,7 +20,7 @@ from airflow_provider_cytechbot.reports.history import (
 from airflow_provider_cytechbot.storage.locations import StorageLocation
 
 CAMPAIGN = "cytechbot://cytechbot.com/flow_campaigns/7"
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -48,13 +49,15 @@ def test_missing_file_is_an_empty_history(location):
 def test_keeps_each_report_as_one_line_of_json(location):
     collector = FigureCollector(["Why?", "How?"])
     collector.add([{"question_id": "45", "question": "Why?", "answer": "secret\nthoughts"}])
-    made = as_earlier_report(collector.figures(), CAMPAIGN, "run", "2026-11-27T06:30:00+00:00")
+    made = as_earlier_report(collector.figures(), CAMPAIGN, "run", "2025-11-27T06:30:00+00:00")
     write(location, report(1), made)
     _, line = location.path.read_text().splitlines()
-    assert json.loads(line) == {
+    found = json.loads(line)
+    assert len(found.pop("digest")) == 32
+    assert found == {
         "campaign": CAMPAIGN,
         "run": "run",
-        "extracted_at": "2026-11-27T06:30:00Z",
+        "extracted_at": "2025-11-27T06:30:00Z",
         "answered": 1,
         "completed": 0,
         "questions": [
@@ -86,8 +89,8 @@ def test_campaigns_have_reports_of_their_own(location):
 def test_oldest_reports_of_a_campaign_are_dropped(location):
     other = "cytechbot://example.com/flow_campaigns/7"
     old = [report(1, campaign=other), *map(report, range(MAX_REPORTS + 3))]
-    location.path.write_bytes(b"".join(history_module.msgspec.json.encode(each) + b"\n" for each in old))
-    write(location, report(9_999))
+    location.path.write_bytes(history_module._encoded(old))
+    write(location, report(5_000))
     assert len(runs(location)) == MAX_REPORTS
     assert runs(location)[0] == "run 4"
     assert runs(location, other) == ["run 1"]
@@ -103,9 +106,9 @@ def test_oldest_reports_of_a_campaign_are_dropped(location):
         b'{"campaign": "c"}',
         b"\xff\xfe",
         b"[" * 100_000,
-        b'{"campaign":"c","run":"r","extracted_at":"2026-01-01T00:00:00Z","answered":-1,"completed":0,"questions":[]}',
-        b'{"campaign":"c","run":"r","extracted_at":"2026-01-01T00:00:00","answered":1,"completed":0,"questions":[]}',
-        b'{"campaign":"c","run":"r","extracted_at":"yesterday","answered":1,"completed":0,"questions":[]}',
+        b'{"campaign":"c","run":"r","extracted_at":"2026-01-01T00:00:00Z","answered":-1,"completed":0,"questions":[],"digest":""}',
+        b'{"campaign":"c","run":"r","extracted_at":"2026-01-01T00:00:00","answered":1,"completed":0,"questions":[],"digest":""}',
+        b'{"campaign":"c","run":"r","extracted_at":"yesterday","answered":1,"completed":0,"questions":[],"digest":""}',
     ],
     ids=lambda content: content[:70].decode(errors="replace"),
 )
@@ -116,6 +119,58 @@ def test_other_content_is_refused(location, content, line):
         content = location.path.read_bytes() + content
     location.path.write_bytes(content)
     with pytest.raises(CyTechBotStorageRefusedError, match=f"'history_path', .* line {line}"):
+        History(location)
+
+
+def lines(*reports):
+    return history_module._encoded(reports)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b'"answered":2', b'"answered":7', 1),
+        lambda content: content.replace(b"run 2", b"run 9"),
+        lambda content: content.replace(b"/7", b"/8"),
+        lambda content: content.partition(b"\n")[2],
+        lambda content: content[: content.index(b"\n") + 1],
+        lambda content: content[:-1],
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: content + lines(report(9)),
+        lambda content: b"\n".join(reversed(content.split(b"\n")[:2])) + b"\n",
+        lambda content: content.replace(b'"run"', b'"more":1,"run"'),
+        lambda content: content.replace(b'{"campaign"', b'{ "campaign"'),
+        lambda content: b"",
+    ],
+    ids=[
+        *("a count", "a run", "a campaign", "first line lost", "last line lost", "an end lost", "other ends"),
+        *("a line of another file", "order", "another member", "a space", "everything"),
+    ],
+)
+def test_any_change_is_refused(location, change):
+    write(location, report(1), report(2))
+    before = location.path.read_bytes()
+    location.path.write_bytes(change(before))
+    with pytest.raises(CyTechBotStorageRefusedError, match=r"history.jsonl.* Put back an earlier version"):
+        History(location)
+    location.path.write_bytes(before)
+    assert runs(location) == ["run 1", "run 2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"completed": 3}, "more subscribers that completed"),
+        ({"questions": [EarlierQuestion("1", "Why?", 3)]}, "more answers to a question"),
+        ({"extracted_at": datetime.now(UTC) + timedelta(days=2)}, "is of the future"),
+        ({"run": "run 1"}, "has a run twice"),
+    ],
+    ids=["completed", "question", "future", "run twice"],
+)
+def test_figures_that_no_report_has_are_refused(location, changes, problem):
+    forged = msgspec.structs.replace(report(2), **changes)
+    location.path.write_bytes(lines(report(1), forged))
+    with pytest.raises(CyTechBotStorageRefusedError, match=f"{problem}.* line 2"):
         History(location)
 
 

@@ -187,6 +187,14 @@ class TestPage:
         assert report(page, "run 2", allow_empty="True", **paths)["answered"] == 0
         assert report(page, "run 3", **paths)["answered"] == 0
 
+    @pytest.mark.parametrize("content", [b"\0" * 5000, b"<html>"], ids=["zeros", "cut"])
+    def test_that_is_damaged_is_not_replaced_by_one_without(self, tmp_path, answer, content):
+        (tmp_path / "1.html").write_bytes(content)
+        answer({"id": None, "flow_name": None, "data": []})
+        with pytest.raises(CyTechBotResponseError, match="campaign 7, twice"):
+            report(tmp_path / "1.html")
+        assert (tmp_path / "1.html").read_bytes() == content
+
     def test_is_read_a_second_time_where_answers_are_missing(self, tmp_path, answer, requests_mock):
         answer()
         report(tmp_path / "1.html")
