@@ -1,8 +1,8 @@
 """
 ### Export for a spreadsheet
 
-One row per subscriber, one column per question. Formulas in the answers must not run, and a spreadsheet
-recognises UTF-8 by the byte order mark.
+One row per subscriber, one column per question. Formulas in the answers must not run, a spreadsheet
+recognises UTF-8 by the byte order mark, and it rounds ids of more than 15 digits unless they are text.
 
 Needs the connection `cytechbot_default`.
 """
@@ -47,5 +47,6 @@ with DAG(
         subscriber_fields=["full_name", "email"],
         escape_formulas=True,
         byte_order_mark=True,
+        csv_text_ids=True,  # a spreadsheet rounds numbers of more than 15 digits
     )
     # [END export_for_a_spreadsheet]

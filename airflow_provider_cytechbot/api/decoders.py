@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 #: Texts of numbers, not of ids: the digits were rounded, and different ids may have become one.
 _ROUNDED_ID = re.compile(r"-\d.*|\+?\d+[.]\d*(?:[eE][+-]?\d+)?|\+?\d+[eE][+]\d+", re.ASCII)
 
+_ANSWER_FIELDS = frozenset({"question_id", "id", "question", "answer"})
+
 
 @dataclass(frozen=True)
 class ReadContext:
@@ -48,14 +50,14 @@ Decoder: TypeAlias = Callable[[Any, ReadContext], RecordT]
 
 def record(shape: type[RecordT]) -> Decoder[RecordT]:
     """
-    Return a decoder of one JSON object into a record.
+    Return a decoder of one JSON object into a record. PHP can write one row as a list of one row.
 
     :param shape: A ``TypedDict`` of :mod:`.records`.
     """
     kinds = _kinds_of(shape)
 
     def read(value: Any, context: ReadContext) -> RecordT:
-        item = _object(value)
+        item = _object(_only_row(value))
         return cast(
             "RecordT",
             {name: _READ_FIELD[kind](name, item.get(name), context) for name, kind in kinds().items()},
@@ -100,7 +102,7 @@ def read_questions(value: Any, context: ReadContext) -> FlowCampaignQuestions:
 
 def read_subscriber_flow_answers(value: Any, context: ReadContext) -> SubscriberFlowAnswers:
     """Read the answers of one subscriber; ``data`` is empty where there are none yet."""
-    data = read_answers(_member(value, "data") or [], context)
+    data = read_answers(_member(value, "data"), context)
     return {**_read_requested_campaign(value, context), "data": data}
 
 
@@ -118,7 +120,8 @@ def read_flow_answers(value: Any, context: ReadContext) -> FlowAnswers:
 
 def read_answers(value: Any, context: ReadContext) -> list[FlowAnswer]:
     """Read a list of answers, whose question ids come as ``question_id`` or as ``id``."""
-    items = _without_empty(_list(value), _is_empty_row, "answer")
+    rows = [] if value in (False, "") else _list(value)
+    items = _without_empty(rows, _is_empty_row, "answer")
     return [_read_answer(item, context) for item in items]
 
 
@@ -200,11 +203,13 @@ def _has_no_id(item: Any, id_name: str) -> bool:
 
 
 def _is_empty_row(item: Any) -> bool:
-    return item in (None, False, "", [])
+    return item in (None, False, "", [], {})
 
 
 def _read_answer(value: Any, context: ReadContext) -> FlowAnswer:
     item = _object(value)
+    if _ANSWER_FIELDS.isdisjoint(item):  # a file full of nulls would look like an export
+        raise wrong_shape("an answer has neither a question id, nor a question, nor an answer")
     question_id = item.get("id") if item.get("question_id") is None else item["question_id"]
     return {
         "question_id": _read_optional_id("question_id", question_id, context),
@@ -217,6 +222,12 @@ def _read_requested_campaign(value: Any, context: ReadContext) -> FlowCampaign:
     # The id is null where nobody has answered, though the campaign exists: then the requested id is its id.
     item = _object(value)
     return _read_campaign({**item, "id": item.get("id") or context.fields["flow_campaign_id"]}, context)
+
+
+def _only_row(value: Any) -> Any:
+    """Return the row of a list of one row, which PHP can also write as an object; else the value itself."""
+    rows = list(value.values()) if isinstance(value, dict) and list(value) == ["0"] else value
+    return rows[0] if isinstance(rows, list) and len(rows) == 1 and isinstance(rows[0], dict) else value
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -171,6 +171,15 @@ def _text(name: str, value: object) -> str:
     return value
 
 
+def invisible_in_word(text: str) -> str | None:
+    """
+    Return the first invisible character of a text without words, such as an id or a key; also a joiner.
+
+    :param text: The text.
+    """
+    return _invisible(text, _BLANK)
+
+
 def _invisible(text: str, others: re.Pattern[str] | None = None) -> str | None:
     """Return the first invisible character of a text."""
     if text.isascii() and text.isprintable():
@@ -218,7 +227,7 @@ def encode_identifier(name: str, value: object) -> str:
     if _FLOAT_LIKE.fullmatch(text):
         raise field_error(name, f"{_LOOKS_ROUNDED}: {text[:40]!r}", _ROUNDED)
     _refuse_cell(name, text, _GROUPED)
-    if character := _invisible(text, _BLANK):
+    if character := invisible_in_word(text):
         raise field_error(name, f"has the invisible character U+{ord(character):04X}", "Remove it.")
     # The space is the only printable one of the characters that separate words.
     if not text.isprintable() or " " in text or "," in text:

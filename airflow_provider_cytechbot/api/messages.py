@@ -78,7 +78,10 @@ def describe_page(headers: Mapping[str, str], body: str) -> str:
     end = tags.find("</title", begin)
     if begin and end >= 0:
         return f"a web page titled {quote(page[begin:end].strip())}"
-    return header(headers, "content-type") or "something else"
+    kind = header(headers, "content-type")
+    if not kind or "json" in kind.lower():  # which some servers name for every answer
+        return "HTML" if page.lstrip().startswith("<") else "something else"
+    return kind
 
 
 def outline(value: Any) -> str:

@@ -62,6 +62,10 @@ class EarlierExport:
         for part in self._present_parts():
             part.refuse_existing()
 
+    def exists(self) -> bool:
+        """Return whether there is an earlier export, or a part of one."""
+        return any(map(_is_file, (self._file, self.manifest, self.part(1))))
+
     def has_answers(self, subscriber_fields: Collection[str] = ()) -> bool:
         """
         Return whether the earlier export has answers. A file that cannot be read counts as one that has.

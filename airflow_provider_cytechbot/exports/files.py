@@ -135,10 +135,12 @@ class ExportFiles:
 
         :param manifest: The content of the manifest of parts, which is written last.
         """
+        # Only parts: one file is all there or not at all.
+        is_first = not self._overwrite or bool(self._max_rows and not self._earlier.exists())
         try:
             self._commit(manifest)
         except BaseException:
-            if not self._overwrite:  # then all committed files are new, and useless without the others
+            if is_first:  # then all committed files are new, and useless without the others
                 with HeldSignals():
                     self._remove_committed()
             raise

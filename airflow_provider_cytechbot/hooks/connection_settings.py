@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from airflow_provider_cytechbot.api.errors import CyTechBotSettingsError
+from airflow_provider_cytechbot.api.fields import invisible_in_word
 from airflow_provider_cytechbot.transport.client_config import ca_bundle_problem
 from airflow_provider_cytechbot.transport.settings import Settings, ip_address, is_loopback_host
 
@@ -128,12 +129,18 @@ def _unusable(conn_id: str | None, problem: str) -> CyTechBotSettingsError:
     )
 
 
+def _invisible(text: str) -> str | None:
+    """Return the first character that is not seen, or that is a blank other than a space."""
+    return invisible_in_word(text) or next((each for each in text if not each.isprintable()), None)
+
+
 def _read_api_key(conn: Connection) -> str:
     key = (conn.password or "").strip()
     if not key:
         raise _unusable(conn.conn_id, "the API key (its password field) is missing")
-    if not key.isprintable():
-        raise _unusable(conn.conn_id, "the API key (its password field) holds control characters")
+    if character := _invisible(key):
+        problem = f"the API key (its password field) has the invisible character U+{ord(character):04X}"
+        raise _unusable(conn.conn_id, problem)
     return key
 
 
@@ -168,7 +175,7 @@ def _read_base_url(conn: Connection, *, allow_http: bool) -> str:
 def _parse_base_url(host: str, schema: str, port: int | None) -> str:
     """Return the base URL for a host's name or URL. A connection URI leaves a sub-folder in the schema."""
     host, folder = host.strip() or DEFAULT_HOST, schema.strip()
-    if not f"{host}{folder}".isprintable():
+    if _invisible(host + folder):
         raise _UnreadableError("holds invisible characters")
     if _INCOMPLETE_SCHEME.match(host):
         raise _UnreadableError("must begin with https://")
@@ -260,7 +267,7 @@ def _read_zone(text: str) -> ZoneInfo:
 def _read_proxy(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
-    if not url.isprintable() or _INCOMPLETE_SCHEME.match(text) or parts.query or parts.fragment:
+    if _invisible(url) or _INCOMPLETE_SCHEME.match(text) or parts.query or parts.fragment:
         raise _UnreadableError("must be the URL of an http proxy")
     if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or "") or parts.port == 0:
         raise _UnreadableError(

@@ -170,11 +170,14 @@ class CyTechBotBulkOperator(CyTechBotBaseOperator):
         :param resource: What is written.
         :param context: The task's context.
         """
+        from airflow_provider_cytechbot.storage.signals import raised_keyboard_interrupts
+
         job = self._job_for(resource, context)
         # Not by setattr, which Airflow checks: the job is not a parameter.
         vars(self)["_job"] = job
         try:
-            return job.run()
+            with raised_keyboard_interrupts():
+                return job.run()
         except CyTechBotError as error:
             failure = error
         finally:

@@ -37,6 +37,11 @@ _STEPS = (
     "as a param), then mark this task as success and clear the failed tasks downstream. "
     "If it is not there, clear this task, and it is created."
 )
+#: The step after a create that the next try can look for.
+_STEP_IF_FOUND = (
+    "Clear this task with those downstream: it looks first, returns the id if it is there, and creates it "
+    "if not."
+)
 
 
 @dataclass(frozen=True)
@@ -171,10 +176,11 @@ def _is_reusable(create: Create, new_id: str, earlier: PreviousTry) -> bool:
 
 def _ambiguous(create: Create, memory: TaskMemory, reason: str) -> CyTechBotAmbiguousWriteError:
     """Return the error of a create whose result is not known, with the steps for both cases."""
+    steps = _STEP_IF_FOUND if create.find and memory.is_persistent else _STEPS
     began = f" The create began at {memory.began:%Y-%m-%d %H:%M:%S} UTC." if memory.began else ""
     return CyTechBotAmbiguousWriteError(
         f"{create.description} may have been created.{began} {reason} It is not sent again.",
-        f"{create.call.endpoint.how_to_check} {_STEPS}",
+        f"{create.call.endpoint.how_to_check} {steps}",
         create.call.request,
     )
 

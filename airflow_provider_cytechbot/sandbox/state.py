@@ -87,12 +87,15 @@ class State:
 
     def answer(self, flow_campaign_id: str, subscriber_id: str, question_id: str, text: str | None) -> None:
         """
-        Store a subscriber's answer to a question.
+        Store a subscriber's answer to a question. Ids may be numbers, as in the hook.
 
         :param text: the answer; None for an answer that the API writes as null
         :raises DataError: for an unknown campaign or question, for the generated campaign, and for an answer
             that is neither text nor None; the message is one line and names the parameter
         """
+        flow_campaign_id = read_text(flow_campaign_id, "flow_campaign_id")
+        subscriber_id = read_text(subscriber_id, "subscriber_id")
+        question_id = read_text(question_id, "question_id")
         with self.lock:
             require_known(flow_campaign_id, self.campaigns, "flow campaign", "flow_campaign_id")
             campaign = self.campaigns[flow_campaign_id]

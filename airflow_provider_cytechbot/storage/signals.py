@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Self
@@ -56,3 +57,22 @@ class HeldSignals:
                 timeout()
             finally:
                 keyboard()
+
+
+@contextmanager
+def raised_keyboard_interrupts() -> Iterator[None]:
+    """
+    Let SIGINT raise ``KeyboardInterrupt`` in the block, as everywhere in Python.
+
+    In a task's process, Airflow 3 restores the system's default: Ctrl-C, which its supervisor passes on, ends
+    the process before anything is cleaned up.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(_KEYBOARD) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(_KEYBOARD, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(_KEYBOARD, signal.SIG_DFL)

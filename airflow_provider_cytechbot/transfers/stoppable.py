@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError, CyTechBotStorageError
 from airflow_provider_cytechbot.hooks.base import as_task_error
+from airflow_provider_cytechbot.storage.signals import raised_keyboard_interrupts
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ class StoppableTransfer:
 
     def run_stoppable(self, work: Callable[[], T]) -> T:
         """
-        Return what a function returns; :meth:`on_kill` stops it.
+        Return what a function returns; :meth:`on_kill` and Ctrl-C stop it.
 
         :param work: The function that writes the files.
         :raises CyTechBotFieldError: A parameter names a location that cannot be used.
@@ -26,7 +27,8 @@ class StoppableTransfer:
         """
         self._is_running = True
         try:
-            return work()
+            with raised_keyboard_interrupts():
+                return work()
         except (CyTechBotFieldError, CyTechBotStorageError) as error:
             failure = error
         finally:

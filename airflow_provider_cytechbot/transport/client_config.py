@@ -74,6 +74,8 @@ def ca_bundle_problem(path: str) -> str | None:
             return "does not exist"
         if Path(path).is_dir():
             return None
+        if not Path(path).is_file():  # to open a pipe would take for ever
+            return "is neither a file nor a folder"
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         return "is not a PEM file of certificates"

@@ -113,7 +113,8 @@ def check_export_changes(run: DagRun, sandbox: SandboxServer, folder: Path) -> N
 def check_export_for_a_spreadsheet(run: DagRun, sandbox: SandboxServer, folder: Path) -> None:
     text = (folder / "answers.csv").read_bytes().decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert {row["subscriber_id"] for row in rows} == set(sandbox.state.campaigns["1"].answers)
+    ids = {row["subscriber_id"] for row in rows}
+    assert ids == {f'="{each}"' for each in sandbox.state.campaigns["1"].answers}
     questions = list(sandbox.state.campaigns["1"].questions.values())
     assert list(rows[0])[3:-1] == ["full_name", "email", *questions]
 

@@ -446,9 +446,11 @@ PAGE = "<!DOCTYPE html><html><head><title>\n Log in &amp; go </title></head><bod
         (PAGE, {"Content-Type": "text/html"}, 'a web page titled "Log in &amp; go"'),
         ("<p>Hello</p>", {"content-type": "text/html; charset=utf-8"}, "text/html; charset=utf-8"),
         ("Service busy", {}, "something else"),
+        ("Service busy", {"Content-Type": "application/json"}, "something else"),
+        ("<br />\n<b>Fatal error</b>", {"Content-Type": "application/json; charset=utf-8"}, "HTML"),
         ("a" * 9000 + "<title>x</title>", {"CONTENT-TYPE": ""}, "something else"),
     ],
-    ids=["page", "html", "text", "late title"],
+    ids=["page", "html", "text", "text as JSON", "HTML as JSON", "late title"],
 )
 def test_a_web_page_is_refused(call, body, headers, what):
     error = failure(call, body, headers=headers)

@@ -185,13 +185,41 @@ def test_a_wrong_element_among_good_ones_is_a_wrong_shape(bad):
 
 
 def test_empty_answers_and_subscribers_without_an_id_are_skipped(caplog):
-    answers = [None, {"answer": "a"}, [], False, ""]
+    answers = [None, {"answer": "a"}, [], False, "", {}]
     value = {"id": "1", "data": {"": [{"answer": "x"}], "17": answers, " ": []}}
     data = d.read_flow_answers(value, CONTEXT)["data"]
     assert {key: [each["answer"] for each in answers] for key, answers in data.items()} == {"17": ["a"]}
     assert len(caplog.messages) == 2
     with pytest.raises(CyTechBotResponseError, match="no element of a list has the subscriber id"):
         d.read_flow_answers({"id": "1", "data": {"": []}}, CONTEXT)
+
+
+@pytest.mark.parametrize("empty", [None, False, "", [], {}], ids=repr)
+def test_one_subscriber_without_answers_does_not_spoil_those_of_the_others(empty):
+    value = {"id": "1", "data": {"17": empty, "18": [{"answer": "a"}]}}
+    data = d.read_flow_answers(value, CONTEXT)["data"]
+    assert {key: len(answers) for key, answers in data.items()} == {"17": 0, "18": 1}
+
+
+@pytest.mark.parametrize("item", [{"qid": "5", "text": "a"}, {"0": "5", "1": "a"}, {"Answer": "a"}], ids=str)
+def test_an_answer_without_any_known_field_is_a_wrong_shape(item):
+    with pytest.raises(CyTechBotResponseError, match="neither a question id"):
+        d.read_answers([{"answer": "a"}, item], CONTEXT)
+
+
+@pytest.mark.parametrize("wrap", [lambda row: [row], lambda row: {"0": row}], ids=["list", "object"])
+@pytest.mark.parametrize("shape", [r.User, r.Subscriber, r.ContactGroup, r.Contact])
+def test_a_record_that_php_wrote_as_a_list_of_one_row(shape, wrap):
+    row = {"id": "5", "subscriber_id": "5"}
+    assert d.record(shape)(wrap(row), CONTEXT) == d.record(shape)(row, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "value", [[], [{"id": "5"}, {"id": "6"}], [[{"id": "5"}]], {"1": {"id": "5"}}, [None]]
+)
+def test_a_list_of_another_number_of_rows_is_no_record(value):
+    with pytest.raises(CyTechBotResponseError, match="wrong shape"):
+        d.record(r.User)(value, CONTEXT)
 
 
 @pytest.mark.parametrize(("value", "new_id"), [("29", "29"), ("012345678790", "012345678790")])
@@ -213,7 +241,6 @@ def test_no_new_id(value):
         ({"question_id": "45", "id": "1"}, "45"),
         ({"question_id": None, "id": "45"}, "45"),
         ({"question_id": None}, None),
-        ({}, None),
     ],
     ids=str,
 )

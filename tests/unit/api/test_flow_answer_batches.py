@@ -45,7 +45,9 @@ plain = st.sampled_from(["id", "question_id"]).flatmap(
 odd = st.lists(
     answers("id", odd_values)
     | answers("question_id", odd_values)
-    | st.dictionaries(st.sampled_from(["id", "question_id", "question", "answer", "extra"]), odd_values),
+    | st.dictionaries(
+        st.sampled_from(["id", "question_id", "question", "answer", "extra"]), odd_values
+    ).filter(lambda answer: answer.keys() - {"extra"}),
     max_size=3,
 )
 subscribers = st.lists(

@@ -134,22 +134,42 @@ class TestWithoutOverwrite:
         with pytest.raises(CyTechBotStorageRefusedError, match="is there already"):
             export_files(tmp_path, overwrite=False)
 
-    def test_parts_of_a_commit_that_fails_are_removed(self, tmp_path, monkeypatch):
-        files = export_files(tmp_path, overwrite=False, max_rows=1)
-        files.write(rows(1, 2, 3))
-        files.finish()
-        commit = StagedFile.commit
 
-        def fail_at_the_third(staged):
-            if len(contents(tmp_path).keys() & {"a-00001.jsonl", "a-00002.jsonl"}) == 2:
-                raise CyTechBotStorageError("the disk is full")
+class TestCommitThatFails:
+    @pytest.fixture(
+        params=[CyTechBotStorageError("the disk is full"), KeyboardInterrupt()], ids=["full disk", "stopped"]
+    )
+    def fail_at_the_third(self, request, tmp_path, monkeypatch):
+        """Let the commit of three parts fail, or be stopped, at the third."""
+        commit, committed = StagedFile.commit, []
+
+        def commit_or_fail(staged):
+            if len(committed) == 2:
+                raise request.param
             commit(staged)
+            committed.append(staged)
 
-        monkeypatch.setattr(StagedFile, "commit", fail_at_the_third)
-        with pytest.raises(CyTechBotStorageError, match="full"):
-            files.commit({})
-        files.discard()
+        def fail(**options):
+            files = export_files(tmp_path, max_rows=1, **options)
+            files.write(rows(1, 2, 3))
+            files.finish()
+            monkeypatch.setattr(StagedFile, "commit", commit_or_fail)
+            with pytest.raises(type(request.param)):
+                files.commit({})
+            files.discard()
+
+        return fail
+
+    @pytest.mark.parametrize("overwrite", [True, False])
+    def test_removes_the_parts_of_a_first_export(self, tmp_path, fail_at_the_third, overwrite):
+        fail_at_the_third(overwrite=overwrite)
         assert contents(tmp_path) == {}
+
+    def test_keeps_parts_beside_those_of_an_earlier_export(self, tmp_path, fail_at_the_third):
+        write(tmp_path, rows(7, 8, 9), max_rows=1)
+        fail_at_the_third()
+        found = contents(tmp_path)
+        assert [numbers_in(found[name]) for name in sorted(found)] == [[1], [2], [9]]
 
 
 class TestReplacesAnswers:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 
 import certifi
 import pytest
@@ -217,7 +218,7 @@ class TestKey:
     @pytest.mark.parametrize("character", ["\n", "\x00", "\x7f", NO_CHARACTER])
     def test_control_characters_in_the_key_are_refused(self, character):
         text = refusal(password=f"1-abc{character}def")
-        assert "control characters" in text
+        assert "invisible character U+" in text
         assert "abc" not in text
 
     def test_repr_hides_the_key(self):
@@ -448,3 +449,19 @@ def test_an_incomplete_scheme_is_refused(host):
 def test_invisible_characters_in_the_host_are_refused(character):
     assert "invisible characters" in refusal(host=f"bot{character}.example")
     assert "invisible characters" in refusal(host=f"https://bot.example/a{character}b")
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\ufe0f", "\u034f", "\u3164", "\u2800", "\u115f", "\U000e0101", "\u200d", "\u202e"],
+    ids=ascii,
+)
+def test_characters_that_nobody_sees_are_refused_in_each_field(character):
+    assert f"has the invisible character U+{ord(character):04X}" in refusal(password=f"1-k{character}ey")
+    assert "invisible characters" in refusal(host=f"https://bot.example/a{character}b")
+    assert "must be the URL of an http proxy" in refusal(proxy=f"http://us{character}er@proxy.example:3128")
+
+
+def test_a_pipe_is_no_ca_bundle(tmp_path):
+    os.mkfifo(tmp_path / "ca.pem")  # to open it would take for ever
+    assert "is neither a file nor a folder" in refusal(ca_bundle=str(tmp_path / "ca.pem"))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import signal
 from copy import copy
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 from airflow.serialization.helpers import serialize_template_field
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
+from airflow_provider_cytechbot.bulk.job import BulkJob
 from airflow_provider_cytechbot.operators.bulk_write import HiddenRows
 from airflow_provider_cytechbot.operators.labels import CyTechBotAssignLabelsOperator
 
@@ -87,3 +90,14 @@ def test_a_query_is_read_from_a_file(tmp_path):
 
 def test_a_kill_without_a_run_does_nothing():
     render(rows=ROWS).on_kill()
+
+
+def test_ctrl_c_stops_a_run_so_that_it_can_write_its_report(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_CYTECHBOT_DEFAULT", "cytechbot://:1-some-key@127.0.0.1:9")
+    monkeypatch.setattr(BulkJob, "run", lambda self: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # as Airflow 3 does in a task's process
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            render(rows=ROWS).write_rows(SimpleNamespace(finds_gone_keys=False), {})
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -70,14 +70,23 @@ def assert_has_steps(error):
         assert step in str(error)
 
 
+def assert_has_one_step(error):
+    """Check that the error has the only step after a create that the next try can look for."""
+    assert "Clear this task with those downstream" in str(error)
+    assert "XCom" not in str(error)
+
+
 @pytest.mark.parametrize(
-    ("operator", "endpoint", "check"),
+    ("operator", "endpoint", "check", "assert_steps"),
     [
-        (lambda: group(), "create_contact_group", "look for the name in the CyTechBot dashboard"),
-        (lambda: label(), "create_label", "get_labels(page_id)"),
+        (group, "create_contact_group", "look for the name in the CyTechBot dashboard", assert_has_steps),
+        (label, "create_label", "get_labels(page_id)", assert_has_one_step),
     ],
+    ids=["group", "label"],
 )
-def test_a_lost_response_is_an_error_with_all_steps(run, hook, tries, lost, operator, endpoint, check):
+def test_a_lost_response_is_an_error_with_all_steps(
+    run, hook, tries, lost, operator, endpoint, check, assert_steps
+):
     hook.answers[endpoint] = lost()
     hook.answers["get_all_labels"] = []
     with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
@@ -85,6 +94,13 @@ def test_a_lost_response_is_an_error_with_all_steps(run, hook, tries, lost, oper
     assert "The create began at 2" in str(raised.value)
     assert check in str(raised.value)
     assert str(raised.value).count("not sent again") == 1
+    assert_steps(raised.value)
+
+
+def test_without_a_store_a_clear_does_not_look_and_all_steps_are_needed(run, hook, tries_without_store, lost):
+    hook.answers |= {"create_label": lost(), "get_all_labels": []}
+    with pytest.raises(CyTechBotAmbiguousWriteError) as raised:
+        run(label(), tries_without_store.context())
     assert_has_steps(raised.value)
 
 

@@ -78,6 +78,8 @@ def test_answer():
     assert state.campaigns["1"].answers_of("31") == {"45": "Because"}
     state.answer("1", "31", "45", None)
     assert state.campaigns["1"].answers_of("31") == {"45": None}
+    state.answer(1, 31, 45, "by numbers")
+    assert state.campaigns["1"].answers == {"31": {"45": "by numbers"}}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,9 @@ def test_answer():
         (("2", "31", "45", "x"), "flow_campaign_id: there is no flow campaign '2'; known are 1, 100"),
         (("1", "31", "46", "x"), "question_id: there is no question in campaign 1 '46'; known are 45"),
         (("100", "31", "451", "x"), "flow_campaign_id: '100' is generated, its answers cannot be changed"),
+        ((None, "31", "45", "x"), "flow_campaign_id: must be text, not null"),
+        (("1", None, "45", "x"), "subscriber_id: must be text, not null"),
+        (("1", "31", 45.0, "x"), "question_id: must be text, not 45.0"),
         (("1", "31", "45", ["x"]), 'answer: must be text or null, not ["x"]'),
         (("1", "31", "45", True), "answer: must be text or null, not true"),
         (("1", "31", "45", 0.5), "answer: must be text or null, not 0.5"),

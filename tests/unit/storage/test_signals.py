@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from airflow_provider_cytechbot.storage.signals import HeldSignals
+from airflow_provider_cytechbot.storage.signals import HeldSignals, raised_keyboard_interrupts
 
 SIGNALS = [signal.SIGTERM, signal.SIGALRM, signal.SIGINT]
 
@@ -121,3 +121,45 @@ def test_a_signal_between_the_handlers_restores_all_of_them(monkeypatch):
             pass
         monkeypatch.undo()
         assert installed() == [interrupt] * 3, at
+
+
+def test_keyboard_interrupts_are_raised_where_the_system_would_end_the_process():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as Airflow 3 does in a task's process
+    with pytest.raises(KeyboardInterrupt), raised_keyboard_interrupts():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+
+
+def test_keyboard_interrupts_that_are_raised_can_be_held():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    done = []
+
+    def work():
+        signal.raise_signal(signal.SIGINT)
+        done.append("removed")
+
+    with pytest.raises(KeyboardInterrupt), raised_keyboard_interrupts():
+        hold(work)
+    assert done == ["removed"]
+
+
+@pytest.mark.parametrize("disposition", [signal.SIG_IGN, interrupt], ids=["ignored", "handled"])
+def test_another_disposition_of_keyboard_interrupts_stays(disposition):
+    signal.signal(signal.SIGINT, disposition)
+    with raised_keyboard_interrupts():
+        assert signal.getsignal(signal.SIGINT) is disposition
+    assert signal.getsignal(signal.SIGINT) is disposition
+
+
+def test_keyboard_interrupts_are_left_alone_in_another_thread():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    found = []
+
+    def work():
+        with raised_keyboard_interrupts():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.SIG_DFL]

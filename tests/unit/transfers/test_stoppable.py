@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -29,6 +31,15 @@ def test_stops_the_work_only_while_it_runs():
     with pytest.raises(KeyboardInterrupt, match="was stopped"):
         transfer.run_stoppable(transfer.on_kill)
     transfer.on_kill()
+
+
+def test_ctrl_c_stops_the_work_as_on_kill_does():
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # as Airflow 3 does in a task's process
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            StoppableTransfer().run_stoppable(lambda: signal.raise_signal(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_does_not_stop_the_removal_of_unfinished_files():
