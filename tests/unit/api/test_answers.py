@@ -806,3 +806,31 @@ def test_any_answer_is_a_value_or_an_error_of_the_tree(call, body, status, heade
 def test_any_retry_after_is_seconds_or_nothing(value):
     found = failure("get_contact", "", status=429, headers={"Retry-After": value}).retry_after
     assert found is None or found >= 0
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize("status", sorted(REJECTED))
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"success"}',
+        ' {"status": "Success", "message": "made"}',
+        '{"status":"info","message":"m"}',
+        "ID",
+    ],
+)
+def test_a_body_that_states_a_success_counts_more_than_a_status_that_rejects(name, status, body):
+    call = CALLS[name]
+    if body == "ID":
+        body = json.dumps({call.endpoint.answer.member: 7})
+    error = failure(name, body, status=status)
+    assert f"HTTP {status}" in str(error)
+    assert type(call.as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize("status", [400, 403, 429])
+@pytest.mark.parametrize(
+    "body", ['{"message":"Too Many Requests"}', '{"status":429,"error":"m"}', "[]", "null"]
+)
+def test_another_body_leaves_the_status_as_it_is(status, body):
+    assert not failure("create_contact_group", body, status=status).may_have_acted

@@ -17,6 +17,7 @@ from airflow_provider_cytechbot.api.facebook_errors import FacebookError, find_f
 ASSIGN = build(e.ASSIGN_LABELS, page_id=1, subscriber_id=2, label_ids=[3])
 CREATE = build(e.CREATE_LABEL, page_id=1, label_name="n")
 READ = build(e.GET_SUBSCRIBER, subscriber_id=1)
+GROUP = build(e.CREATE_CONTACT_GROUP, name="n")
 
 #: How an error of Facebook can stand in an answer.
 SHAPES = {
@@ -249,3 +250,34 @@ def test_a_success_with_a_failure_in_it_is_none(answer):
 )
 def test_other_numbers_are_no_codes_of_facebook(message):
     assert find_facebook_error({"status": "error", "message": message}, {}) is None
+
+
+#: Codes of gateways, such as gRPC's 4 (deadline exceeded) and 10 (aborted), are Facebook's for other things.
+PASSED_ON = [
+    {"error": {"code": 4, "message": "context deadline exceeded"}},
+    {"error": {"code": 10, "message": "aborted"}},
+    {"error": {"code": 17, "message": "m"}},
+    {"error": "Request limit reached: too many requests are waiting for the upstream server"},
+    [{"error": {"code": 613, "message": "m"}}],
+    {"status": "success", "error": {"code": 4, "message": "m"}},
+]
+
+
+@pytest.mark.parametrize("answer", PASSED_ON)
+@pytest.mark.parametrize(
+    ("call", "statuses"), [(GROUP, (200, 202, 500, 502, 503, 504)), (CREATE, (500, 502, 503, 504))]
+)
+def test_an_error_of_a_gateway_leaves_a_create_ambiguous(call, statuses, answer):
+    for status in statuses:
+        with pytest.raises(errors.CyTechBotUnansweredError) as caught:
+            decipher(call, status, {}, json.dumps(answer).encode())
+        assert type(call.as_unanswered(caught.value)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429])
+def test_facebooks_rate_limit_rejects_a_label(status):
+    body = json.dumps({"error": {"code": 4, "message": "m", "type": "OAuthException"}}).encode()
+    with pytest.raises(errors.CyTechBotTransportError) as caught:
+        decipher(CREATE, status, {}, body)
+    assert caught.value.is_rate_limit
+    assert not caught.value.may_have_acted
