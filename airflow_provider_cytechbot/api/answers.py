@@ -28,6 +28,7 @@ from airflow_provider_cytechbot.api.messages import (
     Redact,
     describe_page,
     header,
+    is_failure,
     message_of,
     one_line,
     outline,
@@ -145,6 +146,8 @@ def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, i
         value = value[answer.member]
     elif value == {}:
         raise wrong_shape("it is an empty object")
+    elif isinstance(value, dict) and any(is_failure(*member) for member in value.items()):
+        raise wrong_shape(f"it names both a record and a failure ({outline(value)})")
     result = answer.read(value, ReadContext(zone, call.fields))
     if isinstance(value, dict):
         check_echo(value, call)

@@ -834,3 +834,12 @@ def test_a_body_that_states_a_success_counts_more_than_a_status_that_rejects(nam
 )
 def test_another_body_leaves_the_status_as_it_is(status, body):
     assert not failure("create_contact_group", body, status=status).may_have_acted
+
+
+@pytest.mark.parametrize(
+    "failed", [{"error": "timeout"}, {"errors": ["timeout"]}, {"success": False}, {"status": "failed"}]
+)
+def test_a_record_beside_a_failure_is_no_result(failed):
+    record = {"id": "5", "contact_type_id": "1", "first_name": "Ann", "email": "a@example.com", **failed}
+    with pytest.raises(errors.CyTechBotError):
+        decipher(CALLS["get_contact"], 200, {}, json.dumps(record).encode())
