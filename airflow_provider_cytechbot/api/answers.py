@@ -80,6 +80,8 @@ def decipher(
     failure: CyTechBotError
     try:
         result = _decipher(call, status, headers, body, zone, is_resend, redact)
+        if isinstance(result, str):
+            _refuse_secret_id(result, redact)
     except RecursionError:
         failure = wrong_shape("it is nested too deeply")
     except CyTechBotError as error:
@@ -154,6 +156,12 @@ def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, i
     if isinstance(result, Mapping):
         check_match(result, call.fields, answer.matches)
     return result
+
+
+def _refuse_secret_id(new_id: str, redact: Redact) -> None:
+    """Refuse a new id that repeats a secret of the request: ids are logged and stored unmasked."""
+    if not new_id.isdigit() and redact(new_id) != new_id:
+        raise wrong_shape("its new id has a secret of the request in it")
 
 
 def _verdict(call: Call[Any], value: Any) -> Any:

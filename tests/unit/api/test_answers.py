@@ -843,3 +843,21 @@ def test_a_record_beside_a_failure_is_no_result(failed):
     record = {"id": "5", "contact_type_id": "1", "first_name": "Ann", "email": "a@example.com", **failed}
     with pytest.raises(errors.CyTechBotError):
         decipher(CALLS["get_contact"], 200, {}, json.dumps(record).encode())
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize("form", ["raw", "percent", "hex", "within"])
+def test_a_new_id_never_repeats_the_key(name, form):
+    key = "1-Ab3&k9Zq7w+pL2"
+    new_id = {"raw": key, "percent": quote(key), "hex": key.encode().hex(), "within": f"label {key}"}[form]
+    call = CALLS[name]
+    body = json.dumps({"status": "success", call.endpoint.answer.member: new_id}).encode()
+    with pytest.raises(errors.CyTechBotUnansweredError) as caught:
+        decipher(call, 200, {}, body, api_key=key)
+    assert new_id not in str(caught.value)
+    assert type(call.as_unanswered(caught.value)) is errors.CyTechBotAmbiguousWriteError
+
+
+def test_a_new_id_may_share_digits_with_a_secret():
+    call = CALLS["create_contact_group"]
+    assert decipher(call, 200, {}, b'{"status":"success","contact_type_id":12345}', api_key="1234") == "12345"
