@@ -20,7 +20,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotUnansweredError,
 )
 from airflow_provider_cytechbot.api.facebook_errors import find_facebook_error, is_facebook_error
-from airflow_provider_cytechbot.api.json_text import decode, find_root, is_utf8, loads
+from airflow_provider_cytechbot.api.json_text import DECODER, decode, find_root, is_utf8, loads
 from airflow_provider_cytechbot.api.matching import check_echo, check_match
 from airflow_provider_cytechbot.api.messages import (
     MAX_MASKED,
@@ -188,8 +188,11 @@ def _has_failure(value: dict[str, Any]) -> bool:
 
 
 def _json_or_none(body: bytes) -> Any:
+    """Return the JSON of an error page, whatever follows it; ``None`` where there is none."""
+    text = decode(body)
+    start = find_root(text)
     try:
-        return loads(decode(body))
+        return None if start is None else DECODER.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
         return None
 

@@ -816,6 +816,8 @@ def test_any_retry_after_is_seconds_or_nothing(value):
         '{"status":"success"}',
         ' {"status": "Success", "message": "made"}',
         '{"status":"info","message":"m"}',
+        '{"status":"success"}<br /><b>Warning</b>: Unknown on line 4',
+        '{"status":"success"}{"status":"success"}',
         "ID",
     ],
 )
