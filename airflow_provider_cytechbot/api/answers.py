@@ -20,7 +20,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotUnansweredError,
 )
 from airflow_provider_cytechbot.api.facebook_errors import find_facebook_error, is_facebook_error
-from airflow_provider_cytechbot.api.json_text import decode, find_root, is_utf8, loads
+from airflow_provider_cytechbot.api.json_text import DECODER, decode, find_root, is_utf8, loads
 from airflow_provider_cytechbot.api.matching import check_echo, check_match
 from airflow_provider_cytechbot.api.messages import (
     MAX_MASKED,
@@ -28,6 +28,7 @@ from airflow_provider_cytechbot.api.messages import (
     Redact,
     describe_page,
     header,
+    is_failure,
     message_of,
     one_line,
     outline,
@@ -79,6 +80,8 @@ def decipher(
     failure: CyTechBotError
     try:
         result = _decipher(call, status, headers, body, zone, is_resend, redact)
+        if isinstance(result, str):
+            _refuse_secret_id(result, redact)
     except RecursionError:
         failure = wrong_shape("it is nested too deeply")
     except CyTechBotError as error:
@@ -103,7 +106,10 @@ def _decipher(
     redact: Redact,
 ) -> T:
     if not http_status.is_success(status):
-        raise _passed_on(call, headers, body) or _not_the_api(status, headers, body, redact)
+        value = _json_or_none(body)
+        raise _passed_on_error(call, value, status, headers) or _not_the_api(
+            call, value, status, headers, body, redact
+        )
     value = _json(headers, body)
     failure: CyTechBotError
     try:
@@ -116,7 +122,7 @@ def _decipher(
             raise not_utf8()
         return result
     # Not the API's words for a refusal, but perhaps those of Facebook.
-    raise _passed_on_error(call, value, headers) or failure
+    raise _passed_on_error(call, value, status, headers) or failure
 
 
 def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, is_resend: bool) -> T:
@@ -125,7 +131,7 @@ def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, i
     if isinstance(value, dict):
         if answer and verdict in ("error", "info") and _reports_none(answer, value):
             return answer.read([], ReadContext(zone, call.fields))
-        if verdict == "error" or is_facebook_error(value):
+        if verdict == "error" or (is_facebook_error(value) and _can_be_facebooks(call)):
             return _judge_refusal(call, value, is_resend, headers)
         if verdict == "info" and (
             failure := temporary_failure(call, value, retry_after=_retry_after(headers))
@@ -142,12 +148,20 @@ def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, i
         value = value[answer.member]
     elif value == {}:
         raise wrong_shape("it is an empty object")
+    elif isinstance(value, dict) and any(is_failure(*member) for member in value.items()):
+        raise wrong_shape(f"it names both a record and a failure ({outline(value)})")
     result = answer.read(value, ReadContext(zone, call.fields))
     if isinstance(value, dict):
         check_echo(value, call)
     if isinstance(result, Mapping):
         check_match(result, call.fields, answer.matches)
     return result
+
+
+def _refuse_secret_id(new_id: str, redact: Redact) -> None:
+    """Refuse a new id that repeats a secret of the request: ids are logged and stored unmasked."""
+    if not new_id.isdigit() and redact(new_id) != new_id:
+        raise wrong_shape("its new id has a secret of the request in it")
 
 
 def _verdict(call: Call[Any], value: Any) -> Any:
@@ -173,24 +187,57 @@ def _has_failure(value: dict[str, Any]) -> bool:
     return any(isinstance(each, dict) and bool(_MARKS_OF_FAILURES & each.keys()) for each in inner)
 
 
-def _passed_on(call: Call[Any], headers: Mapping[str, str], body: bytes) -> CyTechBotError | None:
-    """Return the error of Facebook that a server passes on with Facebook's own HTTP status."""
+def _json_or_none(body: bytes) -> Any:
+    """Return the JSON of an error page, whatever follows it; ``None`` where there is none."""
+    text = decode(body)
+    start = find_root(text)
     try:
-        value = loads(decode(body))
+        return None if start is None else DECODER.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
         return None
-    return _passed_on_error(call, value, headers)
 
 
-def _passed_on_error(call: Call[Any], value: Any, headers: Mapping[str, str]) -> CyTechBotError | None:
-    """Return the error of Facebook in an answer that is neither a success nor a refusal of the API."""
+def _can_be_facebooks(call: Call[Any]) -> bool:
+    """Return whether an answer that is not the API's can be a refusal of Facebook, where a mistake matters.
+
+    Gateways number their errors, too: 4 is an exceeded deadline to gRPC, after which a create can have
+    happened. Facebook takes part in the creates that concern a page.
+    """
+    return call.is_repeatable or "page_id" in call.fields
+
+
+def _passed_on_error(
+    call: Call[Any], value: Any, status: int, headers: Mapping[str, str]
+) -> CyTechBotError | None:
+    """
+    Return the error of Facebook in an answer that is neither a success nor a refusal of the API.
+
+    A server can pass it on with Facebook's own HTTP status. A create that may have happened remains one.
+    """
     value = {"error": value} if isinstance(value, list) else value
     if not isinstance(value, dict):
         return None
+    if not call.is_repeatable:
+        is_rejected = http_status.is_success(status) or status in http_status.REJECTED
+        if not is_rejected or not _can_be_facebooks(call) or _states_effect(call, value):
+            return None
     error = {name: each for name, each in value.items() if name in _MEMBERS_OF_ERRORS}
     if not find_facebook_error(error, call.fields):
         return None
     return temporary_failure(call, error, retry_after=_retry_after(headers))
+
+
+def _states_effect(call: Call[Any], value: Any) -> bool:
+    """
+    Return whether a body shows that the application ran and may have done what the call is for.
+
+    A status such as 403 or 429 then comes from what checks answers on their way back.
+    """
+    if not isinstance(value, dict):
+        return False
+    answer = call.endpoint.answer
+    is_success = str(value.get("status")).strip().lower() in ("success", "info") and not _has_failure(value)
+    return is_success or bool(answer and answer.member and value.get(answer.member))
 
 
 def _reports_none(answer: Answer[Any], value: dict[str, Any]) -> bool:
@@ -236,11 +283,11 @@ def _json(headers: Mapping[str, str], body: bytes) -> Any:
 
 
 def _not_the_api(
-    status: int, headers: Mapping[str, str], body: bytes, redact: Redact
+    call: Call[Any], value: Any, status: int, headers: Mapping[str, str], body: bytes, redact: Redact
 ) -> CyTechBotUnansweredError:
     """Return the error for an HTTP status that the API itself never answers with."""
     came = f"a web server or proxy answered HTTP {status}"
-    was_rejected = status in http_status.REJECTED
+    was_rejected = status in http_status.REJECTED and not _states_effect(call, value)
     if http_status.is_transient(status):
         retry_after = _retry_after(headers)
         return CyTechBotTransportError(

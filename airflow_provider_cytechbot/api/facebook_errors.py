@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
@@ -45,14 +46,22 @@ _UNMISTAKABLE = frozenset({190, 341, 368, 613, *range(80000, 80015)})
 #: Members that only an error of Facebook has.
 _MARKS = frozenset({"type", "fbtrace_id", "is_transient", "error_subcode", "error_code", "error_data"})
 
-_CODE_NAMES = ("code", "error_code", "errorCode")
-_SUBCODE_NAMES = ("error_subcode", "subcode", "errorSubcode")
-_TRANSIENT_NAMES = ("is_transient", "isTransient")
+#: Names of members without underscores and in lower case: each library spells them in its own way.
+_CODE_NAMES = ("code", "errorcode")
+_SUBCODE_NAMES = ("errorsubcode", "subcode")
+_TRANSIENT_NAME = "istransient"
 _TRUE = frozenset({"true", "1", "yes"})
 
 _CODE_IN_TEXT = re.compile(
     r"\(\s*#\s*(\d{1,6})\s*\)"
-    r"|(?<!http.)(?<!status.)(?<!response.)\b(?:error_)?code[\"'\]]*\s*(?:=>|[:=])\s*[\"']?(\d{1,6})\b",
+    # Also in XML, and as PHP serialises it: code";i:613
+    r"|(?<!http.)(?<!status.)(?<!response.)\b(?:error_)?code[\"'\]]*\s*(?:=>|[:=>]|;i:|;s:\d{1,2}:)"
+    r"\s*[\"']?(\d{1,6})\b",
+    re.IGNORECASE,
+)
+#: The HTTP status that a server got for its own request, as HTTP clients word it.
+_STATUS_IN_TEXT = re.compile(
+    r"\b(?:status(?: ?code)?|http(?:[ _]?(?:status|code|error))*|http/\d(?:\.\d)?)\W{1,3}(429|50[0234])\b",
     re.IGNORECASE,
 )
 #: Other ways to write a code. A server can number its own errors so: only unmistakable codes count.
@@ -68,10 +77,14 @@ _WORDS: tuple[tuple[FacebookError, re.Pattern[str]], ...] = (
     (
         FacebookError.PAGE_ACCESS,
         re.compile(
-            r"validating access token|invalid oauth|access token (?:(?:is|has) )?(?:expired|invalid)"
+            r"validating access token|invalid oauth"
+            r"|access[ _]token\b.{0,40}"
+            r"\b(?:expired|invalid\w*|decrypted|revoked|required|missing|must be|malformed)"
+            r"|(?:expired|invalid|malformed|missing|revoked) (?:\w{1,10} )?access[ _]token"
+            r"|api access (?:is |has been )?(?:deactivated|blocked|disabled|revoked)"
             r"|session has (?:expired|been invalidated)|not authori[sz]ed application"
             r"|(?:called with|requires?|must (?:use|be)|provide)\b.{0,20}\bpage access token"
-            r"|page access token is required|application does not have (?:the )?(?:permission|capability)"
+            r"|application does not have (?:the )?(?:permission|capability)"
             r"|requires?\b.{0,30}\b(?:pages_\w+|manage_pages)\b",
             re.IGNORECASE,
         ),
@@ -96,6 +109,8 @@ _MAX_VALUES = 200
 _MAX_TEXT = 16 * 1024
 #: Shorter values of fields are not left out of texts.
 _MIN_VALUE = 4
+#: How long a code can be.
+_MAX_NUMBER = 12
 
 
 def find_facebook_error(answer: dict[str, Any], fields: Mapping[str, str]) -> FacebookError | None:
@@ -155,6 +170,15 @@ class _Beginning:
         return value
 
 
+def is_limit_in_words(text: str) -> bool:
+    """
+    Return whether a text states in words that there were too many requests.
+
+    :param text: A text of the server.
+    """
+    return any(meaning is FacebookError.RATE_LIMIT and words.search(text) for meaning, words in _WORDS)
+
+
 def is_facebook_error(answer: dict[str, Any]) -> bool:
     """
     Return whether an answer without a ``status`` is an error of Facebook, passed on as it is.
@@ -168,11 +192,14 @@ def is_facebook_error(answer: dict[str, Any]) -> bool:
 def _judge(value: dict[str, Any] | str, *, is_answer: bool) -> FacebookError | None:
     if isinstance(value, str):
         return _judge_text(value)
-    code, subcode = _number(value, _CODE_NAMES), _number(value, _SUBCODE_NAMES)
-    is_status = "body" in value  # one answer of a batch: its code is an HTTP status
-    if is_status or (is_answer and code not in _UNMISTAKABLE and not _MARKS & value.keys()):
+    members = {name.replace("_", "").lower(): member for name, member in value.items()}
+    code, subcode = _number(members, _CODE_NAMES), _number(members, _SUBCODE_NAMES)
+    status = None
+    if "body" in members:  # one answer of a batch: its code is an HTTP status
+        status, code = _judge_status(code), None
+    elif is_answer and code not in _UNMISTAKABLE and not _MARKS & value.keys():
         code = None
-    is_transient = any(str(value.get(name)).strip().lower() in _TRUE for name in _TRANSIENT_NAMES)
+    is_transient = str(members.get(_TRANSIENT_NAME)).strip().lower() in _TRUE
     texts = [_without_json(text) for text in value.values() if isinstance(text, str)]
     meaning = _judge_code(code, is_transient=is_transient)
     if subcode in _PERSON_SUBCODES or any(map(_PERSON.search, texts)):
@@ -180,7 +207,7 @@ def _judge(value: dict[str, Any] | str, *, is_answer: bool) -> FacebookError | N
     if subcode in _TOKEN_SUBCODES and code in (None, 102, 190):
         return FacebookError.PAGE_ACCESS
     in_texts = (_judge_text(text) for text in texts)
-    return meaning or max((each for each in in_texts if each is not None), default=None)
+    return meaning or max((each for each in in_texts if each is not None), default=status)
 
 
 def _judge_code(code: int | None, *, is_transient: bool = False) -> FacebookError | None:
@@ -188,6 +215,13 @@ def _judge_code(code: int | None, *, is_transient: bool = False) -> FacebookErro
     if is_transient and meaning is not FacebookError.RATE_LIMIT:
         return FacebookError.TRANSIENT
     return meaning
+
+
+def _judge_status(status: int | None) -> FacebookError | None:
+    """Return what an HTTP status of Facebook's means, where its own error is not known."""
+    if status == 429:
+        return FacebookError.RATE_LIMIT
+    return FacebookError.TRANSIENT if status and 500 <= status < 600 else None
 
 
 def _judge_text(text: str) -> FacebookError | None:
@@ -199,14 +233,21 @@ def _judge_text(text: str) -> FacebookError | None:
     if meaning is None and (match := _LOOSE_CODE_IN_TEXT.search(text)):
         code = int(match[match.lastindex or 1])
         meaning = _judge_code(code) if code in _UNMISTAKABLE else None
-    return meaning or next((meaning for meaning, words in _WORDS if words.search(text)), None)
+    meaning = meaning or next((meaning for meaning, words in _WORDS if words.search(text)), None)
+    if meaning is None and (match := _STATUS_IN_TEXT.search(text)):
+        meaning = _judge_status(int(match[1]))
+    return meaning
 
 
-def _number(item: dict[str, Any], names: tuple[str, ...]) -> int | None:
+def _number(members: dict[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
-        text = str(item.get(name)).strip().strip("(#)").removesuffix(".0")
-        if text.isascii() and text.isdigit() and len(text) <= 9:
-            return int(text)
+        text = str(members.get(name)).strip().strip("(#)")
+        try:
+            number = float(text) if len(text) <= _MAX_NUMBER else math.nan
+        except ValueError:
+            continue
+        if number.is_integer():
+            return int(number)
     return None
 
 

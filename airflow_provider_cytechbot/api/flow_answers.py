@@ -19,6 +19,7 @@ from airflow_provider_cytechbot.api.decoders import (
 from airflow_provider_cytechbot.api.errors import CyTechBotTransportError
 from airflow_provider_cytechbot.api.json_text import DECODER, MAX_NOTICES, clean, find_root, is_text
 from airflow_provider_cytechbot.api.matching import is_same, mismatch
+from airflow_provider_cytechbot.api.messages import is_failure
 from airflow_provider_cytechbot.api.records import FlowAnswer
 
 SubscriberAnswers: TypeAlias = tuple[str, list[FlowAnswer]]
@@ -202,7 +203,7 @@ class FlowAnswersParser:
             self._flow_campaign_id = value
             if self.is_streaming:
                 self._check_campaign()
-        if name == "status" and value in ("error", "info"):
+        if is_failure(name, value):
             if self.is_streaming:
                 raise wrong_shape("an error follows its data")
             self._place = _Place.NOTHING_TO_STREAM

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-#: Statuses that refuse a request before the application runs, so that surely nothing was done. Any other
-#: status can follow a write that was carried out: a 303 even states that it was, and a 408, 409 or 5xx can
-#: come from a proxy that no longer waits for the application.
+#: Statuses that refuse a request before the application runs, so that surely nothing was done, unless the
+#: body states a success. Any other status can follow a write that was carried out: a 303 even states that
+#: it was, and a 408, 409 or 5xx can come from a proxy that no longer waits for the application.
 REJECTED = frozenset(
     {
         400,  # the request could not be read

@@ -42,6 +42,21 @@ def message_of(answer: dict[str, Any]) -> str:
     return message[:MAX_MESSAGE].strip()
 
 
+def is_failure(name: str, value: Any) -> bool:
+    """
+    Return whether a member of an answer states a failure. No record without a ``status`` has such a member.
+
+    :param name: The member's name.
+    :param value: Its value.
+    """
+    text = value.strip().lower() if isinstance(value, str) else value
+    if name == "status":
+        return text in ("error", "info", "fail", "failed", "failure")
+    if name == "success":
+        return text in (False, "false", "0")
+    return name in ("error", "errors") and bool(text) and text not in ("0", "false")
+
+
 def quote(text: str) -> str:
     """
     Return a message in quotes.

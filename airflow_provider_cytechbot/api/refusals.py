@@ -14,7 +14,12 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotRequestError,
     CyTechBotTransportError,
 )
-from airflow_provider_cytechbot.api.facebook_errors import FacebookError, find_facebook_error, without_values
+from airflow_provider_cytechbot.api.facebook_errors import (
+    FacebookError,
+    find_facebook_error,
+    is_limit_in_words,
+    without_values,
+)
 from airflow_provider_cytechbot.api.messages import message_of, quote
 
 if TYPE_CHECKING:
@@ -114,7 +119,9 @@ def temporary_failure(
         return CyTechBotTransportError(
             reason,
             "Facebook limits the rate of requests: try again later, with fewer requests per second.",
-            was_rejected=True,
+            # Facebook takes part only in creates that concern a page. In another one, a number that looks
+            # like Facebook's comes from a further API, perhaps after the create.
+            was_rejected=call.is_repeatable or "page_id" in call.fields or is_limit_in_words(message),
             is_rate_limit=True,
             retry_after=retry_after,
         )

@@ -259,7 +259,8 @@ def _transport_error(
     if found(ssl.SSLError):
         # aiohttp's own SSL error has no reason, only the error that it wraps has one.
         reasons = (getattr(cause, "reason", None) for cause in causes if isinstance(cause, ssl.SSLError))
-        return failures.no_tls(next(filter(None, reasons), ""))
+        in_handshake = found(aiohttp.ClientConnectorError) is not None
+        return failures.no_tls(next(filter(None, reasons), ""), in_handshake=in_handshake)
     if has_proxy and found(aiohttp.ClientConnectorError):
         return failures.by_proxy()  # no other host is connected to
     if found(aiohttp.ClientConnectorDNSError, socket.gaierror):

@@ -133,18 +133,19 @@ class TransportFailures:
         """Return the error for a compressed answer without its end."""
         return CyTechBotTransportError("the answer's compression ends early.")
 
-    def no_tls(self, reason: str) -> CyTechBotTransportError:
+    def no_tls(self, reason: str, *, in_handshake: bool) -> CyTechBotTransportError:
         """
         Return the error for a TLS connection that failed.
 
         :param reason: The TLS library's code for it.
+        :param in_handshake: Whether it failed before anything of the call could be sent.
         """
         is_tls = reason != "WRONG_VERSION_NUMBER"  # something else answered the greeting
         return CyTechBotTransportError(
             f"the TLS connection to {self._server} failed.",
             "Does the host speak https?",
-            was_sent=is_tls,
-            is_transient=is_tls,
+            was_sent=not in_handshake,
+            is_transient=is_tls or not in_handshake,
         )
 
     def closed(self) -> CyTechBotTransportError:

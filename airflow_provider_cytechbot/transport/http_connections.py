@@ -7,6 +7,7 @@ import io
 import math
 import os
 import socket
+import ssl
 import time
 from typing import Any, cast
 
@@ -101,6 +102,14 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(HTTPSConnection):
     response_class = FinalResponse
+
+    def connect(self) -> None:
+        """Connect. A TLS error of this step is marked, because nothing was sent before it."""
+        try:
+            super().connect()
+        except ssl.SSLError as error:
+            error.in_handshake = True  # type: ignore[attr-defined]
+            raise
 
 
 class _Pool(HTTPConnectionPool):

@@ -182,7 +182,10 @@ def _transport_error(causes: list[BaseException], failures: TransportFailures) -
     not_connected = found(
         of_urllib3.NewConnectionError, of_urllib3.ConnectTimeoutError, of_requests.ConnectTimeout
     )
-    refused_tunnel = any(str(cause).startswith("Tunnel connection failed") for cause in causes)
+    # The type matters: the text of other exceptions can be a line of the server.
+    refused_tunnel = any(
+        type(cause) is OSError and str(cause).startswith("Tunnel connection failed") for cause in causes
+    )
     # In this order: a broken certificate is an SSL error too, a refused proxy a failed connection.
     # A ProxyError alone proves nothing: urllib3 raises it too for a connection reset after the call was sent.
     if refused_tunnel or (not_connected and found(of_urllib3.ProxyError)):
@@ -197,7 +200,8 @@ def _transport_error(causes: list[BaseException], failures: TransportFailures) -
         got = getattr(incomplete, "partial", None)
         return failures.cut_off(got if isinstance(got, int) else None)
     if tls := found(ssl.SSLError):
-        return failures.no_tls(getattr(tls, "reason", "") or "")
+        in_handshake = any(getattr(cause, "in_handshake", False) for cause in causes)
+        return failures.no_tls(getattr(tls, "reason", "") or "", in_handshake=in_handshake)
     if found(ConnectionError, of_urllib3.ProtocolError):
         return failures.closed()
     if found(of_requests.InvalidURL, of_requests.InvalidSchema):

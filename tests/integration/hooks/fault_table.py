@@ -54,6 +54,9 @@ FAULTS = {
         f"{status} as JSON": ok(GOOD, status=f"{status} Odd")
         for status in (402, 408, 409, 418, 425, 499, 500, 522)
     },
+    "429 after a success": ok(GOOD, status="429 Too Many Requests"),
+    "504 in gRPC's words": ok('{"error":{"code":4,"message":"deadline exceeded"}}', status="504 Timeout"),
+    "a tunnel's error as a status line": raw(b"Tunnel connection failed: 502 Bad Gateway\r\n\r\n"),
     "429": ok("slow down", status="429 Too Many Requests"),
     "429 with seconds": ok("", "Retry-After: 1", status="429 Too Many Requests"),
     "429 with a date": ok("", f"Retry-After: {LATER}", status="429 Too Many Requests"),

@@ -36,7 +36,15 @@ FAULTY = {"3", "4", "5"}
 GIVE_UP_AFTER, IN_TIME = 0.4, 8
 #: The pauses of a rate limit begin at 0.02 s and are doubled, until a run gives up.
 RATE_LIMIT_SENDS = 8
-RATE_LIMITS = {"429", "429 with seconds", "429 with a date", "503 with seconds"}
+RATE_LIMITS = {
+    "429",
+    "429 with seconds",
+    "429 with a date",
+    "503 with seconds",
+    # Rate limits for a write that may be repeated; a create may have happened.
+    "429 after a success",
+    "504 in gRPC's words",
+}
 #: Faults that pass: a write that may be repeated is sent again as often as allowed.
 PASSING = {"reset", "close", "headers cut off", "truncated chunks", "500 as HTML", "502 as HTML"}
 

@@ -8,10 +8,14 @@ import gzip
 import pytest
 
 from airflow_provider_cytechbot.api import endpoints
-from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotSettingsError
+from airflow_provider_cytechbot.api.errors import (
+    CyTechBotAmbiguousWriteError,
+    CyTechBotError,
+    CyTechBotSettingsError,
+)
 from airflow_provider_cytechbot.hooks.cytechbot_async import CyTechBotAsyncHook
 
-from .tls import Authority, tunnel_to
+from .tls import Authority, tunnel_to, without_tls
 
 CAMPAIGN = '{"id":"1","flow_name":"Feedback","questions":["How?"]}'
 ANSWERS = '{"id":"1","flow_name":"Feedback","data":{"31":[{"id":"4","question":"How?","answer":"So"}]}}'
@@ -182,6 +186,21 @@ class TestTls:
     def test_a_server_that_speaks_no_tls(self, cytechbot_sandbox, connect, same_error):
         host = cytechbot_sandbox.base_url.replace("http:", "https:")
         assert "Does the host speak https" in same_error(connect(host, max_retries=0))
+
+    def test_a_create_that_was_sent_is_ambiguous_when_its_answer_is_not_tls(
+        self, authority, start_server, connect, holds_no_key
+    ):
+        async def create():
+            async with CyTechBotAsyncHook() as hook:
+                await hook.call(endpoints.CREATE_CONTACT_GROUP, name="Riders")
+
+        server = start_server(authority.server("127.0.0.1"))
+        server.will(without_tls(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+        connect(server.base_url, ca_bundle=authority.bundle)
+        with pytest.raises(CyTechBotAmbiguousWriteError) as caught:
+            asyncio.run(create())
+        assert len(server.requests) == 1
+        holds_no_key(caught.value)
 
 
 class TestProxies:

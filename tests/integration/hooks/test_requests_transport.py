@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.metadata
 import socket
+import threading
 import time
 import zlib
 
@@ -19,7 +20,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotUnansweredError,
 )
 
-from .tls import Authority, tunnel_to
+from .tls import Authority, tunnel_to, without_tls
 
 MADE = '{"status":"success","message":"made","contact_type_id":7}'
 
@@ -117,6 +118,39 @@ class TestTls:
             hook.create_contact_group(name="Riders")
         holds_no_key(caught.value)
         assert "Retrying" not in caplog.text
+
+    @pytest.mark.parametrize(
+        "content", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64, b"\x15\x03\x03\0\2\2\x28"]
+    )
+    def test_a_create_that_was_sent_is_ambiguous_when_its_answer_is_not_tls(
+        self, content, authority, start_server, connect, holds_no_key
+    ):
+        server = start_server(authority.server("127.0.0.1"))
+        server.will(without_tls(content))
+        with pytest.raises(CyTechBotAmbiguousWriteError, match=r"the TLS connection to .* failed") as caught:
+            connect(server.base_url, ca_bundle=authority.bundle).create_contact_group(name="Riders")
+        assert len(server.requests) == 1
+        holds_no_key(caught.value)
+
+    @pytest.mark.parametrize("content", [b"", b"\x15\x03\x03\0\2\2\x28"])
+    def test_nothing_is_sent_before_the_handshake_is_over(self, content, connect):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def serve():
+                for _ in range(2):
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(content)
+
+            server = threading.Thread(target=serve, daemon=True)
+            server.start()
+            hook = connect(f"https://127.0.0.1:{listener.getsockname()[1]}", max_retries=1)
+            with pytest.raises(CyTechBotTransportError, match=r"the TLS connection to .* failed") as caught:
+                hook.create_contact_group(name="Riders")
+            server.join(5)
+        assert not caught.value.was_sent
+        assert not server.is_alive()
 
 
 class TestCredentialsAndProxies:

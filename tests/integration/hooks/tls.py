@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -31,6 +32,16 @@ def tunnel_to(port):
             back.start()
             carry(connection, beyond)
             back.join(5)
+        return False
+
+    return answer
+
+
+def without_tls(content):
+    """Answer with bytes that are not encrypted, in a connection that is."""
+
+    def answer(connection, server):
+        os.write(connection.fileno(), content)
         return False
 
     return answer

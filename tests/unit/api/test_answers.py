@@ -808,3 +808,60 @@ def test_any_answer_is_a_value_or_an_error_of_the_tree(call, body, status, heade
 def test_any_retry_after_is_seconds_or_nothing(value):
     found = failure("get_contact", "", status=429, headers={"Retry-After": value}).retry_after
     assert found is None or found >= 0
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize("status", sorted(REJECTED))
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"success"}',
+        ' {"status": "Success", "message": "made"}',
+        '{"status":"info","message":"m"}',
+        '{"status":"success"}<br /><b>Warning</b>: Unknown on line 4',
+        '{"status":"success"}{"status":"success"}',
+        "ID",
+    ],
+)
+def test_a_body_that_states_a_success_counts_more_than_a_status_that_rejects(name, status, body):
+    call = CALLS[name]
+    if body == "ID":
+        body = json.dumps({call.endpoint.answer.member: 7})
+    error = failure(name, body, status=status)
+    assert f"HTTP {status}" in str(error)
+    assert type(call.as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize("status", [400, 403, 429])
+@pytest.mark.parametrize(
+    "body", ['{"message":"Too Many Requests"}', '{"status":429,"error":"m"}', "[]", "null"]
+)
+def test_another_body_leaves_the_status_as_it_is(status, body):
+    assert not failure("create_contact_group", body, status=status).may_have_acted
+
+
+@pytest.mark.parametrize(
+    "failed", [{"error": "timeout"}, {"errors": ["timeout"]}, {"success": False}, {"status": "failed"}]
+)
+def test_a_record_beside_a_failure_is_no_result(failed):
+    record = {"id": "5", "contact_type_id": "1", "first_name": "Ann", "email": "a@example.com", **failed}
+    with pytest.raises(errors.CyTechBotError):
+        decipher(CALLS["get_contact"], 200, {}, json.dumps(record).encode())
+
+
+@pytest.mark.parametrize("name", CREATES)
+@pytest.mark.parametrize("form", ["raw", "percent", "hex", "within"])
+def test_a_new_id_never_repeats_the_key(name, form):
+    key = "1-Ab3&k9Zq7w+pL2"
+    new_id = {"raw": key, "percent": quote(key), "hex": key.encode().hex(), "within": f"label {key}"}[form]
+    call = CALLS[name]
+    body = json.dumps({"status": "success", call.endpoint.answer.member: new_id}).encode()
+    with pytest.raises(errors.CyTechBotUnansweredError) as caught:
+        decipher(call, 200, {}, body, api_key=key)
+    assert new_id not in str(caught.value)
+    assert type(call.as_unanswered(caught.value)) is errors.CyTechBotAmbiguousWriteError
+
+
+def test_a_new_id_may_share_digits_with_a_secret():
+    call = CALLS["create_contact_group"]
+    assert decipher(call, 200, {}, b'{"status":"success","contact_type_id":12345}', api_key="1234") == "12345"

@@ -17,6 +17,7 @@ from airflow_provider_cytechbot.api.facebook_errors import FacebookError, find_f
 ASSIGN = build(e.ASSIGN_LABELS, page_id=1, subscriber_id=2, label_ids=[3])
 CREATE = build(e.CREATE_LABEL, page_id=1, label_name="n")
 READ = build(e.GET_SUBSCRIBER, subscriber_id=1)
+GROUP = build(e.CREATE_CONTACT_GROUP, name="n")
 
 #: How an error of Facebook can stand in an answer.
 SHAPES = {
@@ -249,3 +250,104 @@ def test_a_success_with_a_failure_in_it_is_none(answer):
 )
 def test_other_numbers_are_no_codes_of_facebook(message):
     assert find_facebook_error({"status": "error", "message": message}, {}) is None
+
+
+#: Codes of gateways, such as gRPC's 4 (deadline exceeded) and 10 (aborted), are Facebook's for other things.
+PASSED_ON = [
+    {"error": {"code": 4, "message": "context deadline exceeded"}},
+    {"error": {"code": 10, "message": "aborted"}},
+    {"error": {"code": 17, "message": "m"}},
+    {"error": "Request limit reached: too many requests are waiting for the upstream server"},
+    [{"error": {"code": 613, "message": "m"}}],
+    {"status": "success", "error": {"code": 4, "message": "m"}},
+]
+
+
+@pytest.mark.parametrize("answer", PASSED_ON)
+@pytest.mark.parametrize(
+    ("call", "statuses"), [(GROUP, (200, 202, 500, 502, 503, 504)), (CREATE, (500, 502, 503, 504))]
+)
+def test_an_error_of_a_gateway_leaves_a_create_ambiguous(call, statuses, answer):
+    for status in statuses:
+        with pytest.raises(errors.CyTechBotUnansweredError) as caught:
+            decipher(call, status, {}, json.dumps(answer).encode())
+        assert type(call.as_unanswered(caught.value)) is errors.CyTechBotAmbiguousWriteError
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429])
+def test_facebooks_rate_limit_rejects_a_label(status):
+    body = json.dumps({"error": {"code": 4, "message": "m", "type": "OAuthException"}}).encode()
+    with pytest.raises(errors.CyTechBotTransportError) as caught:
+        decipher(CREATE, status, {}, body)
+    assert caught.value.is_rate_limit
+    assert not caught.value.may_have_acted
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"Message": "m", "Code": 613},
+        {"ERROR_CODE": "613"},
+        {"errorCode": "6.13e2"},
+        [{"code": 429, "body": "{}"}],
+        "<error><code>613</code><message>m</message></error>",
+        'a:1:{s:5:"error";a:2:{s:7:"message";s:1:"x";s:4:"code";i:613;}}',
+        's:4:"code";s:3:"613";',
+        "Request failed with status code 429",
+        "HTTP status: 429",
+        "The server returned HTTP/1.1 429",
+    ],
+)
+def test_a_rate_limit_is_found_in_the_shapes_of_other_libraries(message):
+    error = error_of(ASSIGN, {"status": "error", "message": message})
+    assert type(error) is errors.CyTechBotTransportError
+    assert error.is_rate_limit
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"Code": 99, "IsTransient": True},
+        [{"code": 503, "body": "{}"}],
+        "Request failed with status code 503",
+        "HTTP error 502",
+    ],
+)
+def test_a_passing_failure_is_found_in_the_shapes_of_other_libraries(message):
+    error = error_of(ASSIGN, {"status": "error", "message": message})
+    assert type(error) is errors.CyTechBotTransportError
+    assert not error.is_rate_limit
+    assert error.may_have_acted
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Malformed access token EAAB",
+        "The access token could not be decrypted",
+        "An active access token must be used to query information about the current user.",
+        "An access token is required to request this resource.",
+        "API access deactivated. To reactivate, go to the app dashboard.",
+        "Missing page access token",
+        {"Error_Subcode": 463},
+    ],
+)
+def test_any_words_about_the_token_concern_the_whole_page(message):
+    assert type(error_of(ASSIGN, {"status": "error", "message": message})) is errors.CyTechBotAuthError
+
+
+@pytest.mark.parametrize(
+    "message", ["Order 429 is unknown", "Status: 5", "HTTP access is disabled", {"code": True}]
+)
+def test_other_words_are_no_error_of_facebook(message):
+    assert type(error_of(ASSIGN, {"status": "error", "message": message})) is errors.CyTechBotRequestError
+
+
+@pytest.mark.parametrize(
+    "message", [{"code": 4}, {"code": 613, "message": "m"}, "Request failed with status code 429"]
+)
+def test_a_limit_of_a_further_api_leaves_a_create_ambiguous(message):
+    error = error_of(GROUP, {"status": "error", "message": message})
+    assert type(GROUP.as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
+    error = error_of(GROUP, {"status": "error", "message": "Too many requests, try again later"})
+    assert not error.may_have_acted

@@ -454,3 +454,36 @@ def test_subscribers_without_an_id_are_skipped_and_logged(size, caplog):
 def test_subscribers_without_an_id_alone_are_a_wrong_shape(size):
     with pytest.raises(CyTechBotResponseError, match="no subscriber has an id"):
         read(b'{"id":"7","data":{"":[{"answer":"x"}]}}', size)
+
+
+#: Members with which a server states a failure beside the data, perhaps of a second API.
+FAILURES = [
+    '"status":"error"',
+    '"status":" Error ","message":"Database is busy"',
+    '"status":"failed"',
+    '"error":{"code":2,"message":"m"}',
+    '"error":"timeout"',
+    '"errors":["timeout"]',
+    '"success":false',
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_data_beside_a_failure_is_no_result(place, failure):
+    data = '"data":{"1":[{"id":"4","question":"Q","answer":"a"}]}'
+    body = "{" + ",".join([failure, data] if place == "before" else [data, failure]) + "}"
+    with pytest.raises(CyTechBotError):
+        read(body.encode())
+    with pytest.raises(CyTechBotError):
+        read(body.encode(), 1)
+    with pytest.raises(CyTechBotError):
+        decipher(CALL, 200, {}, body.encode())
+
+
+@pytest.mark.parametrize(
+    "member", ['"status":"success"', '"success":true', '"error":""', '"error":null', '"errors":[]']
+)
+def test_a_member_that_states_no_failure_is_ignored(member):
+    body = f'{{{member},"data":{{"1":[{{"id":"4","question":"Q","answer":"a"}}]}},{member}}}'
+    assert list(read(body.encode())) == ["1"]
