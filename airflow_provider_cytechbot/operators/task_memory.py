@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STORE_KEY = "cytechbot_create"
+
+#: Seconds between the writing of an entry and the look at whose it is. Another run that has read the store
+#: before needs some milliseconds to write its own entry.
+SETTLE_TIME = 0.25
 
 
 def is_retry(context: Context) -> bool:
@@ -101,14 +106,17 @@ class TaskMemory:
         Store that the write begins, and return whether it did not begin in another run of the same try.
 
         If this returns false or raises, no create may be sent. The store has no compare-and-set, only get and
-        set. So the entry is read right before it is written, and again afterwards: of two runs side by
-        side both get true only if one writes and reads between the other's read and write.
+        set. So the entry is read right before it is written, and again :data:`SETTLE_TIME` later, when each
+        run that had read an older entry has written its own: the last one to write goes on (Fischer's mutual
+        exclusion). Two runs side by side both get true only if one stands still for that long between its
+        read and its write.
         """
         if self._store is None:
             return True
         is_first = bool(self._store.get(STORE_KEY) == self._entry)
         if is_first:
             self._set({})
+            time.sleep(SETTLE_TIME)
             entry = self._store.get(STORE_KEY)
             is_first = isinstance(entry, dict) and bool(entry.get("run") == self._run)
         self._is_overtaken = not is_first

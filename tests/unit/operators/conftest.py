@@ -15,6 +15,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.records import WriteOutcome
 from airflow_provider_cytechbot.hooks.cytechbot import CyTechBotHook
+from airflow_provider_cytechbot.operators import task_memory
 from airflow_provider_cytechbot.operators.base import CyTechBotBaseOperator
 from tests.task_instance import task_instance
 
@@ -110,6 +111,12 @@ def log(monkeypatch):
     logger = logging.getLogger("operator")
     logger.setLevel(logging.INFO)
     monkeypatch.setattr(CyTechBotBaseOperator, "log", logger, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_settle_time(monkeypatch):
+    """Let no other run write an entry, so that none has to be waited for."""
+    monkeypatch.setattr(task_memory, "time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture

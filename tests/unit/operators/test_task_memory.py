@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 
+from airflow_provider_cytechbot.operators import task_memory
 from airflow_provider_cytechbot.operators.task_memory import STORE_KEY, TaskMemory, is_retry
 
 
@@ -85,6 +89,50 @@ def test_a_run_that_began_after_this_one_wrote_is_noticed(tries, monkeypatch):
     assert seen == [True]
     first.restore()
     assert STORE_KEY in tries.store.entries
+
+
+def test_a_run_that_has_read_but_not_written_yet_is_waited_for(tries, monkeypatch):
+    """Without the wait both runs would create: the first reads its entry before the second overwrites it."""
+    first, second = (TaskMemory(tries.context(), 1) for _ in range(2))
+    first_wrote, second_wrote = threading.Event(), threading.Event()
+    is_first = threading.local()
+    real = tries.store.set
+    results = {}
+
+    def set_in_order(key, value):
+        if getattr(is_first, "value", False):
+            real(key, value)
+            first_wrote.set()
+        else:
+            assert first_wrote.wait(10)
+            real(key, value)
+            second_wrote.set()
+
+    def begin_second():
+        results["second"] = second.begin()
+
+    def begin_first():
+        is_first.value = True
+        results["first"] = first.begin()
+
+    def get(key):
+        # Both read before either writes.
+        value = tries.store.entries.get(key)
+        if not first_wrote.is_set():
+            both_have_read.wait(10)
+        return value
+
+    both_have_read = threading.Barrier(2)
+    monkeypatch.setattr(tries.store, "get", get)
+    monkeypatch.setattr(tries.store, "set", set_in_order)
+    waits = SimpleNamespace(sleep=lambda seconds: second_wrote.wait(10) if seconds else None)
+    monkeypatch.setattr(task_memory, "time", waits)
+    threads = [threading.Thread(target=each) for each in (begin_first, begin_second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {"first": False, "second": True}
 
 
 def test_works_without_a_store(tries_without_store):
