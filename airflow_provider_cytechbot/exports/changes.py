@@ -116,8 +116,8 @@ class ChangeLog:
 
     @property
     def had_answers(self) -> bool:
-        """Whether a state of this interval or the earlier one has answers."""
-        return any(state.head.answers for state in (self._own, self._before) if state)
+        """Whether a state of this interval or the earlier one has answers that are not null."""
+        return any(state.has_answers() for state in (self._own, self._before) if state)
 
     @property
     def earlier_columns(self) -> Sequence[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageRefusedError
-from airflow_provider_cytechbot.exports.layouts import COLUMNS_OF_EACH_ROW
+from airflow_provider_cytechbot.exports.layouts import COLUMNS_OF_AN_ANSWER, COLUMNS_OF_EACH_ROW
 from airflow_provider_cytechbot.formats import compression
 from airflow_provider_cytechbot.formats.file_types import RAW
 from airflow_provider_cytechbot.formats.reading import read_rows
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 #: A body of the API without answers: ``data`` is an empty list, or no subscriber in it has an answer.
 _BODY_WITHOUT_ANSWERS = re.compile(rb'"data"\s*:\s*(?:\[\s*\]|\{[^{}]*\})')
-#: How many bytes of a body are read.
-_HEAD_SIZE = 64 * 1024
+#: The beginning of an answer in such a body that is neither null nor empty.
+_ANSWER_IN_BODY = re.compile(rb'"answer"\s*:\s*(?:"[^"]|[^\s"n])')
+_EMPTY_ANSWER_IN_BODY = re.compile(rb'"answer"\s*:\s*(?:null|"")')
+_BLOCK_SIZE = 1024 * 1024
+#: How much of a block is searched again with the next one: more than the beginning of an answer takes.
+_OVERLAP = 1024
+
+#: The columns of the long layout; only one of them has answers.
+_COLUMNS_OF_LONG_ROWS = {column.name for column in COLUMNS_OF_AN_ANSWER}
 
 
 class EarlierExport:
@@ -160,21 +167,37 @@ class EarlierExport:
                 cast("Generator[dict[str, object]]", read_rows(file, file_format, compression=codec))
             ) as rows:
                 return any(
-                    value not in (None, "") and name not in no_answers
+                    row[name] not in (None, "")
                     for row in rows
-                    for name, value in row.items()
+                    for name in _columns_of_answers(row, no_answers)
                 )
         except CyTechBotStorageRefusedError:
             return True
 
 
 def _body_has_answers(file: StorageLocation, codec: str) -> bool:
+    """Return whether a body has answers. What is no body of the API counts as one that has."""
+    is_without_answers, tail = False, b""
     with closing(file.open()) as body, file.failures.translate_errors():
+        content = compression.decompressed(body, codec)
         try:
-            head = compression.decompressed(body, codec).read(_HEAD_SIZE)
+            while block := content.read(_BLOCK_SIZE):
+                text = tail + block
+                if _ANSWER_IN_BODY.search(text):
+                    return True
+                is_without_answers = is_without_answers or any(
+                    each.search(text) for each in (_BODY_WITHOUT_ANSWERS, _EMPTY_ANSWER_IN_BODY)
+                )
+                tail = text[-_OVERLAP:]
         except compression.DAMAGE:
             return True
-    return _BODY_WITHOUT_ANSWERS.search(head) is None
+    return not is_without_answers or not tail.rstrip().endswith(b"}")
+
+
+def _columns_of_answers(row: Mapping[str, object], no_answers: Collection[str]) -> Iterable[str]:
+    if row.keys() >= _COLUMNS_OF_LONG_ROWS:
+        return ("answer",)
+    return (name for name in row if name not in no_answers)
 
 
 def _is_file(location: StorageLocation) -> bool:

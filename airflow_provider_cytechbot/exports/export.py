@@ -46,6 +46,8 @@ class Progress:
 
     def __init__(self, stream: FlowAnswersStream, log: Callable[..., object]) -> None:
         self.subscribers = self.answers = self.rows = 0
+        #: Whether any answer has a text: a question without an answer has a null.
+        self.has_answers = False
         self._stream = stream
         self._log = log
         self._started = self._last_logged = time.monotonic()
@@ -63,6 +65,9 @@ class Progress:
         """Yield batches unchanged, and count their subscribers and answers."""
         for batch in batches:
             self.add(subscribers=len(batch), answers=sum(len(answers) for _, answers in batch))
+            self.has_answers = self.has_answers or any(
+                answer.answer for _, answers in batch for answer in answers
+            )
             yield batch
 
     def finish(self) -> None:
@@ -278,8 +283,8 @@ class Export:
         return manifest
 
     def _check_not_empty(self, files: ExportFiles, progress: Progress) -> None:
-        """Refuse an answer without answers, if the state or the files of the export before have some."""
-        if progress.answers or (self._is_second_reading and self._options.allow_empty):
+        """Refuse an answer without answers, or with nulls alone, if the export before has some."""
+        if progress.has_answers or (self._is_second_reading and self._options.allow_empty):
             return
         if self._changes and self._changes.has_state:
             had_answers = self._changes.had_answers

@@ -6,8 +6,8 @@ import gzip
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import chain
@@ -110,7 +110,7 @@ class StoredState:
                 "Remove it to compare with the one before it.",
             )
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Generator[bytes]:
         """
         Yield the block of each bucket, the last one when all are known to be those that were checked.
 
@@ -141,6 +141,17 @@ class StoredState:
             return msgspec.msgpack.decode(block, type=dict[str, bytes])
         except _BAD_CONTENT:
             self._refuse_damaged()
+
+    def has_answers(self) -> bool:
+        """Return whether any answer has a text."""
+        no_texts = {digest_of(None), digest_of("")}
+        with closing(self.blocks()) as blocks:
+            return any(
+                digest not in no_texts
+                for block in blocks
+                for entries in self.subscribers(block).values()
+                for _, digest in self.answers(entries)
+            )
 
     def answers(self, entries: bytes) -> Iterator[tuple[Question, bytes]]:
         """Yield the question and the digest of each answer of a subscriber."""

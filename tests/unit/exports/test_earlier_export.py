@@ -209,10 +209,17 @@ class TestHasAnswers:
             (b'{"data":{"1":{"0":{"id":"1"}}}}', True),
             (b"not JSON", True),
             (
-                b'{"data":{' + b",".join(b'"%d":[]' % at for at in range(20_000)) + b"}}",
+                b'{"data":{' + b",".join(b'"%d":[]' % at for at in range(200_000)) + b"}}",
                 True,
             ),  # too long to look
+            (b'{"data":{"1":[{"question":"Why?","answer":null},{"question":"How?","answer" : ""}]}}', False),
+            (b'{"data":{"1":[{"answer":null}],"2":[{"answer":"so"}]}}', True),
+            (b'{"data":{"1":[{"answer":null}],"2":[{"answer":5}]}}', True),
+            (b'{"data":{"1":[{"answer":null},{"ans', True),  # cut
+            (b'{"data":{"1":[' + b'{"answer":null},' * 200_000 + b'{"answer":""}]}}', False),
+            (b'{"data":{"1":[' + b'{"answer":null},' * 200_000 + b'{"answer":"so"}]}}', True),
         ],
+        ids=range(13),
     )
     @pytest.mark.parametrize("compress", [bytes, gzip.compress])
     def test_in_the_body_of_an_answer(self, tmp_path, body, expected, compress):

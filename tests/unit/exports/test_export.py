@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_cytechbot.api.flow_answer_batches import Answer
 from airflow_provider_cytechbot.exports.export import Progress
 
 
@@ -59,7 +60,20 @@ def test_a_short_export_logs_no_speed(progress, lines):
     assert lines == ["Exported flow campaign 7: 0 subscribers, 0 rows"]
 
 
+def answer(text):
+    return Answer(question_id="45", question="Why?", answer=text)
+
+
 def test_subscribers_and_answers_of_batches_are_counted(progress):
-    batch = [("1", ["an answer", "another"]), ("2", [])]
+    batch = [("1", [answer("so"), answer(None)]), ("2", [])]
     assert list(progress.count([batch, batch])) == [batch, batch]
     assert (progress.subscribers, progress.answers, progress.rows) == (4, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"), [([], False), ([None, ""], False), ([None, "0"], True), (["so", None], True)]
+)
+def test_only_answers_with_a_text_are_answers(progress, texts, expected):
+    for _ in progress.count([[("1", [answer(each)])] for each in texts]):
+        pass
+    assert progress.has_answers is expected

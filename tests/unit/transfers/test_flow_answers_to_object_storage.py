@@ -716,6 +716,15 @@ class TestParts:
 
 NO_ANSWERS = {"id": None, "flow_name": None, "data": []}
 NO_ANSWERS_BUT_SUBSCRIBERS = BODY | {"data": {"24994546734902201": [], "24994546734902202": []}}
+NO_ANSWERS_BUT_QUESTIONS = BODY | {
+    "data": {
+        "24994546734902201": [
+            {"question_id": "45", "question": "Why?", "answer": None},
+            {"question_id": "46", "question": "How?", "answer": ""},
+        ],
+        "24994546734902202": [{"question_id": "45", "question": "Why?", "answer": None}],
+    }
+}
 
 
 @pytest.fixture
@@ -726,6 +735,11 @@ def campaign_info(requests_mock):
 
 @pytest.mark.usefixtures("campaign_info")
 class TestEmptyAnswer:
+    WITHOUT_ANSWERS = pytest.mark.parametrize(
+        "body",
+        [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS, NO_ANSWERS_BUT_QUESTIONS],
+        ids=["none", "subscribers", "questions"],
+    )
     KINDS = pytest.mark.parametrize(
         ("name", "options"),
         [
@@ -752,7 +766,7 @@ class TestEmptyAnswer:
         return tmp_path
 
     @KINDS
-    @pytest.mark.parametrize("body", [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS], ids=["none", "subscribers"])
+    @WITHOUT_ANSWERS
     def test_where_there_were_answers_fails_and_keeps_files_and_state(
         self, folder, answer, name, options, body
     ):
@@ -776,7 +790,7 @@ class TestEmptyAnswer:
         assert manifest["rows"] == (3 if "state_path" in options else 0)  # which are gone
 
     @KINDS
-    @pytest.mark.parametrize("body", [NO_ANSWERS, NO_ANSWERS_BUT_SUBSCRIBERS], ids=["none", "subscribers"])
+    @WITHOUT_ANSWERS
     def test_where_there_were_none_is_exported(self, folder, answer, name, options, body):
         endpoint = answer(body)
         for _ in range(2):
