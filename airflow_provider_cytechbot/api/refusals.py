@@ -12,6 +12,7 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotError,
     CyTechBotNotFoundError,
     CyTechBotRequestError,
+    CyTechBotResponseError,
     CyTechBotTransportError,
 )
 from airflow_provider_cytechbot.api.facebook_errors import (
@@ -44,6 +45,15 @@ _TEMPORARY = re.compile(
     # PHP's words for a server that it calls itself, such as Facebook's, and does not reach.
     r"|\b(?:timed out|could ?n[o']t resolve host|could not resolve host|connection refused|connection reset"
     r"|failed to connect|empty reply from server|(?:ssl|tls) connect(?:ion)? error)\b",
+    re.IGNORECASE,
+)
+
+#: Words of an application, its framework or its database that ended in the middle of their work.
+_FAILED_MIDWAY = re.compile(
+    r"maximum execution time|allowed memory size|out of memory|went wrong|\bsqlstate\b|stack trace"
+    r"|\binternal (?:server )?error|\b(?:database|query|sql|syntax) error|\btime ?out\b"
+    r"|\b(?:unexpected|unknown|unhandled|uncaught|fatal) (?:\w{1,20} )?(?:error|exception)"
+    r"|\berrors? (?:(?:has|have|was|were) )?(?:occurr?ed|encountered)",
     re.IGNORECASE,
 )
 
@@ -88,6 +98,9 @@ def refusal(
         return temporary
     if names_unknown_id(message, call.endpoint, call.fields):
         return CyTechBotNotFoundError(reason, _lookup_hint(call))
+    if not call.is_repeatable and _FAILED_MIDWAY.search(without_values(message, call.fields)):
+        reason = f"the server failed, perhaps after it had done it: {quote(message)}."
+        return CyTechBotResponseError(reason, is_transient=False)
     if is_resend:
         # Some installations refuse an e-mail address that the contact itself got from the lost attempt.
         hint = "An earlier attempt, whose answer was lost, may have done it: look before you call again."

@@ -162,6 +162,35 @@ def test_any_other_failure_that_passes_may_follow_a_write_that_was_carried_out(m
     assert error.retry_after == 3
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Maximum execution time of 30 seconds exceeded",
+        "Allowed memory size of 134217728 bytes exhausted (tried to allocate 20480 bytes)",
+        "Something went wrong",
+        "Internal Server Error",
+        "A Database Error Occurred",
+        "SQLSTATE[HY000]: General error: 2006",
+        "Uncaught TypeError exception",
+        "An uncaught Exception was encountered",
+        "Errors have occurred.",
+        {"message": "Unknown error"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("call", [CREATE_GROUP, CREATE_LABEL, CREATE_USER], ids=["group", "label", "user"])
+def test_an_application_that_failed_may_have_created_before(call, message):
+    error = error_of(call, message)
+    assert type(call.as_unanswered(error)) is errors.CyTechBotAmbiguousWriteError
+    assert type(error_of(CONTACT, message)) is errors.CyTechBotRequestError
+
+
+def test_values_of_the_call_are_not_read_as_a_failure():
+    call = build(e.CREATE_CONTACT_GROUP, name="Something went wrong")
+    message = "A group 'Something went wrong' exists"
+    assert type(error_of(call, message)) is errors.CyTechBotRequestError
+
+
 def test_values_of_the_call_are_not_read_as_a_temporary_failure():
     message = "A group 'Database is busy' exists"
     assert type(error_of(CREATE_GROUP, message)) is errors.CyTechBotRequestError
