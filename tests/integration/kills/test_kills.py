@@ -31,8 +31,9 @@ REPEATABLE_ROWS = 300
 def interruptions(request):
     found = Interruptions(request.node.name)
     yield found
-    # Tries that were over would not try anything. Once a create is done, its later tries are short.
-    assert found.hits >= found.tries / 6
+    # Tries that were over would not try anything. Once a create is done, its later tries are short. The one
+    # round of the short form can miss all of its tries by chance, on a machine that stalls.
+    assert found.hits >= found.tries / 6 or not IS_LONG
 
 
 @contextmanager
