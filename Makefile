@@ -29,7 +29,7 @@ test: lint typecheck ## lint, types, unit and integration tests (PYTEST_ARGS="--
 # A file stays on one worker, for its costly fixtures; in order, so that the long integration tests start first.
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-gauntlet: .venv/.test ## each endpoint and bulk write with each fault, 1,020 kills, long fuzzing: half an hour on two cores
+gauntlet: .venv/.test ## each endpoint and bulk write with each fault, 1,020 kills, long fuzzing: ten minutes on two cores
 # Single tests are distributed, as long ones take minutes. An interrupt after an hour: pytest still stops all servers.
 # In the foreground, so that Ctrl-C reaches it, too.
 	@CYTECHBOT_GAUNTLET=1 timeout --foreground --signal=INT --kill-after=60 60m \
