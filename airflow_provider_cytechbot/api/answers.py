@@ -19,7 +19,11 @@ from airflow_provider_cytechbot.api.errors import (
     CyTechBotTransportError,
     CyTechBotUnansweredError,
 )
-from airflow_provider_cytechbot.api.facebook_errors import find_facebook_error, is_facebook_error
+from airflow_provider_cytechbot.api.facebook_errors import (
+    can_be_facebooks,
+    find_facebook_error,
+    is_facebook_error,
+)
 from airflow_provider_cytechbot.api.json_text import DECODER, decode, find_root, is_utf8, loads
 from airflow_provider_cytechbot.api.matching import check_echo, check_match
 from airflow_provider_cytechbot.api.messages import (
@@ -131,7 +135,7 @@ def _read(call: Call[T], value: Any, headers: Mapping[str, str], zone: tzinfo, i
     if isinstance(value, dict):
         if answer and verdict in ("error", "info") and _reports_none(answer, value):
             return answer.read([], ReadContext(zone, call.fields))
-        if verdict == "error" or (is_facebook_error(value) and _can_be_facebooks(call)):
+        if verdict == "error" or (is_facebook_error(value) and can_be_facebooks(call)):
             return _judge_refusal(call, value, is_resend, headers)
         if verdict == "info" and (
             failure := temporary_failure(call, value, retry_after=_retry_after(headers))
@@ -197,15 +201,6 @@ def _json_or_none(body: bytes) -> Any:
         return None
 
 
-def _can_be_facebooks(call: Call[Any]) -> bool:
-    """Return whether an answer that is not the API's can be a refusal of Facebook, where a mistake matters.
-
-    Gateways number their errors, too: 4 is an exceeded deadline to gRPC, after which a create can have
-    happened. Facebook takes part in the creates that concern a page.
-    """
-    return call.is_repeatable or "page_id" in call.fields
-
-
 def _passed_on_error(
     call: Call[Any], value: Any, status: int, headers: Mapping[str, str]
 ) -> CyTechBotError | None:
@@ -219,7 +214,7 @@ def _passed_on_error(
         return None
     if not call.is_repeatable:
         is_rejected = http_status.is_success(status) or status in http_status.REJECTED
-        if not is_rejected or not _can_be_facebooks(call) or _states_effect(call, value):
+        if not is_rejected or not can_be_facebooks(call) or _states_effect(call, value):
             return None
     error = {name: each for name, each in value.items() if name in _MEMBERS_OF_ERRORS}
     if not find_facebook_error(error, call.fields):

@@ -8,9 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cytechbot.api.json_text import loads
+
+if TYPE_CHECKING:
+    from airflow_provider_cytechbot.api.calls import Call
 
 
 class FacebookError(IntEnum):
@@ -168,6 +171,18 @@ class _Beginning:
             self._characters -= len(text)
             return without_values(html.unescape(text), self._fields)
         return value
+
+
+def can_be_facebooks(call: Call[Any]) -> bool:
+    """
+    Return whether a number that looks like one of Facebook's is taken for it, where a mistake matters.
+
+    Gateways and further APIs number their errors, too: 4 is an exceeded deadline to gRPC, after which a
+    create can have happened. Facebook takes part only in the creates that concern a page.
+
+    :param call: The call that was answered.
+    """
+    return call.is_repeatable or "page_id" in call.fields
 
 
 def is_limit_in_words(text: str) -> bool:

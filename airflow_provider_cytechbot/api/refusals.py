@@ -17,6 +17,7 @@ from airflow_provider_cytechbot.api.errors import (
 )
 from airflow_provider_cytechbot.api.facebook_errors import (
     FacebookError,
+    can_be_facebooks,
     find_facebook_error,
     is_limit_in_words,
     without_values,
@@ -132,9 +133,7 @@ def temporary_failure(
         return CyTechBotTransportError(
             reason,
             "Facebook limits the rate of requests: try again later, with fewer requests per second.",
-            # Facebook takes part only in creates that concern a page. In another one, a number that looks
-            # like Facebook's comes from a further API, perhaps after the create.
-            was_rejected=call.is_repeatable or "page_id" in call.fields or is_limit_in_words(message),
+            was_rejected=can_be_facebooks(call) or is_limit_in_words(message),
             is_rate_limit=True,
             retry_after=retry_after,
         )

@@ -1,4 +1,4 @@
-"""The server's times and dates, and dates relative to the date of a run."""
+"""The server's times and dates, dates relative to the date of a run, and stored times that cannot be."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ RelativeDate: TypeAlias = str | timedelta
 _UNITS = ("day", "week", "month", "year")
 _HINT = "Write it as '+30 days', '+2 weeks', '+1 month' or '+1 year'."
 _TERM = re.compile(rf"([+-]?) ?(\d{{1,5}}) ?({'|'.join(_UNITS)})s?(?: |$)", re.ASCII | re.IGNORECASE)
+
+#: How far the clocks of workers may differ.
+_CLOCK_DIFFERENCE = timedelta(days=1)
+
+
+def is_future(time: datetime) -> bool:
+    """
+    Return whether a time that a worker has stored lies in the future, whatever the clocks of workers show.
+
+    :param time: The time, with its offset.
+    """
+    return time > datetime.now(UTC) + _CLOCK_DIFFERENCE
 
 
 def is_relative(value: object) -> bool:

@@ -127,7 +127,8 @@ class EarlierExport:
         with suppress(CyTechBotStorageRefusedError):
             numbers = self._numbers(folder.names())
         first = list(self._parts(after=0))
-        return first + [part for number in sorted(numbers) if (part := self.part(number)) not in first]
+        numbers.difference_update(range(1, len(first) + 1))
+        return first + list(map(self.part, sorted(numbers)))
 
     def _listed_parts(self) -> set[int]:
         manifest = self._read_manifest()

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
@@ -17,6 +17,7 @@ import msgspec
 
 from airflow_provider_cytechbot.api.decoders import is_empty_id, is_rounded_id
 from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
+from airflow_provider_cytechbot.api.times import is_future
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.exports.layouts import Question
@@ -27,8 +28,6 @@ SUFFIX = ".state.gz"
 
 #: Subscribers are compared a bucket at a time, so that memory holds the 256th part of a campaign.
 BUCKETS = 256
-#: How far the clocks of workers may differ.
-_CLOCK_DIFFERENCE = timedelta(days=1)
 #: The largest block in bytes. Reading a file from elsewhere takes no more memory.
 MAX_BLOCK_SIZE = 256 * 1024 * 1024
 # A question's number, which gzip shrinks to almost nothing, and six bytes of BLAKE2b: a change is missed with
@@ -268,7 +267,7 @@ def _problem_of_time(text: str) -> str:
         return f"{text[:40]!r} is not a time"
     if time.tzinfo is None or time.isoformat() != text:
         return f"{text[:40]!r} is not a time as exports write it"
-    if time > datetime.now(UTC) + _CLOCK_DIFFERENCE:
+    if is_future(time):
         return f"it was extracted at {text}, which is in the future"
     return ""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+
+from airflow_provider_cytechbot.api.times import is_future
 
 if TYPE_CHECKING:
     from airflow_provider_cytechbot.api.errors import CyTechBotStorageError
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 MAX_REPORTS = 520
 #: The largest history that is read, in bytes.
 MAX_SIZE = 32 * 1024 * 1024
-
-#: How far the clocks of workers may differ.
-_CLOCK_DIFFERENCE = timedelta(days=1)
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -61,7 +60,7 @@ class EarlierReport(msgspec.Struct):
 
     def problem(self) -> str:
         """Return why no report can have these figures; empty if one can."""
-        if self.extracted_at > datetime.now(UTC) + _CLOCK_DIFFERENCE:
+        if is_future(self.extracted_at):
             return "is of the future"
         if self.completed > self.answered:
             return "has more subscribers that completed the campaign than that answered"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from collections import Counter
@@ -19,6 +18,7 @@ from airflow_provider_cytechbot.api.errors import CyTechBotError, CyTechBotStora
 from airflow_provider_cytechbot.transfers.flow_answers_to_object_storage import (
     CyTechBotFlowAnswersToObjectStorageOperator as ExportOperator,
 )
+from tests.state_blocks import blocks_of, framed, write_framed
 
 from .corpus import fuzz, saved
 from .damages import DAMAGES, damage
@@ -171,22 +171,11 @@ def test_a_damaged_state_gives_the_right_rows_or_an_error(server, exported, tmp_
     shutil.rmtree(folder)
 
 
-def blocks_of(state):
-    content, blocks = gzip.decompress(state.read_bytes()), []
-    while content:
-        length = int.from_bytes(content[:4], "little")
-        blocks.append(content[4 : 4 + length])
-        content = content[4 + length :]
-    return blocks
-
-
 def seal(state, head, blocks):
     """Write a state with digests that match, as somebody can who has read the code."""
     head["digest"] = blake2b(b"".join(blocks), digest_size=16).hexdigest()
     blocks = [json.dumps(head).encode(), *blocks]
-    framed = b"".join(len(each).to_bytes(4, "little") + each for each in blocks)
-    seal = blake2b(framed, digest_size=16).digest()
-    state.write_bytes(gzip.compress(framed + len(seal).to_bytes(4, "little") + seal))
+    write_framed(state, [*blocks, blake2b(framed(blocks), digest_size=16).digest()])
 
 
 def pairs(block):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cytechbot.api.errors import CyTechBotFieldError
 from airflow_provider_cytechbot.api.times import (
+    is_future,
     is_relative,
     parse_day,
     parse_relative_days,
@@ -18,6 +19,11 @@ from airflow_provider_cytechbot.api.times import (
 )
 
 BASE = date(2026, 1, 31)
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(-1, False), (0, False), (23, False), (25, True)])
+def test_a_time_is_of_the_future_if_no_clock_of_a_worker_can_be_there(hours, expected):
+    assert is_future(datetime.now(UTC) + timedelta(hours=hours)) is expected
 
 
 @pytest.mark.parametrize(

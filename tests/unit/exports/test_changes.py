@@ -18,6 +18,7 @@ from airflow_provider_cytechbot.exports import state_files as module
 from airflow_provider_cytechbot.exports.changes import KEPT_STATES, ChangeLog
 from airflow_provider_cytechbot.exports.state_files import state_name
 from airflow_provider_cytechbot.storage.locations import StorageLocation
+from tests.state_blocks import blocks_of, framed, write_framed
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -336,15 +337,6 @@ def test_states_lie_where_readers_of_data_do_not_look(tmp_path):
         assert "=" not in path.name
 
 
-def blocks_of(state):
-    content, blocks = gzip.decompress(state.read_bytes()), []
-    while content:
-        length = int.from_bytes(content[:4], "little")
-        blocks.append(content[4 : 4 + length])
-        content = content[4 + length :]
-    return blocks
-
-
 def write_blocks(state, blocks, *, is_sealed):
     """Write a crafted state, with matching digests if `is_sealed`."""
     if is_sealed:
@@ -353,10 +345,8 @@ def write_blocks(state, blocks, *, is_sealed):
             if isinstance(head, dict):
                 head["digest"] = blake2b(b"".join(blocks[1:-1]), digest_size=16).hexdigest()
                 blocks[0] = json.dumps(head).encode()
-        framed = b"".join(len(each).to_bytes(4, "little") + each for each in blocks[:-1])
-        blocks[-1] = blake2b(framed, digest_size=16).digest()
-    framed = b"".join(len(each).to_bytes(4, "little") + each for each in blocks)
-    state.write_bytes(gzip.compress(framed))
+        blocks[-1] = blake2b(framed(blocks[:-1]), digest_size=16).digest()
+    write_framed(state, blocks)
 
 
 JSON = st.recursive(
